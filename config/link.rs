@@ -1,0 +1,13 @@
+//! Build script: how the loader is linked. Only the `initmod` binary gets these; `mkinitmod` links as usual.
+
+fn main() {
+    println!("cargo:rerun-if-changed=config/loader.ld");
+    if std::env::var_os("CARGO_FEATURE_DEVICE").is_none() {
+        return;
+    }
+    let root = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let script = format!("-T{root}/config/loader.ld");
+    for arg in ["--gc-sections", "--build-id=none", "-znorelro", "-znoseparate-code", "--no-eh-frame-hdr", &script] {
+        println!("cargo:rustc-link-arg-bin=initmod={arg}");
+    }
+}

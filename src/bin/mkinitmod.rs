@@ -1,0 +1,3 @@
+//! `mkinitmod`: see [`initmod::host`].
+
+fn main() {}

@@ -1,0 +1,73 @@
+//! Reads of big-endian integers and NUL-terminated strings that cannot panic, and byte-string helpers that core lacks.
+
+/// Reads the byte at `off`; `None` past the end.
+pub fn u8_at(data: &[u8], off: usize) -> Option<u8> {
+    data.get(off).copied()
+}
+
+/// Reads the big-endian 32-bit integer at `off` (unaligned); `None` past the end.
+pub fn u32_at(data: &[u8], off: usize) -> Option<u32> {
+    data.get(off..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+}
+
+/// Borrows the string that starts at `off`, without its NUL; `None` where no NUL follows.
+pub fn str_at(data: &[u8], off: usize) -> Option<&[u8]> {
+    let rest = data.get(off..)?;
+    rest.get(..rest.iter().position(|&byte| byte == 0)?)
+}
+
+/// Splits at the first `byte`, which belongs to neither half.
+pub fn split_once(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().position(|&b| b == byte)?;
+    Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
+}
+
+/// Yields the words of `text`, separated by blanks and tabs.
+pub fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    text.split(|&b| b == b' ' || b == b'\t').filter(|word| !word.is_empty())
+}
+
+/// Returns what follows the last `/`, or all.
+pub fn basename(path: &[u8]) -> &[u8] {
+    path.rsplit(|&b| b == b'/').next().unwrap_or(path)
+}
+
+/// Parses an unsigned decimal number that fills all of `text`.
+pub fn decimal(text: &[u8]) -> Option<u32> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u32, |sum, &digit| {
+        sum.checked_mul(10)?.checked_add(u32::from(digit.is_ascii_digit().then(|| digit.wrapping_sub(b'0'))?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_stop_at_the_end() {
+        let data = [0, 0, 1, 2, b'a', 0, b'b'];
+        assert_eq!(u32_at(&data, 0), Some(258));
+        assert_eq!(u32_at(&data, 4), None);
+        assert_eq!(u32_at(&data, usize::MAX), None);
+        assert_eq!(str_at(&data, 4), Some(&b"a"[..]));
+        assert_eq!(str_at(&data, 6), None, "no NUL");
+        assert_eq!(u8_at(&data, 7), None);
+    }
+
+    #[test]
+    fn words_skip_runs_of_blanks() {
+        let got: Vec<_> = words(b"  a\t b  ").collect();
+        assert_eq!(got, [b"a", b"b"]);
+    }
+
+    #[test]
+    fn decimal_takes_digits_only() {
+        assert_eq!(decimal(b"4095"), Some(4095));
+        assert_eq!(decimal(b""), None);
+        assert_eq!(decimal(b"1x"), None);
+        assert_eq!(decimal(b"4294967296"), None);
+    }
+}

@@ -1,0 +1,314 @@
+//! modprobe.d and modules-load.d: lines to typed directives, borrowed from the text; and what they say of a module.
+//!
+//! All files stand in one text, in the order in which they count, each behind a line that names it (see [`MARK`]), so
+//! that nothing has to be kept per file. Source: modprobe.d(5), modules-load.d(5), kmod's libkmod-config.c.
+
+use crate::bytes::words;
+use crate::cmdline;
+use crate::error::Error;
+use crate::glob;
+use crate::name::{ALIAS_LEN, normalize, same};
+
+/// First byte of a line that names the file whose lines follow.
+pub const MARK: u8 = 1;
+
+/// Directories of modprobe.d files; a file name in an earlier one hides the same name in later ones.
+pub const MODPROBE_DIRS: [&str; 5] =
+    ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
+
+/// Directories of modules-load.d files, same precedence. Source: modules-load.d(5).
+pub const LOAD_DIRS: [&str; 5] = [
+    "/etc/modules-load.d",
+    "/run/modules-load.d",
+    "/usr/local/lib/modules-load.d",
+    "/usr/lib/modules-load.d",
+    "/lib/modules-load.d",
+];
+
+/// What is configured: the text of all modprobe.d files, and the kernel command line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Config<'map> {
+    /// Files joined by [`join_lines`], each behind its [`MARK`] line.
+    pub text: &'map [u8],
+    /// /proc/cmdline.
+    pub cmdline: &'map [u8],
+}
+
+/// One line of modprobe.d.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directive<'map> {
+    /// Another name for a module.
+    Alias { pattern: &'map [u8], modname: &'map [u8] },
+    /// Options to load it with.
+    Options { modname: &'map [u8], options: &'map [u8] },
+    /// A shell command to run instead of loading it.
+    Install { pattern: &'map [u8], command: &'map [u8] },
+    /// A shell command to run instead of removing it.
+    Remove { pattern: &'map [u8], command: &'map [u8] },
+    /// Its own aliases do not count.
+    Blacklist { modname: &'map [u8] },
+    /// Modules to load before and after it: words behind `pre:` and `post:`.
+    Softdep { pattern: &'map [u8], words: &'map [u8] },
+    /// Modules it may ask for later; information only.
+    Weakdep { pattern: &'map [u8], words: &'map [u8] },
+}
+
+/// A line, and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'map> {
+    /// The file's path, from the [`MARK`] line; empty before the first.
+    pub file: &'map [u8],
+    /// Counted from 1; of a continued line the first.
+    pub number: u32,
+    /// The line without blanks around it.
+    pub text: &'map [u8],
+}
+
+/// Which side of its module a softdep is loaded on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Before.
+    Pre,
+    /// After.
+    Post,
+}
+
+/// Joins lines continued by `\` at their end, in place, and returns the new length. Each file's text goes through here
+/// once. The line feeds taken out are put back behind the joined line, so that lines keep their numbers.
+///
+/// Any other `\x` loses its backslash too, as kmod's `freadline_wrapped` has it.
+pub fn join_lines(text: &mut [u8]) -> usize {
+    let (mut to, mut owed, mut escaped) = (0usize, 0usize, false);
+    for from in 0..text.len() {
+        let Some(&byte) = text.get(from) else { break };
+        let mut put = |byte| {
+            if let Some(slot) = text.get_mut(to) {
+                *slot = byte;
+                to = to.saturating_add(1);
+            }
+        };
+        match (byte, escaped) {
+            (b'\\', false) => escaped = true,
+            (b'\n', true) => (owed, escaped) = (owed.saturating_add(1), false),
+            (b'\n', false) => {
+                for _ in 0..=core::mem::take(&mut owed) {
+                    put(b'\n');
+                }
+            }
+            _ => {
+                escaped = false;
+                put(byte);
+            }
+        }
+    }
+    to
+}
+
+/// Yields the lines that are neither empty nor comments, with the file and number of each.
+pub fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> + Clone {
+    let (mut file, mut number) = (&[][..], 0u32);
+    text.split(|&byte| byte == b'\n').filter_map(move |line| {
+        number = number.saturating_add(1);
+        match line {
+            [MARK, path @ ..] => {
+                (file, number) = (path, 0);
+                None
+            }
+            _ => Some(Line { file, number, text: line.trim_ascii() }),
+        }
+    })
+    .filter(|line| !matches!(line.text, [] | [b'#', ..] | [b';', ..]))
+}
+
+impl<'map> Directive<'map> {
+    /// Parses one line of modprobe.d.
+    ///
+    /// # Errors
+    /// [`Error::BadDirective`] for a word that is no directive, or one without its arguments.
+    pub fn parse(line: &'map [u8]) -> Result<Self, Error> {
+        let (verb, rest) = word(line);
+        let (name, rest) = word(rest);
+        if name.is_empty() {
+            return Err(Error::BadDirective);
+        }
+        match (verb, rest.is_empty()) {
+            (b"blacklist", _) => Ok(Directive::Blacklist { modname: name }),
+            (b"alias", false) => Ok(Directive::Alias { pattern: name, modname: word(rest).0 }),
+            (b"options", false) => Ok(Directive::Options { modname: name, options: rest }),
+            (b"install", false) => Ok(Directive::Install { pattern: name, command: rest }),
+            (b"remove", false) => Ok(Directive::Remove { pattern: name, command: rest }),
+            (b"softdep", false) => Ok(Directive::Softdep { pattern: name, words: rest }),
+            (b"weakdep", false) => Ok(Directive::Weakdep { pattern: name, words: rest }),
+            _ => Err(Error::BadDirective),
+        }
+    }
+}
+
+impl<'map> Config<'map> {
+    /// Yields every directive that parses; [`Config::bad_lines`] tells the others.
+    pub fn directives(&self) -> impl Iterator<Item = Directive<'map>> + Clone + use<'map> {
+        lines(self.text).filter_map(|line| Directive::parse(line.text).ok())
+    }
+
+    /// Yields the lines that are not understood.
+    pub fn bad_lines(&self) -> impl Iterator<Item = Line<'map>> + use<'map> {
+        lines(self.text).filter(|line| Directive::parse(line.text).is_err())
+    }
+
+    /// Yields the modules that `alias` lines give for a normalized name, in order.
+    pub fn aliases(&self, name: &[u8]) -> impl Iterator<Item = &'map [u8]> {
+        self.directives().filter_map(move |directive| match directive {
+            Directive::Alias { pattern, modname } if matches_name(pattern, name) => Some(modname),
+            _ => None,
+        })
+    }
+
+    /// Says whether a `blacklist` line or `modprobe.blacklist=` names the module.
+    pub fn blacklists(&self, modname: &[u8]) -> bool {
+        self.directives().any(|directive| matches!(directive, Directive::Blacklist { modname: n } if same(n, modname)))
+            || cmdline::blacklists(self.cmdline, modname)
+    }
+
+    /// Yields the softdeps of a module, of all lines that match it, in order. Source: modprobe.d(5); kmod itself stops
+    /// at the first line that matches.
+    pub fn softdeps(&self, modname: &[u8]) -> impl Iterator<Item = (Side, &'map [u8])> {
+        self.directives()
+            .filter_map(move |directive| match directive {
+                Directive::Softdep { pattern, words } if matches_name(pattern, modname) => Some(words),
+                _ => None,
+            })
+            .flat_map(softdep_words)
+    }
+
+    /// Returns the command that stands in for loading the module: the first `install` line that matches.
+    pub fn install(&self, modname: &[u8]) -> Option<&'map [u8]> {
+        self.directives().find_map(|directive| match directive {
+            Directive::Install { pattern, command } if matches_name(pattern, modname) => Some(command),
+            _ => None,
+        })
+    }
+
+    /// Appends the module's options to `out`: of `options` lines for its name or for the alias it was asked by, in
+    /// order, then of the command line, each followed by a blank.
+    ///
+    /// # Errors
+    /// [`Error::Full`] when `out` can't hold them.
+    pub fn options(
+        &self,
+        modname: &[u8],
+        asked_as: Option<&[u8]>,
+        out: &mut heapless::VecView<u8>,
+    ) -> Result<(), Error> {
+        let mut put = |byte| out.push(byte).map_err(|_| Error::Full);
+        for directive in self.directives() {
+            if let Directive::Options { modname: name, options } = directive
+                && (same(name, modname) || asked_as.is_some_and(|alias| same(name, alias)))
+            {
+                options.iter().map(|&byte| if byte == b'\t' { b' ' } else { byte }).try_for_each(&mut put)?;
+                put(b' ')?;
+            }
+        }
+        for param in cmdline::options(self.cmdline, modname) {
+            param.key.iter().copied().try_for_each(&mut put)?;
+            if let Some(value) = param.value {
+                put(b'=')?;
+                let quote = value.contains(&b' ').then_some(b'"');
+                quote.into_iter().chain(value.iter().copied()).chain(quote).try_for_each(&mut put)?;
+            }
+            put(b' ')?;
+        }
+        Ok(())
+    }
+}
+
+/// Yields the names of a softdep line with the side each stands on; words before the first `pre:` or `post:` count for
+/// nothing.
+pub fn softdep_words(text: &[u8]) -> impl Iterator<Item = (Side, &[u8])> {
+    words(text)
+        .scan(None, |side, word| {
+            match word {
+                b"pre:" => *side = Some(Side::Pre),
+                b"post:" => *side = Some(Side::Post),
+                _ => return Some(side.map(|side| (side, word))),
+            }
+            Some(None)
+        })
+        .flatten()
+}
+
+/// Splits off the first word; the rest has no blanks in front.
+fn word(text: &[u8]) -> (&[u8], &[u8]) {
+    let text = text.trim_ascii();
+    let len = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
+    let (word, rest) = text.split_at_checked(len).unwrap_or_default();
+    (word, rest.trim_ascii_start())
+}
+
+/// Matches a normalized name against the pattern of a line.
+fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
+    let mut buf = [0; ALIAS_LEN];
+    normalize(pattern, &mut buf).is_ok_and(|pattern| glob::matches(pattern, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &[u8] = b"\x01/etc/modprobe.d/a.conf\n# comment\noptions snd-hda model=\ta\n\nbogus line\nalias eth* e1000e\n\
+        softdep ext4 crc8 pre: crc32c post: x y\nsoftdep ext? pre: second\nblacklist pc-spkr\ninstall foo /bin/true\n";
+
+    fn config() -> Config<'static> {
+        Config { text: TEXT, cmdline: b"snd_hda.x=1 snd_hda.y=\"b c\"" }
+    }
+
+    fn joined(text: &str) -> String {
+        let mut bytes = text.as_bytes().to_vec();
+        let len = join_lines(&mut bytes);
+        String::from_utf8(bytes[..len].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn continued_lines_join_and_keep_their_numbers() {
+        assert_eq!(joined("options a \\\nb=1\nc\n"), "options a b=1\n\nc\n");
+        assert_eq!(joined("a\\\n\\\nb\n"), "ab\n\n\n");
+        assert_eq!(joined("a\\bc"), "abc", "a backslash before anything else is dropped");
+        assert_eq!(joined("a\\"), "a");
+    }
+
+    #[test]
+    fn bad_lines_are_told_with_file_and_number() {
+        let bad: Vec<_> = config().bad_lines().collect();
+        assert_eq!(bad, [Line { file: b"/etc/modprobe.d/a.conf", number: 4, text: b"bogus line" }]);
+    }
+
+    #[test]
+    fn softdeps_of_all_lines_count() {
+        let got: Vec<_> = config().softdeps(b"ext4").collect();
+        let (pre, post) = (Side::Pre, Side::Post);
+        assert_eq!(got, [(pre, &b"crc32c"[..]), (post, b"x"), (post, b"y"), (pre, b"second")]);
+    }
+
+    #[test]
+    fn options_of_files_come_before_the_command_line() {
+        let mut out = heapless::Vec::<u8, 64>::new();
+        config().options(b"snd_hda", None, &mut out).unwrap();
+        assert_eq!(out, b"model= a x=1 y=\"b c\" ");
+        let mut small = heapless::Vec::<u8, 8>::new();
+        assert_eq!(config().options(b"snd_hda", None, &mut small), Err(Error::Full));
+    }
+
+    #[test]
+    fn names_match_with_dashes_and_patterns() {
+        assert!(config().blacklists(b"pc_spkr"));
+        assert_eq!(config().aliases(b"eth0").collect::<Vec<_>>(), [b"e1000e"]);
+        assert_eq!(config().install(b"foo"), Some(&b"/bin/true"[..]));
+    }
+
+    #[test]
+    fn every_prefix_parses() {
+        for len in 0..TEXT.len() {
+            lines(&TEXT[..len]).for_each(|line| drop(Directive::parse(line.text)));
+            joined(std::str::from_utf8(&TEXT[..len]).unwrap());
+        }
+    }
+}

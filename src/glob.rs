@@ -1,0 +1,156 @@
+//! `fnmatch` as aliases need it: `*`, `?`, `[a-z]`, `[!a]`, `\x`; `*` crosses `/`. Time is bounded by the product of
+//! the two lengths.
+//!
+//! Source: POSIX 2.14, and glibc's fnmatch(3) with flags 0 where POSIX leaves a choice, as kmod uses it.
+
+/// Says whether `text` as a whole matches `pattern`.
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut pattern, mut text) = (pattern, text);
+    // Where to go on after a mismatch: behind the last `*`, with one more byte of text given to that `*`.
+    let mut retry: Option<(&[u8], &[u8])> = None;
+    loop {
+        let step = match (pattern, text) {
+            ([b'*', rest @ ..], _) => {
+                retry = Some((rest, text));
+                pattern = rest;
+                continue;
+            }
+            ([], []) => return true,
+            ([], _) | (_, []) => None,
+            (_, [byte, _rest @ ..]) => one(pattern, *byte),
+        };
+        match (step, text, retry) {
+            (Some(rest), [_, text_rest @ ..], _) => (pattern, text) = (rest, text_rest),
+            (_, _, Some((behind_star, [_, later @ ..]))) => {
+                retry = Some((behind_star, later));
+                (pattern, text) = (behind_star, later);
+            }
+            _ => return false,
+        }
+    }
+}
+
+/// Matches one byte against the head of `pattern` and returns the pattern's rest, or `None` where it does not match.
+fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
+    match pattern {
+        [b'?', rest @ ..] => Some(rest),
+        [b'[', rest @ ..] => match set(rest, byte) {
+            Some((hit, rest)) => hit.then_some(rest),
+            // An open bracket that is never closed stands for itself.
+            None => (byte == b'[').then_some(rest),
+        },
+        [b'\\', literal, rest @ ..] | [literal, rest @ ..] => (*literal == byte).then_some(rest),
+        [] => None,
+    }
+}
+
+/// Reads a bracket expression behind its `[`: whether `byte` is in it, and what follows its `]`.
+/// `None` where it is not closed.
+fn set(pattern: &[u8], byte: u8) -> Option<(bool, &[u8])> {
+    let (negated, mut rest) = match pattern {
+        [b'!' | b'^', rest @ ..] => (true, rest),
+        _ => (false, pattern),
+    };
+    let (mut hit, mut first) = (false, true);
+    loop {
+        let low;
+        (low, rest) = match rest {
+            [b']', rest @ ..] if !first => return Some((hit != negated, rest)),
+            [b'[', b':', class @ ..] => match class_end(class) {
+                Some((name, rest_of_set)) => {
+                    hit |= in_class(name, byte)?;
+                    (first, rest) = (false, rest_of_set);
+                    continue;
+                }
+                None => (b'[', class_start(rest)?),
+            },
+            [b'\\', literal, rest @ ..] | [literal, rest @ ..] => (*literal, rest),
+            [] => return None,
+        };
+        first = false;
+        let high;
+        (high, rest) = match rest {
+            [b'-', b']', ..] => (low, rest),
+            [b'-', b'\\', high, rest @ ..] | [b'-', high, rest @ ..] => (*high, rest),
+            _ => (low, rest),
+        };
+        hit |= (low..=high).contains(&byte);
+    }
+}
+
+/// Drops the `[` at the head.
+fn class_start(rest: &[u8]) -> Option<&[u8]> {
+    rest.get(1..)
+}
+
+/// Splits `alpha:]…` into the class name and what follows `:]`.
+fn class_end(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let len = text.iter().position(|b| !b.is_ascii_lowercase())?;
+    Some((text.get(..len)?, text.get(len..)?.strip_prefix(b":]")?))
+}
+
+/// Says whether `byte` is in the POSIX character class `name`, in the C locale; `None` for an unknown class.
+fn in_class(name: &[u8], byte: u8) -> Option<bool> {
+    Some(match name {
+        b"alnum" => byte.is_ascii_alphanumeric(),
+        b"alpha" => byte.is_ascii_alphabetic(),
+        b"blank" => byte == b' ' || byte == b'\t',
+        b"cntrl" => byte.is_ascii_control(),
+        b"digit" => byte.is_ascii_digit(),
+        b"graph" => byte.is_ascii_graphic(),
+        b"lower" => byte.is_ascii_lowercase(),
+        b"print" => byte == b' ' || byte.is_ascii_graphic(),
+        b"punct" => byte.is_ascii_punctuation(),
+        b"space" => byte.is_ascii_whitespace() || byte == 0x0b,
+        b"upper" => byte.is_ascii_uppercase(),
+        b"xdigit" => byte.is_ascii_hexdigit(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    fn matches(pattern: &str, text: &str) -> bool {
+        super::matches(pattern.as_bytes(), text.as_bytes())
+    }
+
+    #[test]
+    fn star_crosses_everything() {
+        assert!(matches("of:N*T*Callwinner,sun8i_h3_mmcC*", "of:NmmcT(null)Callwinner,sun8i_h3_mmcCx/y"));
+        assert!(matches("*", ""));
+        assert!(matches("a*b*c", "aXbbYc"));
+        assert!(!matches("a*b*c", "aXbbY"));
+    }
+
+    #[test]
+    fn sets_ranges_and_negation() {
+        assert!(matches("v[0-9A]x", "vAx") && matches("v[0-9A]x", "v5x") && !matches("v[0-9A]x", "vBx"));
+        assert!(matches("[!a]", "b") && !matches("[!a]", "a") && matches("[^a]", "b"));
+        assert!(matches("[]a]", "]"), "a bracket that comes first is a member");
+        assert!(matches("[a-]", "-"), "a dash that comes last is a member");
+        assert!(matches("[[:digit:]x]", "7") && matches("[[:digit:]x]", "x") && !matches("[[:digit:]]", "a"));
+    }
+
+    #[test]
+    fn an_open_bracket_stands_for_itself() {
+        assert!(matches("a[b", "a[b"));
+        assert!(!matches("a[b", "ab"));
+    }
+
+    #[test]
+    fn backslash_takes_the_next_byte_literally() {
+        assert!(matches(r"a\*b", "a*b") && !matches(r"a\*b", "axb"));
+        assert!(matches(r"[\]]", "]"));
+    }
+
+    #[test]
+    fn the_text_is_never_a_pattern() {
+        assert!(!matches("abc", "a*c"));
+    }
+
+    #[test]
+    fn many_stars_do_not_explode() {
+        let text = "a".repeat(4000);
+        assert!(!matches(&"*a".repeat(200).replace("*a*a", "*a*b"), &text));
+    }
+}

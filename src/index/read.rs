@@ -1,0 +1,213 @@
+//! Reading an index in place: exact look-up and a walk over all keys. Wildcard look-up is in search.rs.
+//!
+//! Nothing is allocated and nothing is trusted: every offset is checked, and a file whose nodes form no tree is
+//! refused once more nodes were visited than it can hold.
+
+use super::format::{CHILDREN, HEADER_LEN, KEY_LEN, MAGIC, OFF_MASK, PREFIX, VALUES, VERSION_MAJOR};
+use crate::bytes::{str_at, u8_at, u32_at};
+use crate::error::Error;
+
+/// What is wrong with an index, and at which byte of it. It carries an offset, unlike [`Error`]: the index knows it,
+/// nobody above does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong.
+    pub error: Error,
+    /// Offset of the header field or node, bytes from the file's start.
+    pub off: u32,
+}
+
+/// One value of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value<'map> {
+    /// The module's place in depmod's order; lower comes first.
+    pub priority: u32,
+    /// The value's text, without NUL.
+    pub text: &'map [u8],
+}
+
+/// An index file, borrowed as it lies in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Index<'map> {
+    data: &'map [u8],
+    root: u32,
+}
+
+/// One node, its fields located and checked.
+#[derive(Clone, Copy)]
+pub(super) struct Node<'map> {
+    pub(super) prefix: &'map [u8],
+    first: u8,
+    children: &'map [u8],
+    value_count: u32,
+    values_off: usize,
+    off: u32,
+}
+
+/// Node visits that are left: a tree needs fewer than the file has bytes.
+pub(super) struct Fuel(usize);
+
+/// A key while the walk descends.
+pub(super) type Key = heapless::Vec<u8, KEY_LEN>;
+
+impl<'map> Index<'map> {
+    /// Takes the bytes of an index file; 0 bytes are an empty index.
+    ///
+    /// # Errors
+    /// A [`Fault`] with [`Error::BadMagic`], [`Error::BadVersion`] or [`Error::OutOfBounds`] for the header.
+    pub fn new(data: &'map [u8]) -> Result<Self, Fault> {
+        if data.is_empty() {
+            return Ok(Index { data, root: 0 });
+        }
+        let word = |off| u32_at(data, off as usize).ok_or(Fault { error: Error::OutOfBounds, off });
+        if word(0)? != MAGIC {
+            return Err(Fault { error: Error::BadMagic, off: 0 });
+        }
+        if word(4)? >> 16 != VERSION_MAJOR {
+            return Err(Fault { error: Error::BadVersion, off: 4 });
+        }
+        Ok(Index { data, root: word(8)? })
+    }
+
+    /// Looks `key` up as it is and returns its first value in file order.
+    ///
+    /// # Errors
+    /// A [`Fault`] for a damaged node on the way.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Value<'map>>, Fault> {
+        let (mut node, mut rest, mut fuel) = (self.root()?, key, self.fuel());
+        while let Some(here) = node {
+            let Some(behind_prefix) = rest.strip_prefix(here.prefix) else { return Ok(None) };
+            let Some((&edge, tail)) = behind_prefix.split_first() else {
+                return self.values(&here).next().transpose();
+            };
+            rest = tail;
+            node = self.child(&here, edge, &mut fuel)?;
+        }
+        Ok(None)
+    }
+
+    /// Calls `each` for every value of every key, keys in byte order, the values of a key in file order.
+    ///
+    /// # Errors
+    /// A [`Fault`] for a damaged node, or with the error that `each` returned.
+    pub fn walk(&self, each: &mut dyn FnMut(&[u8], Value<'map>) -> Result<(), Error>) -> Result<(), Fault> {
+        match self.root()? {
+            Some(root) => self.walk_below(&root, &mut Key::new(), &mut self.fuel(), each),
+            None => Ok(()),
+        }
+    }
+
+    fn walk_below(
+        &self,
+        node: &Node<'map>,
+        key: &mut Key,
+        fuel: &mut Fuel,
+        each: &mut dyn FnMut(&[u8], Value<'map>) -> Result<(), Error>,
+    ) -> Result<(), Fault> {
+        let key_len = key.len();
+        key.extend_from_slice(node.prefix).map_err(|_| node.fault(Error::TooLong))?;
+        for value in self.values(node) {
+            each(key, value?).map_err(|error| node.fault(error))?;
+        }
+        for edge in node.edges() {
+            if let Some(child) = self.child(node, edge, fuel)? {
+                key.push(edge).map_err(|_| node.fault(Error::TooLong))?;
+                self.walk_below(&child, key, fuel, each)?;
+                key.pop();
+            }
+        }
+        key.truncate(key_len);
+        Ok(())
+    }
+
+    pub(super) fn root(&self) -> Result<Option<Node<'map>>, Fault> {
+        self.node(self.root)
+    }
+
+    pub(super) fn fuel(&self) -> Fuel {
+        Fuel(self.data.len())
+    }
+
+    /// Follows the edge `edge`; `None` where there is none.
+    pub(super) fn child(&self, node: &Node<'map>, edge: u8, fuel: &mut Fuel) -> Result<Option<Node<'map>>, Fault> {
+        let slot = edge.checked_sub(node.first).and_then(|slot| u32_at(node.children, usize::from(slot).checked_mul(4)?));
+        fuel.0 = fuel.0.checked_sub(1).ok_or(node.fault(Error::Cycle))?;
+        self.node(slot.unwrap_or(0))
+    }
+
+    /// Yields the values of `node` in file order.
+    pub(super) fn values(&self, node: &Node<'map>) -> impl Iterator<Item = Result<Value<'map>, Fault>> + use<'map> {
+        let (data, node, mut off) = (self.data, *node, node.values_off);
+        (0..node.value_count).map_while(move |_| {
+            if off > data.len() {
+                return None; // the fault was given with the item before
+            }
+            let value = u32_at(data, off)
+                .zip(off.checked_add(4).and_then(|text_off| str_at(data, text_off)))
+                .map(|(priority, text)| Value { priority, text });
+            // 4 bytes of priority and the NUL: cannot overflow, the text ends inside the file
+            off = value.map_or(usize::MAX, |value| off.saturating_add(value.text.len()).saturating_add(5));
+            Some(value.ok_or(node.fault(Error::OutOfBounds)))
+        })
+    }
+
+    /// Locates the fields of the node that `reference` names; `None` for the null reference.
+    fn node(&self, reference: u32) -> Result<Option<Node<'map>>, Fault> {
+        let off = reference & OFF_MASK;
+        if off == 0 || reference & (PREFIX | CHILDREN | VALUES) == 0 {
+            return Ok(None);
+        }
+        let mut node = Node { prefix: &[], first: 0, children: &[], value_count: 0, values_off: 0, off };
+        if (off as usize) < HEADER_LEN {
+            return Err(node.fault(Error::BadNode));
+        }
+        let mut at = off as usize;
+        let past_end = node.fault(Error::OutOfBounds);
+        let mut skip = |len: usize| {
+            let here = at;
+            at = at.checked_add(len)?;
+            Some(here)
+        };
+        if reference & PREFIX != 0 {
+            node.prefix = skip(0).and_then(|off| str_at(self.data, off)).ok_or(past_end)?;
+            skip(node.prefix.len()).and_then(|_| skip(1)).ok_or(past_end)?;
+        }
+        if reference & CHILDREN != 0 {
+            let range_off = skip(2).ok_or(past_end)?;
+            let range = u8_at(self.data, range_off).zip(range_off.checked_add(1).and_then(|off| u8_at(self.data, off)));
+            let (first, last) = range.ok_or(past_end)?;
+            if last >= 0x80 {
+                return Err(node.fault(Error::BadNode));
+            }
+            let len = last.checked_sub(first).map(|span| 4 * (usize::from(span) + 1)).ok_or(node.fault(Error::BadNode))?;
+            let start = skip(len).ok_or(past_end)?;
+            node.first = first;
+            node.children = self.data.get(start..).and_then(|rest| rest.get(..len)).ok_or(past_end)?;
+        }
+        if reference & VALUES != 0 {
+            let count_off = skip(4).ok_or(past_end)?;
+            node.value_count = u32_at(self.data, count_off).ok_or(past_end)?;
+            node.values_off = skip(0).ok_or(past_end)?;
+        }
+        Ok(Some(node))
+    }
+}
+
+impl Node<'_> {
+    /// Yields the characters that have a slot; the slot may be a hole.
+    pub(super) fn edges(&self) -> impl Iterator<Item = u8> + use<> {
+        let slots = (self.children.len() / 4) as u8; // at most 128: `last` is below 0x80
+        (0..slots).map({
+            let first = self.first;
+            move |slot| first.wrapping_add(slot)
+        })
+    }
+
+    pub(super) fn has_edge(&self, edge: u8) -> bool {
+        edge.checked_sub(self.first).is_some_and(|slot| usize::from(slot) < self.children.len() / 4)
+    }
+
+    pub(super) fn fault(&self, error: Error) -> Fault {
+        Fault { error, off: self.off }
+    }
+}

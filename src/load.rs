@@ -1,0 +1,172 @@
+//! Runs a plan on a [`Kernel`]: all load policy, and nothing of how the kernel is reached.
+//!
+//! What is in already is not handed to the kernel again: it checks a signature before it notices a duplicate, and that
+//! check is three quarters of its work. Source of the rules: kmod, libkmod-module.c, `kmod_module_probe_insert_module`.
+
+use crate::error::Error;
+use crate::name::modname;
+use crate::plan::{Need, Step, StepState, find};
+use crate::resolve::Resolver;
+
+/// An error number of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// No such file, or, of a module: a symbol is unknown.
+    pub const ENOENT: Errno = Errno(2);
+    /// Loaded already.
+    pub const EEXIST: Errno = Errno(17);
+}
+
+/// What /sys/module says of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing, or that it is coming or going: the kernel has to be asked.
+    Unknown,
+    /// Live, or built in.
+    Live,
+}
+
+/// Where modules go: the kernel, a recording of one, or a dry run.
+pub trait Kernel {
+    /// Looks up whether `modname` is in.
+    fn state(&mut self, modname: &[u8]) -> State;
+
+    /// Hands the module file at `path` (as the index has it) to the kernel, with its options.
+    ///
+    /// # Errors
+    /// What the kernel answered, or why the file could not be read.
+    fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Errno>;
+
+    /// Runs the shell command that modprobe.d sets in the place of loading `modname`.
+    ///
+    /// # Errors
+    /// Why it could not be run, or what it ended with.
+    fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Errno>;
+
+    /// Hears how each step went, in order.
+    fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>);
+}
+
+/// How one step went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<'map> {
+    /// The kernel took it.
+    Loaded,
+    /// It was in before.
+    AlreadyIn,
+    /// The kernel did not take it, or it could not be read.
+    Refused(Errno),
+    /// A module that it needs failed; it was not tried.
+    Needs(&'map [u8]),
+    /// Its name or options are no good.
+    Unfit(Error),
+}
+
+/// The module that somebody asked for by name, which may bring options of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The module file's path.
+    pub path: &'a [u8],
+    /// The name it was asked by.
+    pub asked_as: &'a [u8],
+    /// Options from the command's arguments.
+    pub options: &'a [u8],
+}
+
+/// What a failure does to the steps behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Only what needs the failed module is left out: the boot goes on.
+    GoOn,
+    /// A required module that fails ends the run: what a command does.
+    Stop,
+}
+
+/// What a run came to, in modules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Taken by the kernel in this run.
+    pub loaded: u32,
+    /// In before.
+    pub already: u32,
+    /// Failed and required.
+    pub failed: u32,
+    /// Failed, but nobody insists.
+    pub optional_failed: u32,
+}
+
+/// Room for the options of one module, bytes.
+pub const OPTIONS_LEN: usize = 4096;
+
+/// Loads the steps that still wait, in order, and marks each with its outcome.
+pub fn run<'map>(
+    steps: &mut [Step<'map>],
+    resolver: &Resolver<'map>,
+    target: Option<Target<'_>>,
+    on_failure: OnFailure,
+    kernel: &mut dyn Kernel,
+) -> Tally {
+    let mut tally = Tally::default();
+    for at in 0..steps.len() {
+        let Some((earlier, [step, ..])) = steps.split_at_mut_checked(at) else { break };
+        if step.state != StepState::Waiting {
+            continue;
+        }
+        let outcome = one(step, earlier, resolver, target, kernel);
+        let count = match (outcome, step.need) {
+            (Outcome::Loaded, _) => &mut tally.loaded,
+            (Outcome::AlreadyIn, _) => &mut tally.already,
+            (_, Need::Required) => &mut tally.failed,
+            (_, Need::Optional) => &mut tally.optional_failed,
+        };
+        *count = count.saturating_add(1);
+        let is_in = matches!(outcome, Outcome::Loaded | Outcome::AlreadyIn);
+        step.state = if is_in { StepState::In } else { StepState::Failed };
+        kernel.told(step, outcome);
+        if !is_in && step.need == Need::Required && on_failure == OnFailure::Stop {
+            break;
+        }
+    }
+    tally
+}
+
+fn one<'map>(
+    step: &Step<'map>,
+    earlier: &[Step<'map>],
+    resolver: &Resolver<'map>,
+    target: Option<Target<'_>>,
+    kernel: &mut dyn Kernel,
+) -> Outcome<'map> {
+    let name = match modname(step.path()) {
+        Ok(name) => name,
+        Err(error) => return Outcome::Unfit(error),
+    };
+    if kernel.state(&name) == State::Live {
+        return Outcome::AlreadyIn;
+    }
+    let failed = |dep: &&[u8]| find(earlier, dep).is_some_and(|dep| dep.state == StepState::Failed);
+    if let Some(dep) = step.deps().rev().find(failed) {
+        return Outcome::Needs(dep);
+    }
+    let target = target.filter(|target| target.path == step.path());
+    let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();
+    let asked_as = target.map(|target| target.asked_as);
+    let filled = resolver.config.options(&name, asked_as, &mut options);
+    let own = target.map_or(&[][..], |target| target.options);
+    if let Err(error) = filled.and(options.extend_from_slice(own).map_err(|_| Error::Full)) {
+        return Outcome::Unfit(error);
+    }
+    // kmod: a module with softdeps is not given to its own install command, which may well do the same.
+    let command = resolver.config.install(&name).filter(|_| resolver.config.softdeps(&name).next().is_none());
+    let done = match command {
+        Some(command) => kernel.command(command, &name, &options),
+        None => kernel.insert(step.path(), &options),
+    };
+    match done {
+        Ok(()) => Outcome::Loaded,
+        Err(Errno::EEXIST) => Outcome::AlreadyIn,
+        Err(errno) => Outcome::Refused(errno),
+    }
+}

@@ -1,0 +1,88 @@
+//! Module names and aliases in the form in which they are compared: `_` for `-`, as kmod's `alias_normalize` has it.
+//!
+//! A *modname* is what /sys/module lists: no directory, no `.ko`, `_` only.
+
+use crate::bytes::basename;
+use crate::error::Error;
+
+/// Longest modname, bytes. Source: the kernel's MODULE_NAME_LEN, 64 less a word, NUL included.
+pub const MODNAME_LEN: usize = 64;
+
+/// Longest alias or modalias, bytes. Source: a modalias file of sysfs holds at most a page.
+pub const ALIAS_LEN: usize = 4096;
+
+/// A module's name as the kernel lists it: `_` only.
+pub type Modname = heapless::Vec<u8, MODNAME_LEN>;
+
+/// Writes `alias` to `out` with `-` turned into `_`, except between `[` and `]`, and returns what was written.
+///
+/// # Errors
+/// [`Error::BadBrackets`] for a `[` that is not closed or a `]` that was not opened; [`Error::TooLong`] when `out` is
+/// too short. Source: kmod, shared/util.c, `alias_normalize`.
+pub fn normalize<'buf>(alias: &[u8], out: &'buf mut [u8]) -> Result<&'buf [u8], Error> {
+    let out = out.get_mut(..alias.len()).ok_or(Error::TooLong)?;
+    let mut in_brackets = false;
+    for (to, &from) in out.iter_mut().zip(alias) {
+        *to = match from {
+            b'-' if !in_brackets => b'_',
+            b']' if !in_brackets => return Err(Error::BadBrackets),
+            _ => from,
+        };
+        in_brackets = if in_brackets { from != b']' } else { from == b'[' };
+    }
+    if in_brackets { Err(Error::BadBrackets) } else { Ok(out) }
+}
+
+/// Returns the modname of a module file: base name up to its first `.`, `_` for `-`.
+///
+/// # Errors
+/// [`Error::TooLong`] for a name that no kernel could hold.
+pub fn modname(path: &[u8]) -> Result<Modname, Error> {
+    stem(path).iter().map(|&byte| if byte == b'-' { b'_' } else { byte }).try_fold(Modname::new(), |mut name, byte| {
+        name.push(byte).map_err(|_| Error::TooLong)?;
+        Ok(name)
+    })
+}
+
+/// Says whether two module names are one: `-` and `_` count as the same.
+pub fn same(left: &[u8], right: &[u8]) -> bool {
+    let fold = |byte: u8| if byte == b'-' { b'_' } else { byte };
+    left.len() == right.len() && left.iter().zip(right).all(|(&l, &r)| fold(l) == fold(r))
+}
+
+/// Borrows the base name of `path` up to its first `.`: `kernel/fs/nls/nls_iso8859-1.ko.xz` gives `nls_iso8859-1`.
+pub fn stem(path: &[u8]) -> &[u8] {
+    basename(path).split(|&byte| byte == b'.').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normal(alias: &str) -> Result<String, Error> {
+        let mut buf = [0; 64];
+        normalize(alias.as_bytes(), &mut buf).map(|out| String::from_utf8(out.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn dash_equals_underscore() {
+        assert_eq!(normal("snd-hda-intel").unwrap(), "snd_hda_intel");
+        assert!(same(b"snd-hda_intel", b"snd_hda-intel"));
+        assert!(!same(b"a", b"a-"));
+    }
+
+    #[test]
+    fn brackets_keep_their_dash() {
+        assert_eq!(normal("usb:d1[0-9]-*").unwrap(), "usb:d1[0-9]_*");
+        assert_eq!(normal("a[b"), Err(Error::BadBrackets));
+        assert_eq!(normal("a]b"), Err(Error::BadBrackets));
+        assert_eq!(normal("a[[-]").unwrap(), "a[[-]", "a `[` in brackets is a plain character");
+    }
+
+    #[test]
+    fn modname_is_the_stem_with_underscores() {
+        assert_eq!(modname(b"kernel/drivers/mmc/host/sunxi-mmc.ko.xz").unwrap(), b"sunxi_mmc");
+        assert_eq!(modname(b"ext4").unwrap(), b"ext4");
+        assert_eq!(modname(&[b'a'; 65]), Err(Error::TooLong));
+    }
+}
