@@ -51,6 +51,9 @@ pub(super) struct Fuel(usize);
 pub(super) type Key = heapless::Vec<u8, KEY_LEN>;
 
 impl<'map> Index<'map> {
+    /// An index without keys.
+    pub const EMPTY: Index<'static> = Index { data: &[], root: 0 };
+
     /// Takes the bytes of an index file; 0 bytes are an empty index.
     ///
     /// # Errors
