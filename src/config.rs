@@ -283,7 +283,8 @@ fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const TEXT: &[u8] = b"\x01/etc/modprobe.d/a.conf\n# comment\noptions snd-hda model=\ta\n\nbogus line\nalias eth* e1000e\n\
+    const TEXT: &[u8] =
+        b"\x01/etc/modprobe.d/a.conf\n# comment\noptions snd-hda model=\ta\n\nbogus line\nalias eth* e1000e\n\
         softdep ext4 crc8 pre: crc32c post: x y\nsoftdep ext? pre: second\nblacklist pc-spkr\ninstall foo /bin/true\n";
 
     fn config() -> Config<'static> {

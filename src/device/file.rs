@@ -90,7 +90,8 @@ pub(super) fn each_config(
         let mut next: Option<(Name, Option<&'static str>)> = None;
         let mut offer = |name: &[u8], dir: Option<&'static str>| {
             let behind_last = last.as_ref().is_none_or(|last| name > last.as_slice());
-            if behind_last && next.as_ref().is_none_or(|(best, _)| name < best.as_slice())
+            if behind_last
+                && next.as_ref().is_none_or(|(best, _)| name < best.as_slice())
                 && let Ok(name) = Name::from_slice(name)
             {
                 next = Some((name, dir));
@@ -123,8 +124,7 @@ pub(super) type EntryType = rustix::fs::FileType;
 /// Calls `each` with the name and type of every entry of a directory but `.` and `..`; with none where it can't be
 /// opened.
 pub(super) fn each_entry(dir: impl AsFd, path: &[u8], each: &mut dyn FnMut(&[u8], EntryType)) {
-    let Ok(fd) = openat(dir, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-    else {
+    let Ok(fd) = openat(dir, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) else {
         return;
     };
     let mut buf = [MaybeUninit::uninit(); DIR_LEN];

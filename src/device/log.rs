@@ -4,7 +4,7 @@
 
 use crate::load::{Errno, Refusal};
 use core::sync::atomic::{AtomicI32, Ordering};
-use rustix::fd::{BorrowedFd, OwnedFd, IntoRawFd};
+use rustix::fd::{BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
 
 /// How much a line matters. Source: syslog(2).

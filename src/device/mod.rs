@@ -42,7 +42,10 @@ pub(crate) fn main(args: Args, env: Args) -> i32 {
     match command {
         b"modprobe" => applets::modprobe::main(room, rest, env),
         _ => {
-            log::put(true, &[b"usage: initmod modprobe ...\n       as PID 1, or called as modprobe, it does its work without\n"]);
+            log::put(
+                true,
+                &[b"usage: initmod modprobe ...\n       as PID 1, or called as modprobe, it does its work without\n"],
+            );
             1
         }
     }
@@ -141,7 +144,8 @@ const TELL_MS: u64 = 3000;
 fn tell_summary(tally: &Tally, modules_ms: u64, root: &Root, fs_type: &[u8], total_ms: u64) {
     let [loaded, failed, modules_ms, total_ms] =
         [tally.loaded.into(), tally.failed.into(), modules_ms, total_ms].map(Decimal::new);
-    let (failed, failed_word): (&[u8], &[u8]) = if tally.failed > 0 { (failed.text(), b" failed, ") } else { (b"", b"") };
+    let (failed, failed_word): (&[u8], &[u8]) =
+        if tally.failed > 0 { (failed.text(), b" failed, ") } else { (b"", b"") };
     line(
         Level::Notice,
         &[

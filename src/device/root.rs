@@ -48,7 +48,8 @@ impl Root {
         if !device.starts_with(b"/dev/") {
             return Err(b"root= takes a device here: root=/dev/...");
         }
-        let last_of_two = cmdline::params(text).map(|param| param.key).filter(|key| matches!(*key, b"ro" | b"rw")).last();
+        let last_of_two =
+            cmdline::params(text).map(|param| param.key).filter(|key| matches!(*key, b"ro" | b"rw")).last();
         let delay_s = cmdline::value(text, b"rootdelay").and_then(crate::bytes::decimal).unwrap_or(0);
         let patience_ms = PATIENCE_MS.max(u64::from(delay_s).saturating_mul(1000));
         Ok(Root {
@@ -98,7 +99,9 @@ impl Root {
                 flags |= flag;
             } else {
                 let comma: &[u8] = if data.as_bytes().is_empty() { b"" } else { b"," };
-                data.extend_from_bytes(comma).and_then(|()| data.extend_from_bytes(option)).map_err(|_| Errno::EINVAL)?;
+                data.extend_from_bytes(comma)
+                    .and_then(|()| data.extend_from_bytes(option))
+                    .map_err(|_| Errno::EINVAL)?;
             }
         }
         mount(self.device, MOUNT_POINT, fs_type, flags, data.as_c_str()).map_err(errno)
@@ -109,14 +112,18 @@ impl Root {
         let Some(init) = self.find_init() else { return Errno::ENOENT };
         for place in [c"dev", c"proc", c"sys", c"run"] {
             let mut to = Path::new();
-            let written = [MOUNT_POINT.to_bytes(), b"/", place.to_bytes()].iter().try_for_each(|part| to.extend_from_bytes(part));
+            let written =
+                [MOUNT_POINT.to_bytes(), b"/", place.to_bytes()].iter().try_for_each(|part| to.extend_from_bytes(part));
             if written.is_ok() && mount_move(place, to.as_c_str()).is_err() {
                 // A root without the directory: nothing of the image may stay mounted under it.
                 let _ = rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH);
             }
         }
         free_initramfs();
-        let switched = chdir(MOUNT_POINT).and_then(|()| mount_move(c".", c"/")).and_then(|()| chroot(c".")).and_then(|()| chdir(c"/"));
+        let switched = chdir(MOUNT_POINT)
+            .and_then(|()| mount_move(c".", c"/"))
+            .and_then(|()| chroot(c"."))
+            .and_then(|()| chdir(c"/"));
         if let Err(error) = switched {
             return errno(error);
         }

@@ -33,7 +33,8 @@ impl<'a> Sys<'a> {
     pub(super) fn state(&self, modname: &[u8]) -> State {
         let mut path = heapless::Vec::<u8, 128>::new();
         let mut text = [0; 16];
-        let written = [&b"/sys/module/"[..], modname, b"/initstate"].iter().try_for_each(|part| path.extend_from_slice(part));
+        let written =
+            [&b"/sys/module/"[..], modname, b"/initstate"].iter().try_for_each(|part| path.extend_from_slice(part));
         match written.map(|()| read(CWD, &path, &mut text)) {
             Ok(Ok(b"live\n")) => State::Live,
             _ => State::Unknown,

@@ -63,7 +63,10 @@ pub(super) fn tell_bad_lines(config: &Config<'_>) {
 /// Says that the image has no modules for this kernel, and for which it has.
 pub(super) fn tell_no_tree(errno: Errno) {
     let uname = rustix::system::uname();
-    line(Level::Error, &[b"no modules for this kernel: ", MODULES, uname.release().to_bytes(), b": ", errno_prose(errno)]);
+    line(
+        Level::Error,
+        &[b"no modules for this kernel: ", MODULES, uname.release().to_bytes(), b": ", errno_prose(errno)],
+    );
     super::file::each_entry(CWD, MODULES, &mut |kver, _| {
         line(Level::Error, &[b"this image was built for ", kver]);
     });

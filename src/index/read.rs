@@ -133,7 +133,8 @@ impl<'map> Index<'map> {
 
     /// Follows the edge `edge`; `None` where there is none.
     pub(super) fn child(&self, node: &Node<'map>, edge: u8, fuel: &mut Fuel) -> Result<Option<Node<'map>>, Fault> {
-        let slot = edge.checked_sub(node.first).and_then(|slot| u32_at(node.children, usize::from(slot).checked_mul(4)?));
+        let slot =
+            edge.checked_sub(node.first).and_then(|slot| u32_at(node.children, usize::from(slot).checked_mul(4)?));
         fuel.0 = fuel.0.checked_sub(1).ok_or(node.fault(Error::Cycle))?;
         self.node(slot.unwrap_or(0))
     }
@@ -182,7 +183,8 @@ impl<'map> Index<'map> {
             if last >= 0x80 {
                 return Err(node.fault(Error::BadNode));
             }
-            let len = last.checked_sub(first).map(|span| 4 * (usize::from(span) + 1)).ok_or(node.fault(Error::BadNode))?;
+            let len =
+                last.checked_sub(first).map(|span| 4 * (usize::from(span) + 1)).ok_or(node.fault(Error::BadNode))?;
             let start = skip(len).ok_or(past_end)?;
             node.first = first;
             node.children = self.data.get(start..).and_then(|rest| rest.get(..len)).ok_or(past_end)?;

@@ -43,7 +43,11 @@ impl Builder {
     pub fn insert(&mut self, key: &[u8], value: &[u8], priority: u32) -> Result<(), WriteError> {
         for text in [key, value] {
             if let Some(at) = text.iter().position(|byte| !(1..0x80).contains(byte)) {
-                return Err(WriteError::NotAscii { byte: text[at], at, text: String::from_utf8_lossy(text).into_owned() });
+                return Err(WriteError::NotAscii {
+                    byte: text[at],
+                    at,
+                    text: String::from_utf8_lossy(text).into_owned(),
+                });
             }
         }
         let values = self.keys.entry(key.to_vec()).or_default();

@@ -61,7 +61,11 @@ pub(in crate::device) fn main(room: &'static mut Room, args: Args, env: Args) ->
         Ok(tree) => tree,
         Err(_) => {
             let uname = rustix::system::uname();
-            complain(&[b"FATAL: no modules for this kernel: /lib/modules/", uname.release().to_bytes(), b" is missing\n"]);
+            complain(&[
+                b"FATAL: no modules for this kernel: /lib/modules/",
+                uname.release().to_bytes(),
+                b" is missing\n",
+            ]);
             return 1;
         }
     };
