@@ -54,7 +54,7 @@ test: setup-qemu all
 check: setup-build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	$(CARGO) clippy --bin initmod --no-default-features --features device,$(CODECS) --target $(TRIPLE_x86_64) -- -D warnings
+	$(CARGO) clippy --bin initmod --no-default-features --features device,$(CODECS) --target $(TRIPLE_x86_64) --profile loader -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	config/layers
 	config/size --enforce

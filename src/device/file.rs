@@ -42,8 +42,7 @@ pub(super) fn map(file: impl AsFd) -> Result<&'static [u8], Errno> {
 pub(super) fn read<'buf>(dir: impl AsFd, path: &[u8], buf: &'buf mut [u8]) -> Result<&'buf [u8], Errno> {
     let file = open(dir, path)?;
     let mut len = 0usize;
-    loop {
-        let Some(rest) = buf.get_mut(len..).filter(|rest| !rest.is_empty()) else { break };
+    while let Some(rest) = buf.get_mut(len..).filter(|rest| !rest.is_empty()) {
         match rustix::io::read(&file, rest) {
             Ok(0) => break,
             Ok(more) => len = len.saturating_add(more),
@@ -75,16 +74,15 @@ pub(super) fn append_config(
     text.push(b'\n').map_err(|_| Errno::EFBIG)
 }
 
+/// What hears of a configuration file: the directory it is in, open and by name, and its own name.
+type EachConfig<'a> = dyn FnMut(Option<(&OwnedFd, &'static str)>, &[u8]) + 'a;
+
 /// Calls `each` with the files `*.conf` of several directories, in the order of their names, and with the directory
 /// they are in; of one name only the first directory's. Also calls it with the `extra` names, at their places in that
 /// order and without a directory. Source: modprobe.d(5), and kmod's libkmod-config.c.
 ///
 /// The next name is looked for in all directories each time: no room is needed for any number of files.
-pub(super) fn each_config(
-    dirs: &[&'static str],
-    extra: &[&[u8]],
-    each: &mut dyn FnMut(Option<(&OwnedFd, &'static str)>, &[u8]),
-) {
+pub(super) fn each_config(dirs: &[&'static str], extra: &[&[u8]], each: &mut EachConfig<'_>) {
     let mut last: Option<Name> = None;
     loop {
         let mut next: Option<(Name, Option<&'static str>)> = None;

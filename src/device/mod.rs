@@ -31,7 +31,7 @@ use rustix::thread::{Timespec, nanosleep};
 use tree::Tree;
 
 /// Does what the name asks for that the loader is called by; returns the exit status.
-pub(crate) fn main(args: Args, env: Args) -> i32 {
+fn main(args: Args, env: Args) -> i32 {
     let Some(room) = room::take() else { return 1 };
     let mut rest = args;
     let called = rest.next().map_or(&b""[..], |arg| basename(arg.to_bytes()));

@@ -78,7 +78,10 @@ impl Root {
         // A type of a device stands behind a tab; one that needs none behind `nodev` and a tab.
         let known = known.split(|&byte| byte == b'\n').filter_map(|line| line.strip_prefix(b"\t"));
         let wanted = self.types.unwrap_or_default().split(|&byte| byte == b',').filter(|word| !word.is_empty());
-        let known = known.filter(|_| self.types.is_none());
+        // ext4's driver mounts ext2 and ext3 as well, and asking for them first is two refusals on the console.
+        let has_ext4 = known.clone().any(|fs_type| fs_type == b"ext4");
+        let known =
+            known.filter(|fs_type| self.types.is_none() && !(has_ext4 && matches!(*fs_type, b"ext2" | b"ext3")));
         let mut best = Errno::EINVAL;
         for fs_type in wanted.chain(known) {
             match self.mount_as(fs_type) {

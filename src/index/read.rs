@@ -92,8 +92,8 @@ impl<'map> Index<'map> {
     /// Calls `each` for every value of every key, keys in byte order, the values of a key in file order.
     ///
     /// # Errors
-    /// A [`Fault`] for a damaged node, or with the error that `each` returned.
-    pub fn walk(&self, each: &mut dyn FnMut(&[u8], Value<'map>) -> Result<(), Error>) -> Result<(), Fault> {
+    /// A [`Fault`] for a damaged node.
+    pub fn walk(&self, each: &mut dyn FnMut(&[u8], Value<'map>)) -> Result<(), Fault> {
         match self.root()? {
             Some(root) => self.walk_below(&root, &mut Key::new(), &mut self.fuel(), each),
             None => Ok(()),
@@ -105,12 +105,12 @@ impl<'map> Index<'map> {
         node: &Node<'map>,
         key: &mut Key,
         fuel: &mut Fuel,
-        each: &mut dyn FnMut(&[u8], Value<'map>) -> Result<(), Error>,
+        each: &mut dyn FnMut(&[u8], Value<'map>),
     ) -> Result<(), Fault> {
         let key_len = key.len();
         key.extend_from_slice(node.prefix).map_err(|_| node.fault(Error::TooLong))?;
         for value in self.values(node) {
-            each(key, value?).map_err(|error| node.fault(error))?;
+            each(key, value?);
         }
         for edge in node.edges() {
             if let Some(child) = self.child(node, edge, fuel)? {
@@ -183,8 +183,10 @@ impl<'map> Index<'map> {
             if last >= 0x80 {
                 return Err(node.fault(Error::BadNode));
             }
-            let len =
-                last.checked_sub(first).map(|span| 4 * (usize::from(span) + 1)).ok_or(node.fault(Error::BadNode))?;
+            let len = last
+                .checked_sub(first)
+                .map(|span| usize::from(span).saturating_add(1).saturating_mul(4))
+                .ok_or(node.fault(Error::BadNode))?;
             let start = skip(len).ok_or(past_end)?;
             node.first = first;
             node.children = self.data.get(start..).and_then(|rest| rest.get(..len)).ok_or(past_end)?;

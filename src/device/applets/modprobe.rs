@@ -3,7 +3,6 @@
 //! Output and exit status are kmod's. On purpose different: of several modules that an alias leads to, the worst
 //! result decides the exit status, not the last.
 
-use crate::config::Config;
 use crate::device::file::read;
 use crate::device::log::{put, refusal_prose};
 use crate::device::room::{PlanRoom, Room};
@@ -178,14 +177,14 @@ impl Modprobe<'_> {
             return self.failure(name, failure);
         }
         let target = Target { path: path(line), asked_as: name, options: &options };
-        let mut kernel = Console { sys: &self.sys, tree: self.tree, flags: self.flags, config: resolver.config };
+        let mut kernel = Console { sys: &self.sys, tree: self.tree, flags: self.flags };
         let tally = run(&mut self.plan_room.steps, &resolver, Some(target), OnFailure::Stop, &mut kernel);
         i32::from(tally.failed > 0)
     }
 
     /// Runs a command that stands for a name which is no module.
     fn run_command(&self, command: &[u8], name: &[u8], options: &[u8]) -> i32 {
-        let mut kernel = Console { sys: &self.sys, tree: self.tree, flags: self.flags, config: self.resolver.config };
+        let mut kernel = Console { sys: &self.sys, tree: self.tree, flags: self.flags };
         match kernel.command(command, name, options) {
             Ok(()) => 0,
             Err(refusal) => {
@@ -214,7 +213,6 @@ struct Console<'a> {
     sys: &'a Sys<'a>,
     tree: &'a Tree,
     flags: Flags,
-    config: Config<'static>,
 }
 
 impl Console<'_> {

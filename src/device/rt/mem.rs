@@ -2,6 +2,7 @@
 //!
 //! The empty `asm!` in a loop keeps LLVM from turning the loop into a call of the very function it stands in.
 #![cfg(not(test))]
+#![allow(clippy::arithmetic_side_effects, reason = "lengths of memory do not overflow")]
 
 use core::arch::asm;
 
@@ -37,18 +38,18 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, len: usize) -> *mut u8
     let mut at = 0;
     while at + WORD <= len {
         // SAFETY: `at + WORD <= len`, and the caller gives `len` bytes at `from`
-        let word = unsafe { from.add(at).cast::<usize>().read_unaligned() };
+        let word = unsafe { from.wrapping_add(at).cast::<usize>().read_unaligned() };
         // SAFETY: the same at `to`
-        unsafe { to.add(at).cast::<usize>().write_unaligned(word) };
+        unsafe { to.wrapping_add(at).cast::<usize>().write_unaligned(word) };
         at += WORD;
         // SAFETY: empty
         unsafe { asm!("", options(nostack, preserves_flags)) };
     }
     while at < len {
         // SAFETY: `at < len`
-        let byte = unsafe { from.add(at).read() };
+        let byte = unsafe { from.wrapping_add(at).read() };
         // SAFETY: the same at `to`
-        unsafe { to.add(at).write(byte) };
+        unsafe { to.wrapping_add(at).write(byte) };
         at += 1;
         // SAFETY: empty
         unsafe { asm!("", options(nostack, preserves_flags)) };
@@ -63,14 +64,14 @@ unsafe extern "C" fn memset(to: *mut u8, byte: i32, len: usize) -> *mut u8 {
     let mut at = 0;
     while at + WORD <= len {
         // SAFETY: `at + WORD <= len`, and the caller gives `len` bytes at `to`
-        unsafe { to.add(at).cast::<usize>().write_unaligned(word) };
+        unsafe { to.wrapping_add(at).cast::<usize>().write_unaligned(word) };
         at += WORD;
         // SAFETY: empty
         unsafe { asm!("", options(nostack, preserves_flags)) };
     }
     while at < len {
         // SAFETY: `at < len`
-        unsafe { to.add(at).write(byte as u8) };
+        unsafe { to.wrapping_add(at).write(byte as u8) };
         at += 1;
         // SAFETY: empty
         unsafe { asm!("", options(nostack, preserves_flags)) };
@@ -89,9 +90,9 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u
     while at > 0 {
         at -= 1;
         // SAFETY: `at < len`
-        let byte = unsafe { from.add(at).read() };
+        let byte = unsafe { from.wrapping_add(at).read() };
         // SAFETY: the same at `to`
-        unsafe { to.add(at).write(byte) };
+        unsafe { to.wrapping_add(at).write(byte) };
         // SAFETY: empty
         unsafe { asm!("", options(nostack, preserves_flags)) };
     }
@@ -102,8 +103,10 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, len: usize) -> i32 {
     let mut at = 0;
     while at < len {
-        // SAFETY: `at < len`, and the caller gives `len` bytes at both
-        let (l, r) = (unsafe { left.add(at).read() }, unsafe { right.add(at).read() });
+        // SAFETY: `at < len`, and the caller gives `len` bytes at `left`
+        let l = unsafe { left.wrapping_add(at).read() };
+        // SAFETY: the same at `right`
+        let r = unsafe { right.wrapping_add(at).read() };
         if l != r {
             return i32::from(l) - i32::from(r);
         }
@@ -124,7 +127,7 @@ unsafe extern "C" fn bcmp(left: *const u8, right: *const u8, len: usize) -> i32 
 unsafe extern "C" fn strlen(text: *const u8) -> usize {
     let mut len = 0;
     // SAFETY: the caller's string ends in NUL, and nothing is read past that
-    while unsafe { text.add(len).read() } != 0 {
+    while unsafe { text.wrapping_add(len).read() } != 0 {
         len += 1;
         // SAFETY: empty
         unsafe { asm!("", options(nostack, preserves_flags)) };

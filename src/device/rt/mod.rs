@@ -8,5 +8,4 @@ mod raw;
 mod start;
 
 pub(super) use raw::{execve, exit, fork, uptime};
-pub use start::Args;
-pub(super) use start::Strings;
+pub(super) use start::{Args, Strings};

@@ -46,7 +46,7 @@ core::arch::global_asm!(
 
 /// The arguments of this process, argv[0] first, or its environment: an array that ends in null.
 #[derive(Clone, Copy)]
-pub struct Args(*const *const c_char);
+pub(in crate::device) struct Args(*const *const c_char);
 
 /// Strings for execve, ending in null. Source: the kernel gives init at most 32 arguments and 32 variables.
 pub(in crate::device) struct Strings<'a> {
