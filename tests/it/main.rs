@@ -1,1 +1,5 @@
 //! One integration binary.
+#![allow(unreachable_pub, reason = "the modules of a test binary are its own library")]
+
+mod fixture;
+mod mkko;
