@@ -2,4 +2,5 @@
 #![allow(unreachable_pub, reason = "the modules of a test binary are its own library")]
 
 mod fixture;
+mod glob;
 mod mkko;
