@@ -1,1 +1,13 @@
 //! The generator.
+#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "the host may stop; an `expect` says why it can't")]
+
+pub mod error;
+pub mod tree;
+pub mod codec;
+mod elf;
+pub mod module;
+pub mod scan;
+pub mod graph;
+pub mod depmod;
+
+pub use error::{Error, Result};
