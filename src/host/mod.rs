@@ -1,1 +1,3 @@
 //! The generator.
+
+pub mod nearest;
