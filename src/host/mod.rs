@@ -1,3 +1,4 @@
 //! The generator.
 
 pub mod nearest;
+pub mod image;
