@@ -45,10 +45,4 @@ pub mod resolve;
 #[cfg(feature = "device")]
 pub mod device;
 #[cfg(feature = "host")]
-#[allow(
-    clippy::indexing_slicing,
-    clippy::expect_used,
-    clippy::arithmetic_side_effects,
-    reason = "the host may stop; what is hostile input is checked where it is read"
-)]
 pub mod host;

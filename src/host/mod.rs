@@ -9,5 +9,7 @@ pub mod module;
 pub mod scan;
 pub mod graph;
 pub mod depmod;
+pub mod nearest;
+pub mod image;
 
 pub use error::{Error, Result};

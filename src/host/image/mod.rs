@@ -1,0 +1,3 @@
+//! The initramfs: what lies where in it, its cpio archive, its compression.
+
+pub mod cpio;
