@@ -20,9 +20,9 @@ pub(super) fn each_modalias(each: &mut dyn FnMut(&[u8])) {
 
 fn walk(dir: &OwnedFd, depth: u8, each: &mut dyn FnMut(&[u8])) {
     let Some(depth) = depth.checked_sub(1) else { return };
-    each_entry(dir, b".", &mut |name, entry_type| {
+    each_entry(dir.as_fd(), b".", &mut |name, entry_type| {
         if entry_type == EntryType::Directory
-            && let Ok(child) = open(dir, name)
+            && let Ok(child) = open(dir.as_fd(), name)
         {
             walk(&child, depth, each);
         } else if name == b"uevent" {
@@ -31,10 +31,10 @@ fn walk(dir: &OwnedFd, depth: u8, each: &mut dyn FnMut(&[u8])) {
     });
 }
 
-fn device(dir: impl AsFd, each: &mut dyn FnMut(&[u8])) {
+fn device(dir: &OwnedFd, each: &mut dyn FnMut(&[u8])) {
     let mut buf = [0; ALIAS_LEN];
     // A device that is going away gives an error: it needs no module any more.
-    let uevent = read(dir, b"uevent", &mut buf).unwrap_or_default();
+    let uevent = read(dir.as_fd(), b"uevent", &mut buf).unwrap_or_default();
     if let Some(modalias) = uevent.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"MODALIAS=")) {
         each(modalias);
     }

@@ -3,8 +3,8 @@
 use crate::config::{MARK, join_lines};
 use crate::load::Errno;
 use core::mem::MaybeUninit;
-use heapless::VecView;
-use rustix::fd::{AsFd, OwnedFd};
+use heapless::{CString, VecView};
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, RawDir, fstat, openat};
 
 /// A file or directory name. Source: NAME_MAX.
@@ -17,16 +17,27 @@ pub(super) fn errno(error: rustix::io::Errno) -> Errno {
     Errno(error.raw_os_error())
 }
 
+/// A path with its NUL. Much longer ones than a tree or a root has are refused.
+pub(super) type Path = CString<1024>;
+
+/// Joins the parts of a path as they are.
+pub(super) fn path(parts: &[&[u8]]) -> Result<Path, Errno> {
+    let mut path = Path::new();
+    parts.iter().try_for_each(|part| path.extend_from_bytes(part)).map_err(|_| Errno::EINVAL)?;
+    Ok(path)
+}
+
 /// Opens a file for reading. `path` is relative to `dir`, or absolute.
-pub(super) fn open(dir: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
-    openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
+pub(super) fn open(dir: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let path = self::path(&[path])?;
+    openat(dir, path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
 }
 
 /// Maps a whole file; the mapping stays until the process ends.
 #[allow(unsafe_code, reason = "mmap")]
-pub(super) fn map(file: impl AsFd) -> Result<&'static [u8], Errno> {
+pub(super) fn map(file: &OwnedFd) -> Result<&'static [u8], Errno> {
     use rustix::mm::{MapFlags, ProtFlags, mmap};
-    let len = usize::try_from(fstat(&file).map_err(errno)?.st_size).map_err(|_| Errno::EFBIG)?;
+    let len = usize::try_from(fstat(file).map_err(errno)?.st_size).map_err(|_| Errno::EFBIG)?;
     if len == 0 {
         return Ok(&[]);
     }
@@ -39,7 +50,7 @@ pub(super) fn map(file: impl AsFd) -> Result<&'static [u8], Errno> {
 
 /// Reads a file from its start until it ends or `buf` is full, and returns what was read. For files of /proc and /sys,
 /// which have no length.
-pub(super) fn read<'buf>(dir: impl AsFd, path: &[u8], buf: &'buf mut [u8]) -> Result<&'buf [u8], Errno> {
+pub(super) fn read<'buf>(dir: BorrowedFd<'_>, path: &[u8], buf: &'buf mut [u8]) -> Result<&'buf [u8], Errno> {
     let file = open(dir, path)?;
     let mut len = 0usize;
     while let Some(rest) = buf.get_mut(len..).filter(|rest| !rest.is_empty()) {
@@ -55,12 +66,12 @@ pub(super) fn read<'buf>(dir: impl AsFd, path: &[u8], buf: &'buf mut [u8]) -> Re
 
 /// Appends a configuration file to `text`, behind a line that names it, its continued lines joined.
 pub(super) fn append_config(
-    dir: impl AsFd,
+    dir: BorrowedFd<'_>,
     path: &[u8],
     shown_as: &[&[u8]],
     text: &mut VecView<u8>,
 ) -> Result<(), Errno> {
-    let file = map(open(dir, path)?)?;
+    let file = map(&open(dir, path)?)?;
     let full = |_| Errno::EFBIG;
     text.push(MARK).map_err(|_| Errno::EFBIG)?;
     for part in shown_as {
@@ -120,11 +131,9 @@ pub(super) fn each_config(dirs: &[&'static str], extra: &[&[u8]], each: &mut Eac
 pub(super) type EntryType = rustix::fs::FileType;
 
 /// Calls `each` with the name and type of every entry of a directory but `.` and `..`; with none where it can't be
-/// opened.
-pub(super) fn each_entry(dir: impl AsFd, path: &[u8], each: &mut dyn FnMut(&[u8], EntryType)) {
-    let Ok(fd) = openat(dir, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) else {
-        return;
-    };
+/// opened or is no directory.
+pub(super) fn each_entry(dir: BorrowedFd<'_>, path: &[u8], each: &mut dyn FnMut(&[u8], EntryType)) {
+    let Ok(fd) = open(dir, path) else { return };
     let mut buf = [MaybeUninit::uninit(); DIR_LEN];
     let mut entries = RawDir::new(fd, &mut buf);
     while let Some(Ok(entry)) = entries.next() {

@@ -3,13 +3,12 @@
 //! Source: the kernel's init/do_mounts.c for the parameters and their defaults; its
 //! Documentation/filesystems/ramfs-rootfs-initramfs.rst for the hand-over.
 
-use super::file::{EntryType, Name, each_entry, errno, read};
+use super::file::{EntryType, Name, Path, each_entry, errno, open, path, read};
 use super::log::{Level, line};
 use super::rt::{Args, Strings, execve};
 use crate::cmdline;
 use crate::load::Errno;
 use core::ffi::CStr;
-use heapless::CString;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, statat, unlinkat};
 use rustix::mount::{MountFlags, mount, mount_move};
@@ -20,9 +19,6 @@ pub(super) const MOUNT_POINT: &CStr = c"/root";
 
 /// Longest wait for the root device where neither rootwait nor rootdelay= say otherwise, ms.
 const PATIENCE_MS: u64 = 30_000;
-
-/// A path with its NUL.
-type Path = CString<512>;
 
 /// What the command line says of the root.
 #[derive(Clone, Copy)]
@@ -64,8 +60,8 @@ impl Root {
 
     /// Says whether the device is there.
     pub(super) fn is_there(&self) -> bool {
-        statat(CWD, self.device, AtFlags::empty())
-            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice)
+        let stat = path(&[self.device]).map(|device| statat(CWD, device.as_c_str(), AtFlags::empty()));
+        stat.is_ok_and(|stat| stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice))
     }
 
     /// Mounts the root and returns its type.
@@ -107,17 +103,17 @@ impl Root {
                     .map_err(|_| Errno::EINVAL)?;
             }
         }
-        mount(self.device, MOUNT_POINT, fs_type, flags, data.as_c_str()).map_err(errno)
+        let (device, fs_type) = (path(&[self.device])?, path(&[fs_type])?);
+        mount(device.as_c_str(), MOUNT_POINT, fs_type.as_c_str(), flags, data.as_c_str()).map_err(errno)
     }
 
     /// Makes the mounted root the root and starts its init; returns only where no init can be started.
     pub(super) fn switch(&self, args: Args, env: Args) -> Errno {
         let Some(init) = self.find_init() else { return Errno::ENOENT };
         for place in [c"dev", c"proc", c"sys", c"run"] {
-            let mut to = Path::new();
-            let written =
-                [MOUNT_POINT.to_bytes(), b"/", place.to_bytes()].iter().try_for_each(|part| to.extend_from_bytes(part));
-            if written.is_ok() && mount_move(place, to.as_c_str()).is_err() {
+            if path(&[MOUNT_POINT.to_bytes(), b"/", place.to_bytes()])
+                .is_ok_and(|to| mount_move(place, to.as_c_str()).is_err())
+            {
                 // A root without the directory: nothing of the image may stay mounted under it.
                 let _ = rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH);
             }
@@ -145,22 +141,17 @@ impl Root {
             }
             there
         });
-        let path = said.chain(usual.into_iter().filter(|path| exists(&root, path))).next()?;
-        let mut found = Path::new();
-        found.extend_from_bytes(path).ok()?;
-        Some(found)
+        path(&[said.chain(usual.into_iter().filter(|path| exists(&root, path))).next()?]).ok()
     }
 }
 
-/// Says whether `path` is in `root`, with links followed as a process in that root would.
-fn exists(root: &OwnedFd, path: &[u8]) -> bool {
-    let how = OFlags::PATH | OFlags::CLOEXEC;
-    match openat2(root, path, how, Mode::empty(), ResolveFlags::IN_ROOT) {
+/// Says whether `wanted` is in `root`, with links followed as a process in that root would.
+fn exists(root: &OwnedFd, wanted: &[u8]) -> bool {
+    let relative = wanted.strip_prefix(b"/").unwrap_or(wanted);
+    let Ok(relative) = path(&[relative]) else { return false };
+    match openat2(root, relative.as_c_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT) {
         // Before 5.6: see at least whether there is something of that name.
-        Err(rustix::io::Errno::NOSYS) => {
-            let relative = path.strip_prefix(b"/").unwrap_or(path);
-            statat(root, relative, AtFlags::SYMLINK_NOFOLLOW).is_ok()
-        }
+        Err(rustix::io::Errno::NOSYS) => statat(root, relative.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok(),
         other => other.is_ok(),
     }
 }
@@ -212,7 +203,7 @@ const DEPTH: u8 = 32;
 
 /// Deletes what the kernel unpacked: its memory is lost otherwise. Other file systems are not entered.
 fn free_initramfs() {
-    if let Ok(root) = super::file::open(CWD, b"/")
+    if let Ok(root) = open(CWD, b"/")
         && let Ok(stat) = fstat(&root)
     {
         empty(&root, stat.st_dev, DEPTH);
@@ -221,14 +212,19 @@ fn free_initramfs() {
 
 fn empty(dir: &OwnedFd, device: u64, depth: u8) {
     let Some(depth) = depth.checked_sub(1) else { return };
-    each_entry(dir, b".", &mut |name, entry_type| {
-        if entry_type != EntryType::Directory {
-            let _ = unlinkat(dir, name, AtFlags::empty());
-        } else if let Ok(child) = super::file::open(dir, name)
-            && fstat(child.as_fd()).is_ok_and(|stat| stat.st_dev == device)
-        {
+    each_entry(dir.as_fd(), b".", &mut |name, entry_type| {
+        let mut how = AtFlags::empty();
+        if entry_type == EntryType::Directory {
+            let Ok(child) = open(dir.as_fd(), name) else { return };
+            if !fstat(&child).is_ok_and(|stat| stat.st_dev == device) {
+                return;
+            }
             empty(&child, device, depth);
-            let _ = unlinkat(dir, name, AtFlags::REMOVEDIR);
+            how = AtFlags::REMOVEDIR;
+        }
+        // What stays, stays: it costs memory and nothing else.
+        if let Ok(name) = path(&[name]) {
+            let _ = unlinkat(dir, name.as_c_str(), how);
         }
     });
 }

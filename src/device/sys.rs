@@ -4,12 +4,13 @@
 //! it over: a crash of a decoder, or a file that wants all memory, is then a failed module and not a dead init, and the
 //! memory is given back by the child's end.
 
-use super::file::{errno, map, open, read};
+use super::file::{errno, map, open, path, read};
 use super::rt::{Args, Strings, execve, exit, fork};
 use super::tree::Tree;
 use crate::load::{Errno, OPTIONS_LEN, Refusal, State};
 use core::ffi::CStr;
 use heapless::CString;
+use rustix::fd::AsFd;
 use rustix::fd::OwnedFd;
 use rustix::fs::CWD;
 use rustix::process::{Pid, WaitOptions, waitpid};
@@ -31,12 +32,10 @@ impl<'a> Sys<'a> {
 
     /// Reads /sys/module/MODNAME/initstate.
     pub(super) fn state(&self, modname: &[u8]) -> State {
-        let mut path = heapless::Vec::<u8, 128>::new();
         let mut text = [0; 16];
-        let written =
-            [&b"/sys/module/"[..], modname, b"/initstate"].iter().try_for_each(|part| path.extend_from_slice(part));
-        match written.map(|()| read(CWD, &path, &mut text)) {
-            Ok(Ok(b"live\n")) => State::Live,
+        let initstate = path(&[b"/sys/module/", modname, b"/initstate"]);
+        match initstate.and_then(|path| read(CWD, path.as_bytes(), &mut text)) {
+            Ok(b"live\n") => State::Live,
             _ => State::Unknown,
         }
     }
@@ -48,7 +47,7 @@ impl<'a> Sys<'a> {
         params.extend_from_bytes(options).map_err(invalid)?;
         let params = params.as_c_str();
 
-        let file = open(&self.tree.dir, path).map_err(Refusal::File)?;
+        let file = open(self.tree.dir.as_fd(), path).map_err(Refusal::File)?;
         let mut magic = [0; 6];
         let magic_len = rustix::io::pread(&file, &mut magic, 0).map_err(|error| Refusal::File(errno(error)))?;
         let codec = codec_name(magic.get(..magic_len).unwrap_or_default());

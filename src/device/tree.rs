@@ -7,7 +7,7 @@ use crate::index::Index;
 use crate::load::Errno;
 use crate::resolve::{IndexFile, Indexes, Resolver};
 use heapless::VecView;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::CWD;
 
 /// Where modules are, without the kernel's version.
@@ -37,7 +37,7 @@ impl Tree {
     /// Maps the indexes. One that is missing counts as empty, a damaged one too, but is told.
     pub(super) fn indexes(&self) -> Indexes<'static> {
         Indexes(IndexFile::ALL.map(|file| {
-            let data = open(&self.dir, file.file_name().as_bytes()).and_then(map);
+            let data = open(self.dir.as_fd(), file.file_name().as_bytes()).and_then(|file| map(&file));
             Index::new(data.unwrap_or_default()).unwrap_or_else(|fault| {
                 line(Level::Error, &[&self.path, file.file_name().as_bytes(), b": ", fault.error.prose().as_bytes()]);
                 Index::EMPTY
@@ -75,8 +75,8 @@ pub(super) fn tell_no_tree(errno: Errno) {
 fn read_modprobe_d(tree: &Tree, text: &mut VecView<u8>) {
     each_config(&MODPROBE_DIRS, &[b"modules.softdep", b"modules.weakdep"], &mut |place, name| {
         let done = match place {
-            Some((dir, dir_path)) => append_config(dir, name, &[dir_path.as_bytes(), b"/", name], text),
-            None => match append_config(&tree.dir, name, &[&tree.path, name], text) {
+            Some((dir, dir_path)) => append_config(dir.as_fd(), name, &[dir_path.as_bytes(), b"/", name], text),
+            None => match append_config(tree.dir.as_fd(), name, &[&tree.path, name], text) {
                 Err(Errno::ENOENT) => Ok(()), // a tree without softdeps
                 other => other,
             },
@@ -89,7 +89,7 @@ fn read_modprobe_d(tree: &Tree, text: &mut VecView<u8>) {
 pub(super) fn read_load_d(text: &mut VecView<u8>) {
     each_config(&LOAD_DIRS, &[], &mut |place, name| {
         if let Some((dir, path)) = place {
-            let done = append_config(dir, name, &[path.as_bytes(), b"/", name], text);
+            let done = append_config(dir.as_fd(), name, &[path.as_bytes(), b"/", name], text);
             tell_unread(path.as_bytes(), name, done);
         }
     });

@@ -1,15 +1,19 @@
 //! The generator.
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "the host may stop; an `expect` says why it can't")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    reason = "the host may stop; an `expect` says why it can't"
+)]
 
-pub mod error;
-pub mod tree;
 pub mod codec;
-mod elf;
-pub mod module;
-pub mod scan;
-pub mod graph;
 pub mod depmod;
-pub mod nearest;
+mod elf;
+pub mod error;
+pub mod graph;
 pub mod image;
+pub mod module;
+pub mod nearest;
+pub mod scan;
+pub mod tree;
 
 pub use error::{Error, Result};

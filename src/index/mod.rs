@@ -5,7 +5,6 @@ mod format;
 mod read;
 mod search;
 #[cfg(feature = "host")]
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "works on keys that it sorted itself")]
 mod write;
 
 pub use read::{Fault, Index, Value};
