@@ -12,7 +12,7 @@
 //! The data's way, on the host: tree -> scan -> graph -> select(board) -> depmod -> image; on the device: map the
 //! indexes -> [`resolve`] -> [`plan`] -> [`load`] -> root. The dep index already holds each module's transitive
 //! closure, leaves last, so the device needs no graph.
-#![cfg_attr(not(feature = "host"), no_std)]
+#![cfg_attr(not(any(feature = "host", test)), no_std)]
 #![cfg_attr(
     not(test),
     warn(

@@ -1,1 +1,4 @@
 //! The loader.
+
+#[cfg(any(feature = "xz", feature = "zst"))]
+mod arena;
