@@ -2,3 +2,4 @@
 
 #[cfg(any(feature = "xz", feature = "zst"))]
 mod arena;
+mod codec;
