@@ -5,6 +5,8 @@
 //! A step that fails is a line on the console, and the boot goes on where it can.
 
 mod applets;
+#[cfg(any(feature = "xz", feature = "zst"))]
+mod arena;
 mod codec;
 mod coldplug;
 mod file;

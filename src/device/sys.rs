@@ -4,6 +4,7 @@
 //! it over: a crash of a decoder, or a file that wants all memory, is then a failed module and not a dead init, and the
 //! memory is given back by the child's end.
 
+use super::codec::{CodecError, Format, decode, sniff};
 use super::file::{errno, map, open, path, read};
 use super::rt::{Args, Strings, execve, exit, fork};
 use super::tree::Tree;
@@ -50,8 +51,7 @@ impl<'a> Sys<'a> {
         let file = open(self.tree.dir.as_fd(), path).map_err(Refusal::File)?;
         let mut magic = [0; 6];
         let magic_len = rustix::io::pread(&file, &mut magic, 0).map_err(|error| Refusal::File(errno(error)))?;
-        let codec = codec_name(magic.get(..magic_len).unwrap_or_default());
-        let Some(codec) = codec else {
+        let Some(format) = sniff(magic.get(..magic_len).unwrap_or_default()) else {
             return match finit_module(&file, params, 0) {
                 Err(rustix::io::Errno::NOSYS) => {
                     let image = map(&file).map_err(Refusal::File)?;
@@ -61,7 +61,7 @@ impl<'a> Sys<'a> {
             };
         };
         let mut kernel_codec = [0; 16];
-        if super::tree::kernel_codec(&mut kernel_codec) == codec {
+        if super::tree::kernel_codec(&mut kernel_codec) == kernel_name(format) {
             match finit_module(&file, params, MODULE_INIT_COMPRESSED_FILE) {
                 // What the kernel says of a file that its own decoder can't undo, and of no decoder: try ours.
                 Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
@@ -100,13 +100,12 @@ impl<'a> Sys<'a> {
     }
 }
 
-/// Names the compression of a file by its first bytes, as /sys/module/compression names it; `None` for a plain one.
-fn codec_name(magic: &[u8]) -> Option<&'static [u8]> {
-    match magic {
-        [0x1f, 0x8b, ..] => Some(b"gzip"),
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => Some(b"xz"),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(b"zstd"),
-        _ => None,
+/// Names a compression as /sys/module/compression does.
+fn kernel_name(format: Format) -> &'static [u8] {
+    match format {
+        Format::Gz => b"gzip",
+        Format::Xz => b"xz",
+        Format::Zst => b"zstd",
     }
 }
 
@@ -116,7 +115,6 @@ const NO_DECODER: i32 = 201;
 const NO_MEMORY: i32 = 202;
 
 fn decompress_and_insert(file: &OwnedFd, params: &CStr) -> Result<(), Refusal> {
-    use super::codec::{CodecError, decode};
     let image = map(file).map_err(Refusal::File)?;
     let status = in_child(|| match decode(image) {
         Ok(image) => init_module(&image, params).map_or_else(|error| error.raw_os_error(), |()| 0),
