@@ -145,7 +145,9 @@ impl<'map> Resolver<'map> {
         if name.starts_with(b"symbol:") && self.search(IndexFile::Symbols, name, matches)? {
             return Ok(Found::ByAlias);
         }
-        if let Some(command) = self.config.install(name) {
+        if self.config.knows_install(name)
+            && let Some(command) = self.config.install(name)
+        {
             return push(matches, Match::Command(command)).map(|()| Found::ByName);
         }
         if self.search(IndexFile::Alias, name, matches)? {
@@ -349,5 +351,12 @@ pub(crate) mod tests {
         let tree = Tree::new(&[]).with_bytes(IndexFile::Dep, &bytes);
         let failure = tree.resolver().resolve(b"a", &mut heapless::Vec::<_, 1>::new()).unwrap_err();
         assert_eq!(failure, Failure::Index(IndexFile::Dep, Fault { error: Error::OutOfBounds, off: 12 }));
+    }
+
+    #[test]
+    fn an_install_pattern_makes_no_name_known() {
+        let tree = Tree::new(&[]).config("install virt* cmd\ninstall virtual-x other\n");
+        assert_eq!(resolve(&tree, "virtual"), (Found::Nothing, vec![]), "only its very name does");
+        assert_eq!(resolve(&tree, "virtual_x"), (Found::ByName, vec![Match::Command(b"cmd")]), "the first match runs");
     }
 }
