@@ -108,7 +108,9 @@ impl<'buf, 'map> Plan<'buf, 'map> {
 
     fn target(&mut self, resolver: &Resolver<'map>, line: &'map [u8], need: Need, depth: u8) -> Result<(), Failure> {
         if self.visited.contains(&line) {
-            self.note_need(line, need);
+            for needed in deps(line).chain([line]) {
+                self.note_need(needed, need);
+            }
             return Ok(());
         }
         let depth = depth.checked_sub(1).ok_or(Failure::Name(Error::TooDeep))?;
@@ -145,7 +147,11 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         let Ok(name) = modname(path(line)) else { return Ok(()) };
         for (_, softdep) in resolver.config.softdeps(&name).filter(|(on, _)| *on == side) {
             let first = self.matches.len();
-            resolver.resolve(softdep, self.matches)?;
+            match resolver.resolve(softdep, self.matches) {
+                // A word that can't be a name is an unknown name, which a softdep may be.
+                Err(Failure::Name(Error::BadBrackets | Error::TooLong)) => {}
+                outcome => drop(outcome?),
+            }
             let mut at = first;
             while let Some(&found) = self.matches.get(at) {
                 if let Match::Module(line) = found {
