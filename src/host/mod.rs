@@ -1,4 +1,15 @@
 //! The generator.
+#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "the host may stop; an `expect` says why it can't")]
 
+pub mod error;
 pub mod nearest;
+pub mod tree;
+pub mod codec;
+mod elf;
+pub mod module;
+pub mod scan;
+pub mod graph;
+pub mod depmod;
 pub mod image;
+
+pub use error::{Error, Result};

@@ -1,6 +1,8 @@
 //! Writing an index, byte for byte as kmod's depmod (34 and later) lays it out: nodes in pre-order, each followed by
 //! its children's subtrees in slot order.
 
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "the host writes what it has sorted itself")]
+
 use super::format::{CHILDREN, HEADER_LEN, MAGIC, OFF_MASK, PREFIX, VALUES, VERSION};
 use std::collections::BTreeMap;
 

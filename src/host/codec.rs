@@ -1,0 +1,165 @@
+//! Compression of module files and images, by the fast C libraries. The format is told by the first bytes, never by
+//! the name. Compressing is deterministic: no name, no time, one thread.
+
+use liblzma::stream as xz;
+use std::io::Read;
+
+/// How a file is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Format {
+    /// Not at all.
+    None,
+    /// gzip
+    Gz,
+    /// xz
+    Xz,
+    /// zstd
+    Zst,
+}
+
+/// Why packed bytes can't be unpacked.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// How far the decoder read, bytes from the start of the packed file, where it tells.
+    pub off: u64,
+    /// What it says.
+    pub what: String,
+}
+
+/// No module is larger; what unpacks to more is hostile.
+const UNPACKED_MAX: usize = 1 << 30;
+
+/// The least by which the output grows.
+const GROW_LEN: usize = 256 << 10;
+
+impl Format {
+    /// Tells the format by its magic.
+    pub fn of(bytes: &[u8]) -> Format {
+        match bytes {
+            [0x1F, 0x8B, ..] => Format::Gz,
+            [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Format::Xz,
+            [0x28, 0xB5, 0x2F, 0xFD, ..] => Format::Zst,
+            _ => Format::None,
+        }
+    }
+
+    /// The file name's suffix, dot included; empty for [`Format::None`].
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Format::None => "",
+            Format::Gz => ".gz",
+            Format::Xz => ".xz",
+            Format::Zst => ".zst",
+        }
+    }
+}
+
+/// Unpacks `bytes`, whatever their format.
+///
+/// # Errors
+/// [`Damage`] where the decoder stops.
+pub fn decompress(bytes: &[u8]) -> Result<Vec<u8>, Damage> {
+    let mut out = Vec::new();
+    decompress_into(bytes, &mut out)?;
+    Ok(out)
+}
+
+/// As [`decompress`], into a buffer that is emptied first and keeps its capacity.
+///
+/// # Errors
+/// [`Damage`] where the decoder stops.
+pub fn decompress_into(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
+    out.clear();
+    match Format::of(bytes) {
+        Format::None => out.extend(bytes),
+        Format::Gz => gunzip(bytes, out)?,
+        Format::Xz => unxz(bytes, out)?,
+        Format::Zst => unzstd(bytes, out)?,
+    }
+    Ok(())
+}
+
+/// Packs `bytes`: xz as the kernel's build does (CRC32, 1 MiB dictionary: what its own decoder takes), zstd -19 with
+/// the content size, gzip at its best.
+pub fn compress(bytes: &[u8], format: Format) -> Vec<u8> {
+    match format {
+        Format::None => bytes.to_vec(),
+        Format::Gz => gzip(bytes),
+        Format::Xz => xz(bytes),
+        Format::Zst => zstd::bulk::compress(bytes, 19).expect("level 19 exists and memory does not fail"),
+    }
+}
+
+fn gunzip(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
+    // The last four bytes are the length, modulo 2^32. It is a hint: a liar gets a larger buffer, up to the limit.
+    let hint = bytes.last_chunk().map_or(0, |len| u32::from_le_bytes(*len) as usize);
+    let mut len = hint.clamp(1, (bytes.len() * 1032).clamp(1, UNPACKED_MAX));
+    loop {
+        out.resize(len, 0);
+        match libdeflater::Decompressor::new().gzip_decompress(bytes, out) {
+            Ok(len) => {
+                out.truncate(len);
+                return Ok(());
+            }
+            Err(libdeflater::DecompressionError::InsufficientSpace) if len < UNPACKED_MAX => len = (len * 2).min(UNPACKED_MAX),
+            Err(error) => return Err(Damage { off: 0, what: format!("gzip: {error}").to_lowercase() }),
+        }
+    }
+}
+
+fn unxz(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
+    let mut stream = xz::Stream::new_stream_decoder(u64::MAX, xz::CONCATENATED).expect("these flags exist");
+    loop {
+        let (read, written) = (stream.total_in() as usize, out.len());
+        let damage = |what: String| Damage { off: read as u64, what: format!("xz: {what}") };
+        if out.capacity() == written {
+            out.reserve(written.max(GROW_LEN));
+        }
+        let rest = bytes.get(read..).unwrap_or_default();
+        match stream.process_vec(rest, out, xz::Action::Finish) {
+            Ok(xz::Status::StreamEnd) => return Ok(()),
+            Ok(_) if out.len() > UNPACKED_MAX => return Err(damage("unpacks to more than 1 GiB".into())),
+            Ok(_) if out.len() == written && stream.total_in() as usize == read => return Err(damage("ends early".into())),
+            Ok(_) => {}
+            Err(error) => {
+                let off = stream.total_in();
+                return Err(Damage { off, what: format!("xz: {error}").to_lowercase() });
+            }
+        }
+    }
+}
+
+fn unzstd(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
+    let mut rest = bytes;
+    let result = zstd::stream::read::Decoder::with_buffer(&mut rest)
+        .and_then(|decoder| decoder.take(UNPACKED_MAX as u64 + 1).read_to_end(out));
+    let off = (bytes.len() - rest.len()) as u64;
+    match result {
+        Ok(len) if len > UNPACKED_MAX => Err(Damage { off, what: "zstd: unpacks to more than 1 GiB".into() }),
+        Ok(_) => Ok(()),
+        Err(error) => Err(Damage { off, what: format!("zstd: {error}").to_lowercase() }),
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = libdeflater::Compressor::new(libdeflater::CompressionLvl::best());
+    let mut out = vec![0; packer.gzip_compress_bound(bytes.len())];
+    let len = packer.gzip_compress(bytes, &mut out).expect("the bound is one");
+    out.truncate(len);
+    out
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut options = xz::LzmaOptions::new_preset(6).expect("preset 6 exists");
+    options.dict_size(1 << 20);
+    let mut stream = xz::Stream::new_stream_encoder(xz::Filters::new().lzma2(&options), xz::Check::Crc32)
+        .expect("this filter chain exists");
+    let mut out = Vec::with_capacity(bytes.len() / 3 + GROW_LEN);
+    loop {
+        let rest = bytes.get(stream.total_in() as usize..).unwrap_or_default();
+        match stream.process_vec(rest, &mut out, xz::Action::Finish).expect("encoding fails on a lack of memory only") {
+            xz::Status::StreamEnd => return out,
+            _ => out.reserve(GROW_LEN),
+        }
+    }
+}

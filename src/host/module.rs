@@ -1,0 +1,191 @@
+//! One module file -> what its ELF sections say of it: modinfo, exported and imported symbols, whether it is signed.
+//! Takes ELF of 32 and 64 bits and both byte orders; refuses what is damaged, with the offset. Sources: the kernel's
+//! scripts/mod/modpost.c (what is written), kernel/module/main.c (what is read).
+
+use super::codec::{self, Format};
+use super::elf;
+use super::error::{Error, Result};
+use super::tree::{self, ModuleFile};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// What a module says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Module {
+    /// Relative to the tree's directory: `kernel/fs/ext4/ext4.ko.xz`.
+    pub path: String,
+    /// `_` only.
+    pub modname: String,
+    /// Length as it lies, bytes.
+    pub file_len: u64,
+    /// Length unpacked, bytes.
+    pub plain_len: u64,
+    /// Ends in a signature.
+    pub signed: bool,
+    /// The .modinfo section: `key=value` strings, each with its NUL.
+    pub(super) info: Strings,
+    /// Exported symbols.
+    pub exports: Symbols,
+    /// Symbols it wants from the kernel or other modules.
+    pub imports: Symbols,
+}
+
+/// Strings in one block, each followed by NUL.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Strings(pub(super) Box<[u8]>);
+
+/// Symbols, names in one block: a tree has a quarter of a million.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Symbols {
+    pub(super) names: Strings,
+    /// One for each name.
+    pub(super) facts: Box<[Facts]>,
+}
+
+/// What is known of a symbol beside its name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) crc: Option<u32>,
+    pub(super) weak: bool,
+}
+
+/// A symbol that a module exports or imports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Symbol<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its version, in a module built with MODVERSIONS.
+    pub crc: Option<u32>,
+    /// Imported, but the module loads without it too.
+    pub weak: bool,
+}
+
+impl Module {
+    /// Reads the module `file` of the tree at `dir`. `buf` takes the unpacked file; it is given for reuse only.
+    ///
+    /// # Errors
+    /// The file can't be read, is damaged, or is no module.
+    pub fn read(dir: &Path, file: &ModuleFile, buf: &mut Buffers) -> Result<Module> {
+        let path = dir.join(&file.path);
+        let mut input = File::open(&path).map_err(Error::io(&path))?;
+        let mut magic = [0; 6];
+        let magic_len = input.read(&mut magic).map_err(Error::io(&path))?;
+        let mut module = if Format::of(&magic[..magic_len]) == Format::None {
+            elf::read_file(input).map_err(|fault| fault.in_file(&path))?
+        } else {
+            buf.packed.clear();
+            buf.packed.extend(&magic[..magic_len]);
+            input.read_to_end(&mut buf.packed).map_err(Error::io(&path))?;
+            codec::decompress_into(&buf.packed, &mut buf.plain)
+                .map_err(|damage| Error::Damaged { path: path.clone(), off: damage.off, what: damage.what })?;
+            elf::parse(&buf.plain).map_err(|fault| fault.in_file(&path))?
+        };
+        module.path.clone_from(&file.path);
+        module.modname = tree::modname(&file.path);
+        module.file_len = file.file_len;
+        Ok(module)
+    }
+
+    /// Parses an unpacked module; `path` is what the tree calls it.
+    ///
+    /// # Errors
+    /// It is damaged, or no module.
+    pub fn parse(path: &str, bytes: &[u8]) -> Result<Module> {
+        let module = elf::parse(bytes).map_err(|fault| fault.in_file(Path::new(path)))?;
+        Ok(Module { path: path.to_owned(), modname: tree::modname(path), file_len: bytes.len() as u64, ..module })
+    }
+
+    /// Yields the key and value of each modinfo string, in file order.
+    pub fn info(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.info.iter().map(|text| crate::bytes::split_once(text, b'=').unwrap_or((b"", text)))
+    }
+
+    /// Yields the values of one modinfo key, in file order.
+    pub fn values<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.info().filter(move |(of, _)| *of == key.as_bytes()).map(|(_, value)| value)
+    }
+
+    /// Yields the patterns of the devices and names that the module serves.
+    pub fn aliases(&self) -> impl Iterator<Item = &[u8]> {
+        self.values("alias")
+    }
+
+    /// Yields the softdep values: `pre: a b post: c`.
+    pub fn softdeps(&self) -> impl Iterator<Item = &[u8]> {
+        self.values("softdep")
+    }
+
+    /// Yields the weakdep values: module names.
+    pub fn weakdeps(&self) -> impl Iterator<Item = &[u8]> {
+        self.values("weakdep")
+    }
+
+    /// Yields the modnames that modpost noted as direct dependencies.
+    pub fn depends(&self) -> impl Iterator<Item = &[u8]> {
+        self.values("depends").flat_map(|list| list.split(|&byte| byte == b',')).filter(|name| !name.is_empty())
+    }
+
+    /// Yields the firmware files that the module may ask for, relative to /lib/firmware.
+    pub fn firmware(&self) -> impl Iterator<Item = &[u8]> {
+        self.values("firmware")
+    }
+
+    /// Returns the kernel version and build options it was made for.
+    pub fn vermagic(&self) -> Option<&[u8]> {
+        self.values("vermagic").next()
+    }
+}
+
+/// A reader's memory, kept from module to module.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    packed: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Strings {
+    /// Yields the strings, without NUL; empty ones are padding and left out.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split(|&byte| byte == 0).filter(|text| !text.is_empty())
+    }
+}
+
+impl Symbols {
+    /// Yields the symbols in file order.
+    pub fn iter(&self) -> impl Iterator<Item = Symbol<'_>> {
+        self.names.iter().zip(&self.facts).map(|(name, facts)| Symbol { name, crc: facts.crc, weak: facts.weak })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.facts.len()
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.facts.is_empty()
+    }
+}
+
+/// Collects [`Symbols`].
+#[derive(Debug, Default)]
+pub(super) struct SymbolsBuilder {
+    names: Vec<u8>,
+    facts: Vec<Facts>,
+}
+
+impl SymbolsBuilder {
+    /// Adds one; an empty name is none.
+    pub(super) fn push(&mut self, symbol: Symbol<'_>) {
+        if !symbol.name.is_empty() {
+            self.names.extend(symbol.name);
+            self.names.push(0);
+            self.facts.push(Facts { crc: symbol.crc, weak: symbol.weak });
+        }
+    }
+
+    pub(super) fn finish(self) -> Symbols {
+        Symbols { names: Strings(self.names.into()), facts: self.facts.into() }
+    }
+}
