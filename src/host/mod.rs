@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod nearest;
+pub mod arch;
 pub mod tree;
 pub mod codec;
 mod elf;
