@@ -1,3 +1,4 @@
 //! The initramfs: what lies where in it, its cpio archive, its compression.
 
 pub mod cpio;
+pub mod compress;
