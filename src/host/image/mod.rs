@@ -2,3 +2,6 @@
 
 pub mod cpio;
 pub mod compress;
+pub mod pack;
+pub mod trim;
+pub mod layout;
