@@ -11,6 +11,7 @@ pub mod module;
 pub mod scan;
 pub mod graph;
 pub mod depmod;
+pub mod board;
 pub mod image;
 
 pub use error::{Error, Result};
