@@ -12,6 +12,7 @@ pub mod scan;
 pub mod graph;
 pub mod depmod;
 pub mod board;
+pub mod select;
 pub mod image;
 
 pub use error::{Error, Result};
