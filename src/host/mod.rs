@@ -14,5 +14,6 @@ pub mod depmod;
 pub mod board;
 pub mod select;
 pub mod image;
+pub mod report;
 
 pub use error::{Error, Result};
