@@ -15,5 +15,7 @@ pub mod board;
 pub mod select;
 pub mod image;
 pub mod report;
+pub mod cli;
+pub mod build;
 
 pub use error::{Error, Result};
