@@ -209,6 +209,12 @@ impl<'map> Config<'map> {
             .flat_map(softdep_words)
     }
 
+    /// Says whether an `install` line is for this very name, which then need not be a module's. Source: kmod,
+    /// libkmod-module.c, `kmod_lookup_alias_from_commands`.
+    pub fn knows_install(&self, name: &[u8]) -> bool {
+        self.directives().any(|directive| matches!(directive, Directive::Install(pattern, _) if same(pattern, name)))
+    }
+
     /// Returns the command that stands in for loading the module: the first `install` line that matches.
     pub fn install(&self, modname: &[u8]) -> Option<&'map [u8]> {
         self.directives().find_map(|directive| match directive {

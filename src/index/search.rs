@@ -57,6 +57,10 @@ impl<'map> Index<'map> {
             let Some((&edge, tail)) = search.tail.split_first() else {
                 return search.hit(&here);
             };
+            // What stands below a wild edge was searched above, also for a query that holds the same character.
+            if is_wild(edge) {
+                return Ok(());
+            }
             search.tail = tail;
             node = self.child(&here, edge, &mut search.fuel)?;
         }
@@ -99,7 +103,7 @@ impl<'map> Search<'_, 'map> {
     }
 
     fn hit(&mut self, node: &Node<'map>) -> Result<(), Fault> {
-        self.index.values(node).try_for_each(|value| (self.each)(value?).map_err(|error| node.fault(error)))
+        self.index.values(node, &mut self.fuel, self.each)
     }
 }
 

@@ -3,4 +3,5 @@
 
 mod fixture;
 mod glob;
+mod index;
 mod mkko;
