@@ -31,16 +31,16 @@ compile_error!(
     "features `host` and `device` can't be built together: std and the loader's panic handler exclude each other"
 );
 
+pub mod error;
 pub mod bytes;
+pub mod name;
+pub mod glob;
 pub mod cmdline;
 pub mod config;
-pub mod error;
-pub mod glob;
 pub mod index;
-pub mod load;
-pub mod name;
-pub mod plan;
 pub mod resolve;
+pub mod plan;
+pub mod load;
 
 #[cfg(feature = "device")]
 pub mod device;

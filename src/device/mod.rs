@@ -4,19 +4,23 @@
 //!
 //! A step that fails is a line on the console, and the boot goes on where it can.
 
-mod applets;
+mod rt;
+mod log;
+mod file;
 #[cfg(any(feature = "xz", feature = "zst"))]
 mod arena;
+#[cfg_attr(
+    not(all(feature = "gz", feature = "xz", feature = "zst")),
+    allow(dead_code, reason = "a build that leaves decoders out has no use for what they share")
+)]
 mod codec;
-mod coldplug;
-mod file;
-mod lanes;
-mod log;
 mod room;
-mod root;
-mod rt;
-mod sys;
 mod tree;
+mod sys;
+mod coldplug;
+mod lanes;
+mod root;
+mod applets;
 
 use crate::bytes::{self, basename};
 use crate::cmdline;

@@ -5,15 +5,21 @@
     reason = "the host may stop; an `expect` says why it can't"
 )]
 
-pub mod codec;
-pub mod depmod;
-mod elf;
 pub mod error;
-pub mod graph;
-pub mod image;
-pub mod module;
 pub mod nearest;
-pub mod scan;
+pub mod arch;
 pub mod tree;
+pub mod codec;
+mod elf;
+pub mod module;
+pub mod scan;
+pub mod graph;
+pub mod depmod;
+pub mod board;
+pub mod select;
+pub mod image;
+pub mod report;
+pub mod cli;
+pub mod build;
 
 pub use error::{Error, Result};

@@ -84,8 +84,10 @@ type Entry<'a> = (&'a [u8], &'a [(u32, Vec<u8>)]);
 /// it, and returns the reference to it.
 fn emit_node(keys: &[Entry<'_>], depth: usize, out: &mut Vec<u8>) -> Result<u32, WriteError> {
     let (first_key, last_key) = (keys[0].0, keys[keys.len() - 1].0);
-    // Sorted keys: what the first and the last share, all share.
-    let shared_len = first_key.iter().zip(last_key).take_while(|(a, b)| a == b).count();
+    // Sorted keys: what the first and the last share, all share. The root has no prefix, whatever they share: kmod
+    // begins with an empty root and hangs even a single key below it.
+    let shared = first_key.iter().zip(last_key).take_while(|(a, b)| depth > 0 && a == b);
+    let shared_len = shared.count();
     let (prefix, below) = (&first_key[depth..shared_len], shared_len + 1);
     let (values, keys) = if first_key.len() == shared_len { (keys[0].1, &keys[1..]) } else { (&[][..], keys) };
 
