@@ -12,7 +12,7 @@
 //! The data's way, on the host: tree -> scan -> graph -> select(board) -> depmod -> image; on the device: map the
 //! indexes -> [`resolve`] -> [`plan`] -> [`load`] -> root. The dep index already holds each module's transitive
 //! closure, leaves last, so the device needs no graph.
-#![cfg_attr(not(feature = "host"), no_std)]
+#![cfg_attr(not(any(feature = "host", test)), no_std)]
 #![cfg_attr(
     not(test),
     warn(
@@ -27,18 +27,20 @@
 )]
 
 #[cfg(all(feature = "host", feature = "device"))]
-compile_error!("features `host` and `device` can't be built together: std and the loader's panic handler exclude each other");
+compile_error!(
+    "features `host` and `device` can't be built together: std and the loader's panic handler exclude each other"
+);
 
-pub mod error;
 pub mod bytes;
-pub mod name;
-pub mod glob;
 pub mod cmdline;
 pub mod config;
+pub mod error;
+pub mod glob;
 pub mod index;
-pub mod resolve;
-pub mod plan;
 pub mod load;
+pub mod name;
+pub mod plan;
+pub mod resolve;
 
 #[cfg(feature = "device")]
 pub mod device;

@@ -15,8 +15,33 @@ pub struct Errno(pub i32);
 impl Errno {
     /// No such file, or, of a module: a symbol is unknown.
     pub const ENOENT: Errno = Errno(2);
+    /// The hardware is not here; of a mount: no such file system.
+    pub const ENODEV: Errno = Errno(19);
+    /// A parameter is no good; of a mount: not this file system.
+    pub const EINVAL: Errno = Errno(22);
+    /// A file is too large.
+    pub const EFBIG: Errno = Errno(27);
     /// Loaded already.
     pub const EEXIST: Errno = Errno(17);
+}
+
+/// Why a module did not go in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its file can't be opened or read.
+    File(Errno),
+    /// The kernel's answer to the module.
+    Kernel(Errno),
+    /// It is compressed, and the data is damaged.
+    Damaged,
+    /// It is compressed in a way that neither the kernel nor this build can undo.
+    NoDecoder,
+    /// It is compressed, and there is not the memory to undo that.
+    NoMemory,
+    /// The process that decompressed it was killed by this signal.
+    Killed(i32),
+    /// The command in its place ended with this status.
+    Command(i32),
 }
 
 /// What /sys/module says of a module.
@@ -36,14 +61,14 @@ pub trait Kernel {
     /// Hands the module file at `path` (as the index has it) to the kernel, with its options.
     ///
     /// # Errors
-    /// What the kernel answered, or why the file could not be read.
-    fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Errno>;
+    /// Why it is not in; [`Refusal::Kernel`] with [`Errno::EEXIST`] where it was before.
+    fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Refusal>;
 
     /// Runs the shell command that modprobe.d sets in the place of loading `modname`.
     ///
     /// # Errors
     /// Why it could not be run, or what it ended with.
-    fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Errno>;
+    fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal>;
 
     /// Hears how each step went, in order.
     fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>);
@@ -57,7 +82,7 @@ pub enum Outcome<'map> {
     /// It was in before.
     AlreadyIn,
     /// The kernel did not take it, or it could not be read.
-    Refused(Errno),
+    Refused(Refusal),
     /// A module that it needs failed; it was not tried.
     Needs(&'map [u8]),
     /// Its name or options are no good.
@@ -166,7 +191,7 @@ fn one<'map>(
     };
     match done {
         Ok(()) => Outcome::Loaded,
-        Err(Errno::EEXIST) => Outcome::AlreadyIn,
-        Err(errno) => Outcome::Refused(errno),
+        Err(Refusal::Kernel(Errno::EEXIST)) => Outcome::AlreadyIn,
+        Err(refusal) => Outcome::Refused(refusal),
     }
 }

@@ -5,7 +5,7 @@
 //! between its own pre and post softdeps; then its pre softdeps, itself, its post softdeps. kmod lists a module again
 //! where it is reached again, and skips it when loading; here it stands once, at its first place.
 
-use crate::bytes::{split_once, words};
+use crate::bytes::split_once;
 use crate::config::Side;
 use crate::error::Error;
 use crate::name::modname;

@@ -155,7 +155,8 @@ impl Board {
 
     /// Refuses values that can't be.
     fn check(&self) -> Result<()> {
-        let odd = |name: &&String| name.is_empty() || name.contains(char::is_whitespace) || name.starts_with(['#', ';']);
+        let odd =
+            |name: &&String| name.is_empty() || name.contains(char::is_whitespace) || name.starts_with(['#', ';']);
         if let Some(name) = self.modules.load.iter().find(odd) {
             return Err(self.fault("modules.load", format!("`{name}` is no name of a module")));
         }
@@ -235,7 +236,10 @@ mod tests {
     #[test]
     fn an_unknown_key_gets_its_line_and_the_right_spelling() {
         let error = |text| read(text).unwrap_err();
-        assert_eq!(error("arch = \"armv7\"\n[modules]\nlaod = []\n"), "b.toml:3: unknown key `laod`; did you mean `load`?");
+        assert_eq!(
+            error("arch = \"armv7\"\n[modules]\nlaod = []\n"),
+            "b.toml:3: unknown key `laod`; did you mean `load`?"
+        );
         assert_eq!(error("arch = \"armv8\"\n"), "b.toml:1: unknown value `armv8`; did you mean `armv7`?");
         assert_eq!(
             error("arch = \"armv7\"\n[modules.optional]\nexclude = []\n"),
@@ -248,13 +252,18 @@ mod tests {
     fn values_that_cannot_be_are_refused() {
         let board = |lines: &str| read(&format!("arch = \"armv7\"\n{lines}\n")).unwrap_err();
         assert_eq!(board("[modules]\nload = ['a b']"), "b.toml: modules.load: `a b` is no name of a module");
-        assert_eq!(board("[modprobe]\nconf = ['option x y=1']"), "b.toml: modprobe.conf: `option x y=1` is no line of modprobe.d");
+        assert_eq!(
+            board("[modprobe]\nconf = ['option x y=1']"),
+            "b.toml: modprobe.conf: `option x y=1` is no line of modprobe.d"
+        );
     }
 
     #[test]
     fn paths_are_relative_to_the_board_file() {
-        let board = read("arch = \"x86_64\"\ntree.modules = \"t\"\n[image]\ncompress = \"xz\"\nmodules = \"none\"\n\
-            files = [{ from = \"/abs\", to = \"/etc/x\" }]\n[modprobe]\nconf = [\"options a b=1\"]\n");
+        let board = read(
+            "arch = \"x86_64\"\ntree.modules = \"t\"\n[image]\ncompress = \"xz\"\nmodules = \"none\"\n\
+            files = [{ from = \"/abs\", to = \"/etc/x\" }]\n[modprobe]\nconf = [\"options a b=1\"]\n",
+        );
         let board = board.unwrap();
         assert!(board.tree.modules.unwrap().ends_with("t") && board.image.files[0].from == Path::new("/abs"));
         assert_eq!((board.image.files[0].mode, board.image.compress), (0o644, Some(Format::Xz)));

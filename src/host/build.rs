@@ -120,7 +120,8 @@ fn indexes(tree: &Tree, packed: &[Packed]) -> Result<Vec<depmod::IndexFile>> {
 fn rows<'a>(modules: &'a [Module], selection: &Selection, packed: &[Packed]) -> Vec<(&'a str, u64, String)> {
     let row = |pick: &super::select::Pick| {
         let modname = modules[pick.at].modname.as_str();
-        let len = packed.iter().find(|packed| packed.module.modname == modname).map_or(0, |packed| packed.module.file_len);
+        let len =
+            packed.iter().find(|packed| packed.module.modname == modname).map_or(0, |packed| packed.module.file_len);
         (modname, len, pick.reason.to_string())
     };
     selection.picks.iter().map(row).collect()
@@ -153,7 +154,9 @@ fn read_loader(board: &Board, given: Option<&Path>) -> Result<Vec<u8>> {
 fn source_date() -> Result<u32> {
     let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(0) };
     let value = value.to_string_lossy();
-    value.parse().map_err(|_| Error::input("SOURCE_DATE_EPOCH", format!("`{value}` is no time in seconds that newc can hold")))
+    value
+        .parse()
+        .map_err(|_| Error::input("SOURCE_DATE_EPOCH", format!("`{value}` is no time in seconds that newc can hold")))
 }
 
 /// Writes `image` beside `output` and renames it: nobody ever sees a part of it.

@@ -166,7 +166,9 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
         }
         let Some(section) = self.sections.get(usize::from(index.0)) else { return Ok(None) };
         let word = self.bytes(section)?.get(value as usize..).and_then(<[u8]>::first_chunk);
-        Ok(word.map(|word| if self.endian == Endianness::Big { u32::from_be_bytes(*word) } else { u32::from_le_bytes(*word) }))
+        Ok(word.map(
+            |word| if self.endian == Endianness::Big { u32::from_be_bytes(*word) } else { u32::from_le_bytes(*word) },
+        ))
     }
 
     fn versions(&self) -> Result<Versions<'data>, Fault> {

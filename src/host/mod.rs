@@ -1,21 +1,25 @@
 //! The generator.
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "the host may stop; an `expect` says why it can't")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    reason = "the host may stop; an `expect` says why it can't"
+)]
 
-pub mod error;
-pub mod nearest;
 pub mod arch;
-pub mod tree;
-pub mod codec;
-mod elf;
-pub mod module;
-pub mod scan;
-pub mod graph;
-pub mod depmod;
 pub mod board;
-pub mod select;
-pub mod image;
-pub mod report;
-pub mod cli;
 pub mod build;
+pub mod cli;
+pub mod codec;
+pub mod depmod;
+mod elf;
+pub mod error;
+pub mod graph;
+pub mod image;
+pub mod module;
+pub mod nearest;
+pub mod report;
+pub mod scan;
+pub mod select;
+pub mod tree;
 
 pub use error::{Error, Result};

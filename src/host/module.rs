@@ -77,8 +77,11 @@ impl Module {
             buf.packed.clear();
             buf.packed.extend(&magic[..magic_len]);
             input.read_to_end(&mut buf.packed).map_err(Error::io(&path))?;
-            codec::decompress_into(&buf.packed, &mut buf.plain)
-                .map_err(|damage| Error::Damaged { path: path.clone(), off: damage.off, what: damage.what })?;
+            codec::decompress_into(&buf.packed, &mut buf.plain).map_err(|damage| Error::Damaged {
+                path: path.clone(),
+                off: damage.off,
+                what: damage.what,
+            })?;
             elf::parse(&buf.plain).map_err(|fault| fault.in_file(&path))?
         };
         module.path.clone_from(&file.path);

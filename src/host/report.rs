@@ -20,7 +20,8 @@ impl Report<'_> {
     /// Renders the report as aligned text.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n\n", self.title);
-        let names = self.modules.iter().map(|(modname, ..)| *modname).chain(self.totals.iter().map(|(what, _)| &**what));
+        let names =
+            self.modules.iter().map(|(modname, ..)| *modname).chain(self.totals.iter().map(|(what, _)| &**what));
         let width = names.map(str::len).max().unwrap_or(0).max("module".len());
         let sizes = self.modules.iter().map(|(_, len, _)| *len).chain(self.totals.iter().map(|(_, len)| *len));
         let size_width = sizes.map(|len| grouped(len).len()).max().unwrap_or(0).max("bytes".len());
@@ -40,7 +41,8 @@ impl Report<'_> {
             writeln!(text, "built in: {name} ({reason})").expect("a String takes it");
         }
         for (softdep, owner) in &self.selection.unknown_softdeps {
-            writeln!(text, "not there: {softdep} (softdep of {owner}; modprobe ignores it)").expect("a String takes it");
+            writeln!(text, "not there: {softdep} (softdep of {owner}; modprobe ignores it)")
+                .expect("a String takes it");
         }
         text
     }

@@ -269,7 +269,8 @@ impl<'a> Selecting<'a> {
             Reason::Glob(_) => (format!("no module matches `{entry}`"), None),
             Reason::Alias(_) => (format!("no module serves the alias `{entry}`"), None),
             Reason::Dir(_) => {
-                let dirs: BTreeSet<&str> = self.catalogue.modules.iter().flat_map(|module| dirs(&module.path)).collect();
+                let dirs: BTreeSet<&str> =
+                    self.catalogue.modules.iter().flat_map(|module| dirs(&module.path)).collect();
                 (format!("no module lies in `{entry}`"), nearest::spelling(entry, dirs))
             }
             _ => (format!("the tree has no module `{entry}`"), nearest::spelling(entry, modnames())),

@@ -51,6 +51,9 @@ pub(super) struct Fuel(usize);
 pub(super) type Key = heapless::Vec<u8, KEY_LEN>;
 
 impl<'map> Index<'map> {
+    /// An index without keys.
+    pub const EMPTY: Index<'static> = Index { data: &[], root: 0 };
+
     /// Takes the bytes of an index file; 0 bytes are an empty index.
     ///
     /// # Errors
@@ -89,8 +92,8 @@ impl<'map> Index<'map> {
     /// Calls `each` for every value of every key, keys in byte order, the values of a key in file order.
     ///
     /// # Errors
-    /// A [`Fault`] for a damaged node, or with the error that `each` returned.
-    pub fn walk(&self, each: &mut dyn FnMut(&[u8], Value<'map>) -> Result<(), Error>) -> Result<(), Fault> {
+    /// A [`Fault`] for a damaged node.
+    pub fn walk(&self, each: &mut dyn FnMut(&[u8], Value<'map>)) -> Result<(), Fault> {
         match self.root()? {
             Some(root) => self.walk_below(&root, &mut Key::new(), &mut self.fuel(), each),
             None => Ok(()),
@@ -102,12 +105,12 @@ impl<'map> Index<'map> {
         node: &Node<'map>,
         key: &mut Key,
         fuel: &mut Fuel,
-        each: &mut dyn FnMut(&[u8], Value<'map>) -> Result<(), Error>,
+        each: &mut dyn FnMut(&[u8], Value<'map>),
     ) -> Result<(), Fault> {
         let key_len = key.len();
         key.extend_from_slice(node.prefix).map_err(|_| node.fault(Error::TooLong))?;
         for value in self.values(node) {
-            each(key, value?).map_err(|error| node.fault(error))?;
+            each(key, value?);
         }
         for edge in node.edges() {
             if let Some(child) = self.child(node, edge, fuel)? {
@@ -130,7 +133,8 @@ impl<'map> Index<'map> {
 
     /// Follows the edge `edge`; `None` where there is none.
     pub(super) fn child(&self, node: &Node<'map>, edge: u8, fuel: &mut Fuel) -> Result<Option<Node<'map>>, Fault> {
-        let slot = edge.checked_sub(node.first).and_then(|slot| u32_at(node.children, usize::from(slot).checked_mul(4)?));
+        let slot =
+            edge.checked_sub(node.first).and_then(|slot| u32_at(node.children, usize::from(slot).checked_mul(4)?));
         fuel.0 = fuel.0.checked_sub(1).ok_or(node.fault(Error::Cycle))?;
         self.node(slot.unwrap_or(0))
     }
@@ -179,7 +183,10 @@ impl<'map> Index<'map> {
             if last >= 0x80 {
                 return Err(node.fault(Error::BadNode));
             }
-            let len = last.checked_sub(first).map(|span| 4 * (usize::from(span) + 1)).ok_or(node.fault(Error::BadNode))?;
+            let len = last
+                .checked_sub(first)
+                .map(|span| usize::from(span).saturating_add(1).saturating_mul(4))
+                .ok_or(node.fault(Error::BadNode))?;
             let start = skip(len).ok_or(past_end)?;
             node.first = first;
             node.children = self.data.get(start..).and_then(|rest| rest.get(..len)).ok_or(past_end)?;

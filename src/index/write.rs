@@ -1,7 +1,11 @@
 //! Writing an index, byte for byte as kmod's depmod (34 and later) lays it out: nodes in pre-order, each followed by
 //! its children's subtrees in slot order.
 
-#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, reason = "the host writes what it has sorted itself")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "the host writes what it has sorted itself"
+)]
 
 use super::format::{CHILDREN, HEADER_LEN, MAGIC, OFF_MASK, PREFIX, VALUES, VERSION};
 use std::collections::BTreeMap;
@@ -45,7 +49,11 @@ impl Builder {
     pub fn insert(&mut self, key: &[u8], value: &[u8], priority: u32) -> Result<(), WriteError> {
         for text in [key, value] {
             if let Some(at) = text.iter().position(|byte| !(1..0x80).contains(byte)) {
-                return Err(WriteError::NotAscii { byte: text[at], at, text: String::from_utf8_lossy(text).into_owned() });
+                return Err(WriteError::NotAscii {
+                    byte: text[at],
+                    at,
+                    text: String::from_utf8_lossy(text).into_owned(),
+                });
             }
         }
         let values = self.keys.entry(key.to_vec()).or_default();

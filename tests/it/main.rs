@@ -1,1 +1,6 @@
 //! One integration binary.
+#![allow(unreachable_pub, reason = "the modules of a test binary are its own library")]
+
+mod fixture;
+mod glob;
+mod mkko;

@@ -29,8 +29,11 @@ pub fn pack(dir: &Path, modules: &[&Module], arch: Arch, format: Option<Format>)
 fn one(dir: &Path, module: &Module, arch: Arch, format: Option<Format>) -> Result<Packed> {
     let path = dir.join(&module.path);
     let data = std::fs::read(&path).map_err(Error::io(&path))?;
-    let plain = codec::decompress(&data)
-        .map_err(|damage| Error::Damaged { path: path.clone(), off: damage.off, what: damage.what })?;
+    let plain = codec::decompress(&data).map_err(|damage| Error::Damaged {
+        path: path.clone(),
+        off: damage.off,
+        what: damage.what,
+    })?;
     arch.check(&plain).map_err(|what| Error::input(path, what))?;
     let mut module = module.clone();
     // A file that is packed as wanted already stays as it is, its signature of the distribution included.

@@ -6,7 +6,11 @@ use std::collections::HashSet;
 /// Keeps the lines of modules.order (which always end in `.ko`) whose module is among `paths`.
 pub fn order<'a>(lines: &[String], paths: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     let paths: HashSet<&str> = paths.into_iter().map(plain_path).collect();
-    lines.iter().filter(|line| paths.contains(line.as_str())).flat_map(|line| format!("{line}\n").into_bytes()).collect()
+    lines
+        .iter()
+        .filter(|line| paths.contains(line.as_str()))
+        .flat_map(|line| format!("{line}\n").into_bytes())
+        .collect()
 }
 
 /// Keeps the `modname.alias=` strings of modules.builtin.modinfo: depmod reads no others.
