@@ -39,7 +39,7 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     let mut places: Vec<usize> = selection.picks.iter().map(|pick| pick.at).collect();
     places.sort_unstable();
     let wanted: Vec<&Module> = places.iter().map(|&at| &modules[at]).collect();
-    let packed = pack(&tree.dir, &wanted, board.arch, format)?;
+    let packed = pack(&tree, &wanted, board.arch, format)?;
     let indexes = indexes(&tree, &packed)?;
     let extra = board.image.files.iter().map(|file| {
         let data = std::fs::read(&file.from).map_err(Error::io(&file.from))?;
