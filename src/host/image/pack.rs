@@ -24,9 +24,12 @@ pub fn pack(tree: &Tree, modules: &[&Module], arch: Arch, format: Option<Format>
     modules.par_iter().with_max_len(1).map(|module| one(tree, module, arch, format)).collect()
 }
 
-fn one(tree: &Tree, module: &Module, arch: Arch, format: Option<Format>) -> Result<Packed> {
+/// Reads one module file: as it lies, and unpacked.
+///
+/// # Errors
+/// It can't be read or unpacked, or is not for `arch`.
+pub fn read(tree: &Tree, module: &Module, arch: Arch) -> Result<(Vec<u8>, Vec<u8>)> {
     let path = tree.dir.join(&module.path);
-    check_kernel(module, &tree.kver).map_err(|what| Error::input(&path, what))?;
     let data = std::fs::read(&path).map_err(Error::io(&path))?;
     let plain = codec::decompress(&data).map_err(|damage| Error::Damaged {
         path: path.clone(),
@@ -34,6 +37,13 @@ fn one(tree: &Tree, module: &Module, arch: Arch, format: Option<Format>) -> Resu
         what: damage.what,
     })?;
     arch.check(&plain).map_err(|what| Error::input(path, what))?;
+    Ok((data, plain))
+}
+
+fn one(tree: &Tree, module: &Module, arch: Arch, format: Option<Format>) -> Result<Packed> {
+    let path = tree.dir.join(&module.path);
+    check_kernel(module, &tree.kver).map_err(|what| Error::input(path, what))?;
+    let (data, plain) = read(tree, module, arch)?;
     let mut module = module.clone();
     // A file that is packed as wanted already stays as it is, its signature of the distribution included.
     let data = match format.filter(|&format| format != Format::of(&data)) {
