@@ -1,7 +1,9 @@
 //! One integration binary.
 #![allow(unreachable_pub, reason = "the modules of a test binary are its own library")]
 
+mod fakekernel;
 mod fixture;
 mod glob;
 mod index;
 mod mkko;
+mod trap;
