@@ -350,7 +350,7 @@ pub(crate) mod tests {
         bytes.truncate(20);
         let tree = Tree::new(&[]).with_bytes(IndexFile::Dep, &bytes);
         let failure = tree.resolver().resolve(b"a", &mut heapless::Vec::<_, 1>::new()).unwrap_err();
-        assert_eq!(failure, Failure::Index(IndexFile::Dep, Fault { error: Error::OutOfBounds, off: 12 }));
+        assert_eq!(failure, Failure::Index(IndexFile::Dep, Fault { error: Error::OutOfBounds, off: 18 }));
     }
 
     #[test]

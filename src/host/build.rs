@@ -103,7 +103,7 @@ fn select_from(board: &Board, tree: &Tree, modules: &[Module]) -> Result<Selecti
     let index = |name| Index::new(file(name)).expect("it was just written");
     let indexes = Indexes(crate::resolve::IndexFile::ALL.map(|which| index(which.file_name())));
     let resolver = Resolver { indexes, config: Config { text: &text, cmdline: &[] } };
-    select(board, &Catalogue { modules, graph: &Graph::new(modules)?, resolver })
+    select(board, &Catalogue { dir: &tree.dir, modules, graph: &Graph::new(modules)?, resolver })
 }
 
 /// Emits the index files of the trimmed tree, and what depmod needs to write them again.

@@ -44,6 +44,9 @@ impl Report<'_> {
             writeln!(text, "not there: {softdep} (softdep of {owner}; modprobe ignores it)")
                 .expect("a String takes it");
         }
+        for name in &self.selection.idle_exclusions {
+            writeln!(text, "not there: {name} (modules.exclude)").expect("a String takes it");
+        }
         text
     }
 }
@@ -53,7 +56,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -71,6 +74,7 @@ mod tests {
         let selection = Selection {
             builtin: vec![("mmc_block".into(), Reason::Load)],
             unknown_softdeps: vec![("gcm".into(), "cifs".into())],
+            idle_exclusions: vec!["nuveau".into()],
             ..Selection::default()
         };
         let report = Report {
@@ -85,7 +89,8 @@ mod tests {
             crc16         999  needed by ext4\n\n\
             loader          0\n\
             built in: mmc_block (load)\n\
-            not there: gcm (softdep of cifs; modprobe ignores it)\n";
+            not there: gcm (softdep of cifs; modprobe ignores it)\n\
+            not there: nuveau (modules.exclude)\n";
         assert_eq!(report.text(), want);
     }
 }

@@ -15,10 +15,13 @@ use crate::plan;
 use crate::resolve::{Failure, Found, MATCH_COUNT, Match, Resolver};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::path::Path;
 
 /// A tree as its indexes show it.
 #[derive(Debug)]
 pub struct Catalogue<'a> {
+    /// The tree's directory.
+    pub dir: &'a Path,
     /// All modules, in depmod's order.
     pub modules: &'a [Module],
     /// Who needs whom.
@@ -34,6 +37,8 @@ pub struct Selection {
     pub picks: Vec<Pick>,
     /// Names that were asked for and are built into the kernel.
     pub builtin: Vec<(String, Reason)>,
+    /// Exclusions of what the tree does not have: harmless, or a slip.
+    pub idle_exclusions: Vec<String>,
     /// Softdeps that stand for nothing in the tree, and whose they are. modprobe ignores them silently.
     pub unknown_softdeps: Vec<(String, String)>,
 }
@@ -77,6 +82,8 @@ pub fn select(board: &Board, catalogue: &Catalogue<'_>) -> Result<Selection> {
     let mut selecting = Selecting { board, catalogue, places, picked, selection: Selection::default() };
     selecting.what_is_asked_for()?;
     selecting.what_that_needs()?;
+    let idle = board.modules.exclude.iter().filter(|name| !selecting.places.contains_key(&*name.replace('-', "_")));
+    selecting.selection.idle_exclusions = idle.cloned().collect();
     Ok(selecting.selection)
 }
 
@@ -158,7 +165,7 @@ impl<'a> Selecting<'a> {
             let name = modname(&String::from_utf8_lossy(name));
             if !self.places.contains_key(name.as_str()) && !self.is_builtin(&name)? {
                 let what = format!("needs {name}, which the tree does not have");
-                return Err(Error::input(&module.path, what));
+                return Err(Error::input(self.catalogue.dir.join(&module.path), what));
             }
         }
         for &needed in self.catalogue.graph.direct(at) {
@@ -202,7 +209,7 @@ impl<'a> Selecting<'a> {
         let mut matches = heapless::Vec::<Match<'_>, MATCH_COUNT>::new();
         let found = resolver
             .resolve(name.as_bytes(), &mut matches)
-            .map_err(|failure| self.board.fault(key, format!("`{name}`: {}", prose(failure))))?;
+            .map_err(|failure| self.board.fault(key, prose(name, failure)))?;
         let mut hits = Hits::default();
         for found_as in &matches {
             match found_as {
@@ -243,7 +250,7 @@ impl<'a> Selecting<'a> {
 
     fn is_builtin(&self, name: &str) -> Result<bool> {
         let is = self.catalogue.resolver.indexes.is_builtin(name.as_bytes());
-        is.map_err(|failure| self.board.fault("tree", prose(failure)))
+        is.map_err(|failure| self.board.fault("tree", prose(name, failure)))
     }
 
     fn is_excluded(&self, at: usize) -> bool {
@@ -294,9 +301,9 @@ fn dirs(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(slash, _)| &path[..slash])
 }
 
-fn prose(failure: Failure) -> String {
+fn prose(name: &str, failure: Failure) -> String {
     match failure {
-        Failure::Name(error) => error.to_string(),
+        Failure::Name(error) => format!("`{name}` {error}"),
         Failure::Index(file, fault) => format!("{}: node at {:#x} {}", file.file_name(), fault.off, fault.error),
     }
 }
