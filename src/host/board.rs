@@ -1,6 +1,6 @@
 //! The board file: what goes into the image of one board, config/boards/NAME.toml. Paths in it are relative to it.
 //!
-//! The format is the struct below; README.md has an example. An unknown key is an error, with the nearest right one.
+//! The format is that of the structs below. An unknown key is an error, with the nearest right one.
 
 use super::arch::Arch;
 use super::codec::Format;
@@ -159,6 +159,9 @@ impl Board {
             |name: &&String| name.is_empty() || name.contains(char::is_whitespace) || name.starts_with(['#', ';']);
         if let Some(name) = self.modules.load.iter().find(odd) {
             return Err(self.fault("modules.load", format!("`{name}` is no name of a module")));
+        }
+        if let Some(file) = self.image.files.iter().find(|file| file.mode > 0o7777) {
+            return Err(self.fault("image.files", format!("{:#o} is no mode, of {}", file.mode, file.to)));
         }
         let conf = self.modprobe.config_text();
         match (Config { text: &conf, cmdline: &[] }).bad_lines().next() {

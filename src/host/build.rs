@@ -111,7 +111,7 @@ fn indexes(tree: &Tree, packed: &[Packed]) -> Result<Vec<depmod::IndexFile>> {
     let modules: Vec<Module> = packed.iter().map(|packed| packed.module.clone()).collect();
     let modinfo = tree.builtin_modinfo.as_deref().map(trim::builtin_modinfo);
     let mut files = depmod::indexes(Builtin { list: tree.builtin.as_deref(), modinfo: modinfo.as_deref() }, &modules)?;
-    files.push(("modules.order", trim::order(&tree.order, modules.iter().map(|module| module.path.as_str()))));
+    files.push(("modules.order", trim::order(modules.iter().map(|module| module.path.as_str()))));
     files.extend(tree.builtin.clone().map(|list| ("modules.builtin", list)));
     files.extend(modinfo.map(|modinfo| ("modules.builtin.modinfo", modinfo)));
     Ok(files)

@@ -108,7 +108,7 @@ impl<'a> Selecting<'a> {
         let modules = &self.board.modules;
         let optional = &modules.optional;
         for (required, key, name) in keyed("load", &modules.load, &[]) {
-            let hits = self.resolve(&key, name)?;
+            let hits = self.resolve(&key, name, true)?;
             self.take(required, &key, name, hits, Reason::Load)?;
         }
         for (required, key, name) in keyed("names", &modules.names, &optional.names) {
@@ -125,7 +125,7 @@ impl<'a> Selecting<'a> {
             self.take(required, &key, dir, hits, Reason::Dir(dir.into()))?;
         }
         for (required, key, alias) in keyed("aliases", &modules.aliases, &optional.aliases) {
-            let hits = self.resolve(&key, alias)?;
+            let hits = self.resolve(&key, alias, true)?;
             self.take(required, &key, alias, hits, Reason::Alias(alias.clone()))?;
         }
         Ok(())
@@ -184,7 +184,7 @@ impl<'a> Selecting<'a> {
         let config = self.catalogue.resolver.config;
         for (_, softdep) in config.softdeps(owner.as_bytes()) {
             let softdep = String::from_utf8_lossy(softdep);
-            let hits = self.resolve("modules.softdep", &softdep)?;
+            let hits = self.resolve("modules.softdep", &softdep, false)?;
             if hits.modules.is_empty() && !hits.is_builtin {
                 self.selection.unknown_softdeps.push((softdep.into(), owner.clone()));
             }
@@ -203,8 +203,9 @@ impl<'a> Selecting<'a> {
         }
     }
 
-    /// Finds all modules that a name or alias stands for, but not what is blacklisted and reached by alias.
-    fn resolve(&self, key: &str, name: &str) -> Result<Hits> {
+    /// Finds all modules that a name or alias stands for. What is blacklisted and reached by alias does not count, for a
+    /// softdep excepted: modprobe's rules.
+    fn resolve(&self, key: &str, name: &str, blacklist_counts: bool) -> Result<Hits> {
         let resolver = &self.catalogue.resolver;
         let mut matches = heapless::Vec::<Match<'_>, MATCH_COUNT>::new();
         let found = resolver
@@ -216,7 +217,8 @@ impl<'a> Selecting<'a> {
                 Match::Module(line) => {
                     let name = modname(&String::from_utf8_lossy(plan::path(line)));
                     let at = self.places.get(name.as_str()).copied();
-                    let blacklisted = found == Found::ByAlias && resolver.config.blacklists(name.as_bytes());
+                    let by_alias = blacklist_counts && found == Found::ByAlias;
+                    let blacklisted = by_alias && resolver.config.blacklists(name.as_bytes());
                     hits.modules.extend(at.filter(|_| !blacklisted));
                 }
                 Match::Builtin(_) => hits.is_builtin = true,

@@ -145,6 +145,8 @@ fn the_board_s_own_modprobe_conf_counts_in_the_selection() {
 
     let rows = table(&fixture, "[modules]\naliases = ['crc32c']\n[modprobe]\nconf = ['blacklist crc32c-intel']");
     assert_eq!(rows, ["crc32c_generic alias crc32c"], "the device would not load what is blacklisted");
+    let rows = table(&fixture, "[modules]\nload = ['ext4']\n[modprobe]\nconf = ['blacklist crc32c-intel']");
+    assert!(rows.contains(&"crc32c_intel softdep of ext4".into()), "no softdep is held up by a blacklist");
 }
 
 #[test]
