@@ -54,6 +54,8 @@ pub struct Plan<'buf, 'map> {
     visited: &'buf mut VecView<&'map [u8]>,
     /// What softdeps were resolved to, as a stack.
     matches: &'buf mut VecView<Match<'map>>,
+    /// Why a softdep was left out last: its look-up failed. It is optional, so the plan goes on without.
+    pub left_out: Option<Failure>,
 }
 
 impl<'map> Step<'map> {
@@ -86,15 +88,15 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         steps.clear();
         visited.clear();
         matches.clear();
-        Plan { steps, visited, matches }
+        Plan { steps, visited, matches, left_out: None }
     }
 
     /// Appends a module, by its line of modules.dep, and all it needs that is not in the plan yet.
     ///
     /// # Errors
     /// [`Failure::Name`] with [`Error::Full`] when the buffers are too small, with [`Error::TooDeep`] where softdeps
-    /// nest too deep; [`Failure::Index`] where a softdep's look-up meets a damaged index. What the plan held before
-    /// stays in it.
+    /// nest too deep; [`Failure::Index`] where the look-up of a dependency meets a damaged index. What the plan held
+    /// before stays in it.
     pub fn add(&mut self, resolver: &Resolver<'map>, line: &'map [u8]) -> Result<(), Failure> {
         let (steps_before, visited_before) = (self.steps.len(), self.visited.len());
         let outcome = self.target(resolver, line, Need::Required, SOFTDEP_DEPTH);

@@ -82,7 +82,8 @@ impl<'a> Lanes<'a> {
             if found == Found::ByAlias && self.resolver.config.blacklists(stem(path(dep_line))) {
                 continue;
             }
-            if let Err(failure) = self.plan.add(&self.resolver, dep_line) {
+            let added = self.plan.add(&self.resolver, dep_line);
+            if let Some(failure) = added.err().or(self.plan.left_out.take()) {
                 self.tell(name, failure);
             }
         }

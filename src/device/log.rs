@@ -104,6 +104,8 @@ impl Decimal {
 pub(super) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
     match refusal {
         Refusal::File(Errno::ENOENT) => b"its file is missing from the tree",
+        Refusal::Kernel(Errno::ENOENT) => b"unknown symbol, or unknown parameter",
+        Refusal::Kernel(Errno(8)) => b"not a module for this kernel (other version or architecture, or damaged)",
         Refusal::File(errno) | Refusal::Kernel(errno) => errno_prose(errno),
         Refusal::Damaged => b"its compressed data is damaged",
         Refusal::NoDecoder => b"this kernel does not take its compression, and no decoder for it is built in",
@@ -113,13 +115,13 @@ pub(super) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
     }
 }
 
-/// Says what the kernel means when it answers a module with this errno.
+/// Says what the kernel means by an errno.
 pub(super) fn errno_prose(errno: Errno) -> &'static [u8] {
     match errno.0 {
         1 => b"not permitted (blacklisted on the command line, or loading is disabled)",
-        2 => b"unknown symbol, or unknown parameter",
+        2 => b"not found",
         5 => b"input/output error",
-        8 => b"not a module for this kernel (other version or architecture, or damaged)",
+        8 => b"not a program for this machine",
         12 => b"out of memory",
         13 => b"permission denied",
         16 => b"busy",

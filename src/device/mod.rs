@@ -4,6 +4,8 @@
 //!
 //! A step that fails is a line on the console, and the boot goes on where it can.
 
+#![cfg_attr(test, allow(dead_code, reason = "tests have an entry of their own"))]
+
 mod rt;
 mod log;
 mod file;

@@ -17,7 +17,7 @@ use rustix::process::{chdir, chroot};
 /// Where the real root is mounted before it becomes the root.
 pub(super) const MOUNT_POINT: &CStr = c"/root";
 
-/// Longest wait for the root device where neither rootwait nor rootdelay= say otherwise, ms.
+/// Longest wait for the root device where neither rootwait nor a longer rootdelay= says otherwise, ms.
 const PATIENCE_MS: u64 = 30_000;
 
 /// What the command line says of the root.
@@ -35,7 +35,7 @@ pub(super) struct Root {
 }
 
 impl Root {
-    /// Reads root=, rootfstype=, rootflags=, ro, rw, rootwait, rootdelay=, init=.
+    /// Reads root=, rootfstype=, rootflags=, ro, rw, rootwait, rootwait=, rootdelay=, init=.
     ///
     /// # Errors
     /// What is missing or not understood.
@@ -46,15 +46,19 @@ impl Root {
         }
         let last_of_two =
             cmdline::params(text).map(|param| param.key).filter(|key| matches!(*key, b"ro" | b"rw")).last();
-        let delay_s = cmdline::value(text, b"rootdelay").and_then(crate::bytes::decimal).unwrap_or(0);
-        let patience_ms = PATIENCE_MS.max(u64::from(delay_s).saturating_mul(1000));
+        let seconds = |key| cmdline::value(text, key).and_then(crate::bytes::decimal);
+        let patience_ms = match (seconds(b"rootwait"), seconds(b"rootdelay")) {
+            (Some(wait_s), _) => Some(u64::from(wait_s).saturating_mul(1000)),
+            (None, _) if cmdline::has(text, b"rootwait") => None,
+            (None, delay_s) => Some(PATIENCE_MS.max(u64::from(delay_s.unwrap_or(0)).saturating_mul(1000))),
+        };
         Ok(Root {
             device,
             types: cmdline::value(text, b"rootfstype"),
             options: cmdline::value(text, b"rootflags").unwrap_or_default(),
             read_only: last_of_two != Some(b"rw"),
             init: cmdline::value(text, b"init"),
-            patience_ms: (!cmdline::has(text, b"rootwait")).then_some(patience_ms),
+            patience_ms,
         })
     }
 

@@ -50,6 +50,25 @@ impl Fixture {
         self
     }
 
+    /// Puts a program of this machine at `path`, and its shared libraries where it looks for them.
+    pub fn program(&self, from: &Path, path: &str) -> &Self {
+        self.copy(from, path);
+        let ldd = std::process::Command::new("ldd").arg(from).output().expect("ldd can be run");
+        let text = String::from_utf8_lossy(&ldd.stdout);
+        for library in text.split_whitespace().filter(|word| word.starts_with('/')) {
+            self.copy(Path::new(library), library.trim_start_matches('/'));
+        }
+        self
+    }
+
+    /// Copies a file of this machine to `path`.
+    pub fn copy(&self, from: &Path, path: &str) -> &Self {
+        let path = self.root().join(path);
+        fs::create_dir_all(path.parent().expect("a file has a directory")).expect("the root can be written");
+        fs::copy(from, &path).unwrap_or_else(|error| panic!("copying {}: {error}", from.display()));
+        self
+    }
+
     /// Adds a module, its path relative to lib/modules/[`KVER`], compressed as its name says, last in modules.order.
     pub fn module(&self, path: &str, ko: &Ko) -> &Self {
         self.put(&format!("lib/modules/{KVER}/{path}"), compress(path, &ko.build()));

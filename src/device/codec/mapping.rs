@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munmap};
 
 /// No module is larger than this; content that claims or turns out to be is refused.
-pub(crate) const LIMIT_LEN: usize = 1 << 30;
+pub(super) const LIMIT_LEN: usize = 1 << 30;
 
 /// Content in memory of its own. Dereferences to the content.
 #[derive(Debug)]

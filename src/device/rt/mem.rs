@@ -1,7 +1,6 @@
 //! memcpy and its kin, which compiler_builtins leaves to a libc on Linux targets.
 //!
 //! The empty `asm!` in a loop keeps LLVM from turning the loop into a call of the very function it stands in.
-#![cfg(not(test))]
 #![allow(clippy::arithmetic_side_effects, reason = "lengths of memory do not overflow")]
 
 use core::arch::asm;

@@ -3,9 +3,12 @@
 //! target.
 #![allow(unsafe_code, reason = "this is the floor: entry, memory and raw system calls")]
 
+mod args;
+#[cfg(not(test))]
 mod mem;
 mod raw;
+#[cfg(not(test))]
 mod start;
 
+pub(super) use args::{Args, Strings};
 pub(super) use raw::{execve, exit, fork, uptime};
-pub(super) use start::{Args, Strings};

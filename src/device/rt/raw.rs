@@ -1,6 +1,6 @@
 //! The system calls that rustix does not offer, or not without more: fork, execve, exit_group, clock_gettime.
 
-use super::start::Strings;
+use super::args::Strings;
 use core::arch::asm;
 use core::ffi::CStr;
 
