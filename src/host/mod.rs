@@ -8,11 +8,16 @@
 pub mod error;
 pub mod nearest;
 pub mod arch;
+pub mod rules;
+mod order;
+mod walk;
 pub mod tree;
 pub mod codec;
 mod elf;
 pub mod module;
+pub mod cache;
 pub mod scan;
+pub mod linkage;
 pub mod graph;
 pub mod depmod;
 pub mod board;
