@@ -1,6 +1,7 @@
 //! The generator.
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
     clippy::expect_used,
     reason = "the host may stop; an `expect` says why it can't"
 )]
