@@ -101,7 +101,9 @@ fn gunzip(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
                 out.truncate(len);
                 return Ok(());
             }
-            Err(libdeflater::DecompressionError::InsufficientSpace) if len < UNPACKED_MAX => len = (len * 2).min(UNPACKED_MAX),
+            Err(libdeflater::DecompressionError::InsufficientSpace) if len < UNPACKED_MAX => {
+                len = (len * 2).min(UNPACKED_MAX)
+            }
             Err(error) => return Err(Damage { off: 0, what: format!("gzip: {error}").to_lowercase() }),
         }
     }
@@ -119,7 +121,9 @@ fn unxz(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
         match stream.process_vec(rest, out, xz::Action::Finish) {
             Ok(xz::Status::StreamEnd) => return Ok(()),
             Ok(_) if out.len() > UNPACKED_MAX => return Err(damage("unpacks to more than 1 GiB".into())),
-            Ok(_) if out.len() == written && stream.total_in() as usize == read => return Err(damage("ends early".into())),
+            Ok(_) if out.len() == written && stream.total_in() as usize == read => {
+                return Err(damage("ends early".into()));
+            }
             Ok(_) => {}
             Err(error) => {
                 let off = stream.total_in();

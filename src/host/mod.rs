@@ -2,6 +2,7 @@
 #![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "the host may stop; an `expect` says why it can't")]
 
 pub mod error;
+mod hash;
 pub mod rules;
 mod order;
 mod walk;
