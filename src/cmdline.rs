@@ -15,19 +15,31 @@ pub struct Param<'map> {
 }
 
 /// Yields the parameters of `cmdline` in order. What follows a lone `--` is for init and is not yielded.
-pub fn params(cmdline: &[u8]) -> impl Iterator<Item = Param<'_>> + Clone {
-    let mut rest = cmdline;
-    core::iter::from_fn(move || {
-        rest = rest.trim_ascii_start();
+pub fn params(cmdline: &[u8]) -> Params<'_> {
+    Params { rest: cmdline }
+}
+
+/// The parameters of a command line; see [`params`].
+#[derive(Clone, Debug)]
+pub struct Params<'map> {
+    rest: &'map [u8],
+}
+
+impl<'map> Iterator for Params<'map> {
+    type Item = Param<'map>;
+
+    #[inline(never)] // asked for in many places, each of which would hold a copy
+    fn next(&mut self) -> Option<Param<'map>> {
+        let rest = self.rest.trim_ascii_start();
         let mut in_quote = false;
         let len = rest.iter().position(|&byte| {
             in_quote ^= byte == b'"';
             byte.is_ascii_whitespace() && !in_quote
         });
         let word;
-        (word, rest) = rest.split_at_checked(len.unwrap_or(rest.len()))?;
+        (word, self.rest) = rest.split_at_checked(len.unwrap_or(rest.len()))?;
         (!word.is_empty() && word != b"--").then(|| Param::parse(word))
-    })
+    }
 }
 
 /// Returns the value of the last parameter named `key`: later ones override earlier ones.

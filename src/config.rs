@@ -3,7 +3,7 @@
 //! All files stand in one text, in the order in which they count, each behind a line that names it (see [`MARK`]), so
 //! that nothing has to be kept per file. Source: modprobe.d(5), modules-load.d(5), kmod's libkmod-config.c.
 
-use crate::bytes::words;
+use crate::bytes::{split_once, words};
 use crate::cmdline;
 use crate::error::Error;
 use crate::glob;
@@ -37,20 +37,20 @@ pub struct Config<'map> {
 /// One line of modprobe.d.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directive<'map> {
-    /// Another name for a module.
-    Alias { pattern: &'map [u8], modname: &'map [u8] },
-    /// Options to load it with.
-    Options { modname: &'map [u8], options: &'map [u8] },
-    /// A shell command to run instead of loading it.
-    Install { pattern: &'map [u8], command: &'map [u8] },
-    /// A shell command to run instead of removing it.
-    Remove { pattern: &'map [u8], command: &'map [u8] },
-    /// Its own aliases do not count.
-    Blacklist { modname: &'map [u8] },
-    /// Modules to load before and after it: words behind `pre:` and `post:`.
-    Softdep { pattern: &'map [u8], words: &'map [u8] },
-    /// Modules it may ask for later; information only.
-    Weakdep { pattern: &'map [u8], words: &'map [u8] },
+    /// Another name for a module: pattern, modname.
+    Alias(&'map [u8], &'map [u8]),
+    /// Options to load a module with: modname, options.
+    Options(&'map [u8], &'map [u8]),
+    /// A shell command to run instead of loading a module: pattern of modnames, command.
+    Install(&'map [u8], &'map [u8]),
+    /// A shell command to run instead of removing it: pattern of modnames, command.
+    Remove(&'map [u8], &'map [u8]),
+    /// A module whose aliases do not count.
+    Blacklist(&'map [u8]),
+    /// Modules to load before and after a module: pattern of modnames, words with `pre:` and `post:` among them.
+    Softdep(&'map [u8], &'map [u8]),
+    /// Modules that a module may ask for later, information only: pattern of modnames, words.
+    Weakdep(&'map [u8], &'map [u8]),
 }
 
 /// A line, and where it stands.
@@ -105,19 +105,48 @@ pub fn join_lines(text: &mut [u8]) -> usize {
 }
 
 /// Yields the lines that are neither empty nor comments, with the file and number of each.
-pub fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> + Clone {
-    let (mut file, mut number) = (&[][..], 0u32);
-    text.split(|&byte| byte == b'\n').filter_map(move |line| {
-        number = number.saturating_add(1);
-        match line {
-            [MARK, path @ ..] => {
-                (file, number) = (path, 0);
-                None
+pub fn lines(text: &[u8]) -> Lines<'_> {
+    Lines { rest: text, file: &[], number: 0 }
+}
+
+/// The lines of a configuration; see [`lines`].
+#[derive(Clone, Debug)]
+pub struct Lines<'map> {
+    rest: &'map [u8],
+    file: &'map [u8],
+    number: u32,
+}
+
+impl<'map> Iterator for Lines<'map> {
+    type Item = Line<'map>;
+
+    #[inline(never)] // asked for in many places, each of which would hold a copy
+    fn next(&mut self) -> Option<Line<'map>> {
+        while !self.rest.is_empty() {
+            let line;
+            (line, self.rest) = split_once(self.rest, b'\n').unwrap_or((self.rest, &[]));
+            self.number = self.number.saturating_add(1);
+            match (line, line.trim_ascii()) {
+                ([MARK, path @ ..], _) => (self.file, self.number) = (path, 0),
+                (_, [] | [b'#' | b';', ..]) => {}
+                (_, text) => return Some(Line { file: self.file, number: self.number, text }),
             }
-            _ => Some(Line { file, number, text: line.trim_ascii() }),
         }
-    })
-    .filter(|line| !matches!(line.text, [] | [b'#', ..] | [b';', ..]))
+        None
+    }
+}
+
+/// The directives of a configuration; see [`Config::directives`].
+#[derive(Clone, Debug)]
+pub struct Directives<'map>(Lines<'map>);
+
+impl<'map> Iterator for Directives<'map> {
+    type Item = Directive<'map>;
+
+    #[inline(never)] // as above
+    fn next(&mut self) -> Option<Directive<'map>> {
+        self.0.find_map(|line| Directive::parse(line.text).ok())
+    }
 }
 
 impl<'map> Directive<'map> {
@@ -132,13 +161,13 @@ impl<'map> Directive<'map> {
             return Err(Error::BadDirective);
         }
         match (verb, rest.is_empty()) {
-            (b"blacklist", _) => Ok(Directive::Blacklist { modname: name }),
-            (b"alias", false) => Ok(Directive::Alias { pattern: name, modname: word(rest).0 }),
-            (b"options", false) => Ok(Directive::Options { modname: name, options: rest }),
-            (b"install", false) => Ok(Directive::Install { pattern: name, command: rest }),
-            (b"remove", false) => Ok(Directive::Remove { pattern: name, command: rest }),
-            (b"softdep", false) => Ok(Directive::Softdep { pattern: name, words: rest }),
-            (b"weakdep", false) => Ok(Directive::Weakdep { pattern: name, words: rest }),
+            (b"blacklist", _) => Ok(Directive::Blacklist(name)),
+            (b"alias", false) => Ok(Directive::Alias(name, word(rest).0)),
+            (b"options", false) => Ok(Directive::Options(name, rest)),
+            (b"install", false) => Ok(Directive::Install(name, rest)),
+            (b"remove", false) => Ok(Directive::Remove(name, rest)),
+            (b"softdep", false) => Ok(Directive::Softdep(name, rest)),
+            (b"weakdep", false) => Ok(Directive::Weakdep(name, rest)),
             _ => Err(Error::BadDirective),
         }
     }
@@ -146,8 +175,8 @@ impl<'map> Directive<'map> {
 
 impl<'map> Config<'map> {
     /// Yields every directive that parses; [`Config::bad_lines`] tells the others.
-    pub fn directives(&self) -> impl Iterator<Item = Directive<'map>> + Clone + use<'map> {
-        lines(self.text).filter_map(|line| Directive::parse(line.text).ok())
+    pub fn directives(&self) -> Directives<'map> {
+        Directives(lines(self.text))
     }
 
     /// Yields the lines that are not understood.
@@ -158,14 +187,14 @@ impl<'map> Config<'map> {
     /// Yields the modules that `alias` lines give for a normalized name, in order.
     pub fn aliases(&self, name: &[u8]) -> impl Iterator<Item = &'map [u8]> {
         self.directives().filter_map(move |directive| match directive {
-            Directive::Alias { pattern, modname } if matches_name(pattern, name) => Some(modname),
+            Directive::Alias(pattern, modname) if matches_name(pattern, name) => Some(modname),
             _ => None,
         })
     }
 
     /// Says whether a `blacklist` line or `modprobe.blacklist=` names the module.
     pub fn blacklists(&self, modname: &[u8]) -> bool {
-        self.directives().any(|directive| matches!(directive, Directive::Blacklist { modname: n } if same(n, modname)))
+        self.directives().any(|directive| matches!(directive, Directive::Blacklist(name) if same(name, modname)))
             || cmdline::blacklists(self.cmdline, modname)
     }
 
@@ -174,16 +203,22 @@ impl<'map> Config<'map> {
     pub fn softdeps(&self, modname: &[u8]) -> impl Iterator<Item = (Side, &'map [u8])> {
         self.directives()
             .filter_map(move |directive| match directive {
-                Directive::Softdep { pattern, words } if matches_name(pattern, modname) => Some(words),
+                Directive::Softdep(pattern, words) if matches_name(pattern, modname) => Some(words),
                 _ => None,
             })
             .flat_map(softdep_words)
     }
 
+    /// Says whether an `install` line is for this very name, which then need not be a module's. Source: kmod,
+    /// libkmod-module.c, `kmod_lookup_alias_from_commands`.
+    pub fn knows_install(&self, name: &[u8]) -> bool {
+        self.directives().any(|directive| matches!(directive, Directive::Install(pattern, _) if same(pattern, name)))
+    }
+
     /// Returns the command that stands in for loading the module: the first `install` line that matches.
     pub fn install(&self, modname: &[u8]) -> Option<&'map [u8]> {
         self.directives().find_map(|directive| match directive {
-            Directive::Install { pattern, command } if matches_name(pattern, modname) => Some(command),
+            Directive::Install(pattern, command) if matches_name(pattern, modname) => Some(command),
             _ => None,
         })
     }
@@ -201,7 +236,7 @@ impl<'map> Config<'map> {
     ) -> Result<(), Error> {
         let mut put = |byte| out.push(byte).map_err(|_| Error::Full);
         for directive in self.directives() {
-            if let Directive::Options { modname: name, options } = directive
+            if let Directive::Options(name, options) = directive
                 && (same(name, modname) || asked_as.is_some_and(|alias| same(name, alias)))
             {
                 options.iter().map(|&byte| if byte == b'\t' { b' ' } else { byte }).try_for_each(&mut put)?;
@@ -254,7 +289,8 @@ fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const TEXT: &[u8] = b"\x01/etc/modprobe.d/a.conf\n# comment\noptions snd-hda model=\ta\n\nbogus line\nalias eth* e1000e\n\
+    const TEXT: &[u8] =
+        b"\x01/etc/modprobe.d/a.conf\n# comment\noptions snd-hda model=\ta\n\nbogus line\nalias eth* e1000e\n\
         softdep ext4 crc8 pre: crc32c post: x y\nsoftdep ext? pre: second\nblacklist pc-spkr\ninstall foo /bin/true\n";
 
     fn config() -> Config<'static> {
@@ -307,7 +343,7 @@ mod tests {
     #[test]
     fn every_prefix_parses() {
         for len in 0..TEXT.len() {
-            lines(&TEXT[..len]).for_each(|line| drop(Directive::parse(line.text)));
+            lines(&TEXT[..len]).for_each(|line| assert!(Directive::parse(line.text).is_ok() || !line.text.is_empty()));
             joined(std::str::from_utf8(&TEXT[..len]).unwrap());
         }
     }

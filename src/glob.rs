@@ -39,8 +39,10 @@ fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
             // An open bracket that is never closed stands for itself.
             None => (byte == b'[').then_some(rest),
         },
-        [b'\\', literal, rest @ ..] | [literal, rest @ ..] => (*literal == byte).then_some(rest),
-        [] => None,
+        [b'\\', literal, rest @ ..] => (*literal == byte).then_some(rest),
+        // A backslash with nothing behind it matches nothing in glibc.
+        [b'\\'] | [] => None,
+        [literal, rest @ ..] => (*literal == byte).then_some(rest),
     }
 }
 
@@ -141,6 +143,7 @@ mod tests {
     fn backslash_takes_the_next_byte_literally() {
         assert!(matches(r"a\*b", "a*b") && !matches(r"a\*b", "axb"));
         assert!(matches(r"[\]]", "]"));
+        assert!(!matches("a\\", "a\\"), "with nothing behind it, it matches nothing");
     }
 
     #[test]

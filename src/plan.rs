@@ -5,7 +5,7 @@
 //! between its own pre and post softdeps; then its pre softdeps, itself, its post softdeps. kmod lists a module again
 //! where it is reached again, and skips it when loading; here it stands once, at its first place.
 
-use crate::bytes::{split_once, words};
+use crate::bytes::split_once;
 use crate::config::Side;
 use crate::error::Error;
 use crate::name::modname;
@@ -54,6 +54,8 @@ pub struct Plan<'buf, 'map> {
     visited: &'buf mut VecView<&'map [u8]>,
     /// What softdeps were resolved to, as a stack.
     matches: &'buf mut VecView<Match<'map>>,
+    /// Why a softdep was left out last: its look-up failed. It is optional, so the plan goes on without.
+    pub left_out: Option<Failure>,
 }
 
 impl<'map> Step<'map> {
@@ -86,15 +88,15 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         steps.clear();
         visited.clear();
         matches.clear();
-        Plan { steps, visited, matches }
+        Plan { steps, visited, matches, left_out: None }
     }
 
     /// Appends a module, by its line of modules.dep, and all it needs that is not in the plan yet.
     ///
     /// # Errors
     /// [`Failure::Name`] with [`Error::Full`] when the buffers are too small, with [`Error::TooDeep`] where softdeps
-    /// nest too deep; [`Failure::Index`] where a softdep's look-up meets a damaged index. What the plan held before
-    /// stays in it.
+    /// nest too deep; [`Failure::Index`] where the look-up of a dependency meets a damaged index. What the plan held
+    /// before stays in it.
     pub fn add(&mut self, resolver: &Resolver<'map>, line: &'map [u8]) -> Result<(), Failure> {
         let (steps_before, visited_before) = (self.steps.len(), self.visited.len());
         let outcome = self.target(resolver, line, Need::Required, SOFTDEP_DEPTH);
@@ -108,7 +110,9 @@ impl<'buf, 'map> Plan<'buf, 'map> {
 
     fn target(&mut self, resolver: &Resolver<'map>, line: &'map [u8], need: Need, depth: u8) -> Result<(), Failure> {
         if self.visited.contains(&line) {
-            self.note_need(line, need);
+            for needed in deps(line).chain([line]) {
+                self.note_need(needed, need);
+            }
             return Ok(());
         }
         let depth = depth.checked_sub(1).ok_or(Failure::Name(Error::TooDeep))?;
@@ -145,7 +149,12 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         let Ok(name) = modname(path(line)) else { return Ok(()) };
         for (_, softdep) in resolver.config.softdeps(&name).filter(|(on, _)| *on == side) {
             let first = self.matches.len();
-            resolver.resolve(softdep, self.matches)?;
+            match resolver.resolve(softdep, self.matches) {
+                // A word that can't be a name is an unknown name, which a softdep may be.
+                Err(Failure::Name(Error::BadBrackets | Error::TooLong)) => {}
+                Err(failure @ Failure::Index(..)) => self.left_out = Some(failure),
+                outcome => drop(outcome?),
+            }
             let mut at = first;
             while let Some(&found) = self.matches.get(at) {
                 if let Match::Module(line) = found {
@@ -189,4 +198,133 @@ pub fn deps(line: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 /// FNV-1a: spares most comparisons of paths.
 fn hash(text: &[u8]) -> u32 {
     text.iter().fold(0x811c_9dc5, |sum, &byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(all(test, feature = "host"))]
+mod tests {
+    use super::*;
+    use crate::index::Fault;
+    use crate::resolve::{IndexFile, tests::Tree};
+
+    /// Plans for `targets` in rooms of the sizes given, and returns each step's name, with `?` where it may fail.
+    fn plan_in<const STEPS: usize, const WORK: usize>(
+        tree: &Tree,
+        targets: &[&str],
+    ) -> Result<String, (Failure, String)> {
+        let (mut steps, mut visited, mut matches) =
+            (heapless::Vec::<_, STEPS>::new(), heapless::Vec::<_, WORK>::new(), heapless::Vec::<_, WORK>::new());
+        let resolver = tree.resolver();
+        let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
+        let outcome = targets.iter().try_for_each(|target| {
+            plan.add(&resolver, resolver.indexes.dep(target.as_bytes()).unwrap().expect("a target is in the tree"))
+        });
+        let names = plan.steps.iter().map(|step| {
+            let name = String::from_utf8(crate::name::stem(step.path()).to_vec()).unwrap();
+            if step.need == Need::Optional { name + "?" } else { name }
+        });
+        let names = names.collect::<Vec<_>>().join(" ");
+        outcome.map(|()| names.clone()).map_err(|failure| (failure, names))
+    }
+
+    #[track_caller]
+    fn plans(tree: &Tree, targets: &[&str], want: &str) {
+        assert_eq!(plan_in::<100, 100>(tree, targets).unwrap(), want);
+    }
+
+    #[test]
+    fn leaves_come_first_and_each_module_once() {
+        let tree = Tree::new(&["k/a.ko: k/b.ko k/c.ko", "k/b.ko: k/c.ko", "k/c.ko:", "k/d.ko: k/c.ko"]);
+        plans(&tree, &["a"], "c b a");
+        plans(&tree, &["a", "d", "b", "a"], "c b a d");
+    }
+
+    #[test]
+    fn softdeps_stand_around_their_module() {
+        let lines = ["k/a.ko: k/b.ko", "k/b.ko:", "k/c.ko: k/d.ko", "k/d.ko:", "k/e.ko:", "k/f.ko:"];
+        let tree =
+            Tree::new(&lines).config("softdep a pre: c post: e\nsoftdep b pre: f\nsoftdep a pre: unknown post: f\n");
+        plans(&tree, &["a"], "f? b d? c? a e?");
+    }
+
+    #[test]
+    fn softdeps_of_dependencies_and_of_softdeps_count() {
+        let tree = Tree::new(&["k/a.ko: k/b.ko", "k/b.ko:", "k/c.ko:", "k/d.ko:"]);
+        plans(&tree.config("softdep b post: c\nsoftdep c pre: d\n"), &["a"], "b d? c? a");
+    }
+
+    #[test]
+    fn a_softdep_may_be_an_alias_of_several_modules() {
+        let tree = Tree::new(&["k/a.ko:", "k/c1.ko:", "k/c2.ko:", "k/z.ko:"])
+            .with(IndexFile::Alias, &[("crc32*", "c1"), ("crc*", "c2")])
+            .config(
+                "softdep a pre: crc32c in-kernel a[ cmd\nalias crc32c-x z\ninstall cmd true\nsoftdep z pre: crc32c-x\n",
+            );
+        plans(&tree, &["a"], "c1? c2? a");
+        plans(&tree, &["z"], "z");
+    }
+
+    #[test]
+    fn cycles_of_softdeps_end() {
+        let lines = ["k/a.ko:", "k/b.ko:", "k/c.ko: k/d.ko", "k/d.ko:"];
+        let tree =
+            Tree::new(&lines).config("softdep a pre: b\nsoftdep b pre: a\nsoftdep d pre: c\nsoftdep c post: c\n");
+        plans(&tree, &["a"], "b? a");
+        plans(&tree, &["b"], "a? b");
+        plans(&tree, &["c"], "d c");
+        plans(&tree, &["d"], "d c?");
+    }
+
+    #[test]
+    fn what_is_required_once_is_required() {
+        let tree = Tree::new(&["k/a.ko:", "k/b.ko: k/c.ko", "k/c.ko:"]).config("softdep a post: b\n");
+        plans(&tree, &["a"], "a c? b?");
+        plans(&tree, &["a", "b"], "a c b");
+        let tree = Tree::new(&["k/a.ko: k/b.ko k/c.ko", "k/b.ko: k/c.ko", "k/c.ko:"]).config("softdep c pre: b\n");
+        plans(&tree, &["a"], "c b a");
+    }
+
+    #[test]
+    fn a_dependency_without_a_line_of_its_own_is_planned_by_path() {
+        plans(&Tree::new(&["k/a.ko: k/b.ko other/c.ko", "k/c.ko: k/d.ko"]), &["a"], "c b a");
+    }
+
+    #[test]
+    fn full_buffers_leave_the_plan_as_it_was() {
+        let lines = ["k/x.ko:", "k/a.ko: k/b.ko k/c.ko", "k/b.ko: k/c.ko", "k/c.ko:", "k/s.ko:", "k/t.ko:"];
+        let tree = Tree::new(&lines).config("softdep a pre: x s t\nsoftdep s pre: t\n");
+        let full = Failure::Name(Error::Full);
+        plans(&tree, &["x", "a"], "x c b t? s? a");
+        for (outcome, what) in
+            [(plan_in::<5, 9>(&tree, &["x", "a"]), "steps"), (plan_in::<9, 3>(&tree, &["x", "a"]), "visited")]
+        {
+            assert_eq!(outcome, Err((full, "x".into())), "{what}");
+        }
+        assert!(plan_in::<6, 4>(&tree, &["x", "a"]).is_ok(), "just enough");
+    }
+
+    #[test]
+    fn softdeps_may_nest_but_not_for_ever() {
+        let chain = |len: u8| {
+            let lines: Vec<_> = (0..len).map(|at| format!("k/m{at}.ko:")).collect();
+            let config: String = (1..len).map(|at| format!("softdep m{} pre: m{at}\n", at - 1)).collect();
+            Tree::new(&lines.iter().map(String::as_str).collect::<Vec<_>>()).config(&config)
+        };
+        assert!(plan_in::<100, 100>(&chain(SOFTDEP_DEPTH), &["m0"]).is_ok());
+        let too_deep = Err((Failure::Name(Error::TooDeep), "m40".into()));
+        assert_eq!(plan_in::<100, 100>(&chain(41), &["m40", "m0"]), too_deep);
+    }
+
+    #[test]
+    fn a_softdep_in_a_damaged_index_is_left_out_and_told() {
+        let tree = Tree::new(&["k/a.ko:"]).config("softdep a pre: gone\n");
+        let tree = tree.with_bytes(IndexFile::Alias, b"\xb0\x07\xf4\x57\0\x02\0\x01\x80\0\0\x20");
+        plans(&tree, &["a"], "a");
+
+        let (mut steps, mut visited, mut matches) =
+            (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
+        let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
+        plan.add(&tree.resolver(), b"k/a.ko:").unwrap();
+        let fault = Fault { error: Error::OutOfBounds, off: 32 };
+        assert_eq!(plan.left_out, Some(Failure::Index(IndexFile::Alias, fault)));
+    }
 }

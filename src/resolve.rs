@@ -145,7 +145,9 @@ impl<'map> Resolver<'map> {
         if name.starts_with(b"symbol:") && self.search(IndexFile::Symbols, name, matches)? {
             return Ok(Found::ByAlias);
         }
-        if let Some(command) = self.config.install(name) {
+        if self.config.knows_install(name)
+            && let Some(command) = self.config.install(name)
+        {
             return push(matches, Match::Command(command)).map(|()| Found::ByName);
         }
         if self.search(IndexFile::Alias, name, matches)? {
@@ -201,4 +203,160 @@ pub const MATCH_COUNT: usize = 128;
 
 fn push<'map>(matches: &mut VecView<Match<'map>>, found: Match<'map>) -> Result<(), Failure> {
     matches.push(found).map_err(|_| Failure::Name(Error::Full))
+}
+
+#[cfg(all(test, feature = "host"))]
+pub(crate) mod tests {
+    use super::*;
+    use crate::index::Builder;
+
+    /// A module tree in a few words, for tests of what works on one.
+    pub(crate) struct Tree {
+        indexes: [Vec<u8>; 5],
+        config: String,
+        cmdline: String,
+    }
+
+    impl Tree {
+        /// Indexes `lines` of modules.dep, in module order.
+        pub(crate) fn new(lines: &[&str]) -> Self {
+            let tree = Tree { indexes: Default::default(), config: String::new(), cmdline: String::new() };
+            let keys: Vec<_> =
+                lines.iter().map(|line| crate::name::modname(crate::plan::path(line.as_bytes())).unwrap()).collect();
+            let entries = keys.iter().zip(lines).map(|(key, line)| (std::str::from_utf8(key).unwrap(), *line));
+            tree.with(IndexFile::Dep, &entries.collect::<Vec<_>>())
+        }
+
+        /// Fills an index with keys and values, in module order.
+        pub(crate) fn with(mut self, file: IndexFile, entries: &[(&str, &str)]) -> Self {
+            let mut builder = Builder::new();
+            for (priority, (key, value)) in (0..).zip(entries) {
+                builder.insert(key.as_bytes(), value.as_bytes(), priority).unwrap();
+            }
+            self.indexes[file as usize] = builder.emit().unwrap();
+            self
+        }
+
+        /// Puts bytes in the place of an index.
+        pub(crate) fn with_bytes(mut self, file: IndexFile, bytes: &[u8]) -> Self {
+            self.indexes[file as usize] = bytes.into();
+            self
+        }
+
+        /// Sets the text of modprobe.d.
+        pub(crate) fn config(mut self, text: &str) -> Self {
+            self.config = text.into();
+            self
+        }
+
+        /// Sets the kernel command line.
+        pub(crate) fn cmdline(mut self, text: &str) -> Self {
+            self.cmdline = text.into();
+            self
+        }
+
+        pub(crate) fn resolver(&self) -> Resolver<'_> {
+            let indexes = self.indexes.each_ref().map(|data| Index::new(data).unwrap());
+            let config = Config { text: self.config.as_bytes(), cmdline: self.cmdline.as_bytes() };
+            Resolver { indexes: Indexes(indexes), config }
+        }
+    }
+
+    fn resolve<'a>(tree: &'a Tree, name: &str) -> (Found, Vec<Match<'a>>) {
+        let mut matches = heapless::Vec::<Match<'a>, 200>::new();
+        let found = tree.resolver().resolve(name.as_bytes(), &mut matches).unwrap();
+        (found, matches.to_vec())
+    }
+
+    /// All stages know the name `x` or `symbol:x`; each test takes stages away from the front.
+    fn stages(config: &str, known: &[IndexFile]) -> Tree {
+        let entries = |file| match file {
+            IndexFile::Dep => [("x", "k/x.ko:"), ("a", "k/a.ko:")],
+            IndexFile::Symbols => [("symbol:x", "a"), ("symbol:y", "a")],
+            IndexFile::Alias => [("*x", "a"), ("nothing", "a")],
+            IndexFile::Builtin => [("x", ""), ("b", "")],
+            IndexFile::BuiltinAlias => [("*x", "b"), ("y", "b")],
+        };
+        let tree = Tree::new(&["k/a.ko:"]).config(config);
+        known.iter().fold(tree, |tree, &file| tree.with(file, &entries(file)))
+    }
+
+    #[test]
+    fn the_first_stage_that_knows_the_name_ends_the_search() {
+        use IndexFile::*;
+        let (a, x) = (Match::Module(b"k/a.ko:"), Match::Module(b"k/x.ko:"));
+        let install = "install x cmd\ninstall symbol:x cmd\n";
+        let all = stages(&format!("alias x a\n{install}"), &IndexFile::ALL);
+        assert_eq!(resolve(&all, "x"), (Found::ByAlias, vec![a]), "1: alias lines");
+        let no_alias = stages(install, &IndexFile::ALL);
+        assert_eq!(resolve(&no_alias, "x"), (Found::ByName, vec![x]), "2: modules.dep");
+        assert_eq!(resolve(&no_alias, "symbol:x"), (Found::ByAlias, vec![a]), "3: modules.symbols");
+        let no_symbols = stages(install, &[Alias, Builtin, BuiltinAlias]);
+        assert_eq!(resolve(&no_symbols, "x"), (Found::ByName, vec![Match::Command(b"cmd")]), "4: install lines");
+        assert_eq!(resolve(&stages("", &[Alias, Builtin]), "x"), (Found::ByAlias, vec![a]), "5: modules.alias");
+        assert_eq!(
+            resolve(&stages("", &[Builtin, BuiltinAlias]), "x"),
+            (Found::ByName, vec![Match::Builtin(b"")]),
+            "6"
+        );
+        assert_eq!(resolve(&stages("", &[BuiltinAlias]), "x"), (Found::ByAlias, vec![Match::Builtin(b"b")]), "7");
+        assert_eq!(resolve(&stages("", &[]), "x"), (Found::Nothing, vec![]));
+    }
+
+    #[test]
+    fn a_name_with_a_colon_is_no_module() {
+        let tree = Tree::new(&[]).with(IndexFile::Dep, &[("a:b", "k/a:b.ko:")]);
+        assert_eq!(resolve(&tree, "a:b").0, Found::Nothing);
+    }
+
+    #[test]
+    fn dashes_are_underscores_in_names_and_alias_lines() {
+        let tree =
+            Tree::new(&["k/snd-hda.ko:"]).config("alias my-card snd-hda\nalias other gone\nalias third in-kernel\n");
+        let tree = tree.with(IndexFile::Builtin, &[("in_kernel", "")]);
+        let module = Match::Module(b"k/snd-hda.ko:");
+        assert_eq!(resolve(&tree, "snd-hda"), (Found::ByName, vec![module]));
+        assert_eq!(resolve(&tree, "my_card"), (Found::ByAlias, vec![module]));
+        assert_eq!(resolve(&tree, "other"), (Found::ByAlias, vec![Match::Missing(b"gone")]));
+        assert_eq!(resolve(&tree, "third"), (Found::ByAlias, vec![Match::Builtin(b"in-kernel")]));
+        assert!(tree.resolver().resolve(b"a[", &mut heapless::Vec::<_, 1>::new()).is_err());
+    }
+
+    #[test]
+    fn all_modules_of_an_alias_come_once_in_module_order() {
+        let tree = Tree::new(&["k/a.ko:", "k/b.ko:", "k/c.ko:"]);
+        let tree = tree.with(
+            IndexFile::Alias,
+            &[("pci:*z", "a"), ("pci:v1*", "b"), ("pci:*", "c"), ("pci:v*z", "a"), ("usb:*", "b")],
+        );
+        let modules = [&b"k/a.ko:"[..], b"k/b.ko:", b"k/c.ko:"].map(Match::Module).to_vec();
+        assert_eq!(resolve(&tree, "pci:v1z"), (Found::ByAlias, modules));
+    }
+
+    #[test]
+    fn too_many_matches_and_damage_are_failures() {
+        let names: Vec<_> = (0..MATCH_COUNT + 1).map(|at| format!("m{at}")).collect();
+        let entries: Vec<_> = names.iter().map(|name| ("pci:*", name.as_str())).collect();
+        let tree = Tree::new(&["k/a.ko:"]).with(IndexFile::Alias, &entries);
+        let mut matches = heapless::Vec::<_, 200>::new();
+        let failure = tree.resolver().resolve(b"pci:x", &mut matches).unwrap_err();
+        assert!(matches!(failure, Failure::Index(IndexFile::Alias, Fault { error: Error::Full, .. })));
+
+        let tree = Tree::new(&["k/a.ko:"]).config("alias x a\nalias x a\n");
+        let failure = tree.resolver().resolve(b"x", &mut heapless::Vec::<_, 1>::new()).unwrap_err();
+        assert_eq!(failure, Failure::Name(Error::Full));
+
+        let mut bytes = Tree::new(&["k/a.ko:"]).indexes[0].clone();
+        bytes.truncate(20);
+        let tree = Tree::new(&[]).with_bytes(IndexFile::Dep, &bytes);
+        let failure = tree.resolver().resolve(b"a", &mut heapless::Vec::<_, 1>::new()).unwrap_err();
+        assert_eq!(failure, Failure::Index(IndexFile::Dep, Fault { error: Error::OutOfBounds, off: 18 }));
+    }
+
+    #[test]
+    fn an_install_pattern_makes_no_name_known() {
+        let tree = Tree::new(&[]).config("install virt* cmd\ninstall virtual-x other\n");
+        assert_eq!(resolve(&tree, "virtual"), (Found::Nothing, vec![]), "only its very name does");
+        assert_eq!(resolve(&tree, "virtual_x"), (Found::ByName, vec![Match::Command(b"cmd")]), "the first match runs");
+    }
 }

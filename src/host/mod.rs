@@ -1,7 +1,14 @@
 //! The generator.
-#![allow(clippy::arithmetic_side_effects, clippy::expect_used, reason = "the host may stop; an `expect` says why it can't")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "the host may stop; an `expect` says why it can't"
+)]
 
 pub mod error;
+pub mod nearest;
+pub mod arch;
 mod hash;
 pub mod rules;
 mod order;
@@ -15,5 +22,11 @@ pub mod scan;
 pub mod linkage;
 pub mod graph;
 pub mod depmod;
+pub mod board;
+pub mod select;
+pub mod image;
+pub mod report;
+pub mod cli;
+pub mod build;
 
 pub use error::{Error, Result};

@@ -1,7 +1,7 @@
 //! Reading an index in place: exact look-up and a walk over all keys. Wildcard look-up is in search.rs.
 //!
 //! Nothing is allocated and nothing is trusted: every offset is checked, and a file whose nodes form no tree is
-//! refused once more nodes were visited than it can hold.
+//! refused once more was read than it holds.
 
 use super::format::{CHILDREN, HEADER_LEN, KEY_LEN, MAGIC, OFF_MASK, PREFIX, VALUES, VERSION_MAJOR};
 use crate::bytes::{str_at, u8_at, u32_at};
@@ -44,13 +44,16 @@ pub(super) struct Node<'map> {
     off: u32,
 }
 
-/// Node visits that are left: a tree needs fewer than the file has bytes.
+/// Bytes that are left to read: a walk over a tree reads none twice.
 pub(super) struct Fuel(usize);
 
 /// A key while the walk descends.
 pub(super) type Key = heapless::Vec<u8, KEY_LEN>;
 
 impl<'map> Index<'map> {
+    /// An index without keys.
+    pub const EMPTY: Index<'static> = Index { data: &[], root: 0 };
+
     /// Takes the bytes of an index file; 0 bytes are an empty index.
     ///
     /// # Errors
@@ -78,7 +81,7 @@ impl<'map> Index<'map> {
         while let Some(here) = node {
             let Some(behind_prefix) = rest.strip_prefix(here.prefix) else { return Ok(None) };
             let Some((&edge, tail)) = behind_prefix.split_first() else {
-                return self.values(&here).next().transpose();
+                return (here.value_count > 0).then(|| self.value_at(&here, here.values_off)).transpose();
             };
             rest = tail;
             node = self.child(&here, edge, &mut fuel)?;
@@ -89,8 +92,8 @@ impl<'map> Index<'map> {
     /// Calls `each` for every value of every key, keys in byte order, the values of a key in file order.
     ///
     /// # Errors
-    /// A [`Fault`] for a damaged node, or with the error that `each` returned.
-    pub fn walk(&self, each: &mut dyn FnMut(&[u8], Value<'map>) -> Result<(), Error>) -> Result<(), Fault> {
+    /// A [`Fault`] for a damaged node.
+    pub fn walk(&self, each: &mut dyn FnMut(&[u8], Value<'map>)) -> Result<(), Fault> {
         match self.root()? {
             Some(root) => self.walk_below(&root, &mut Key::new(), &mut self.fuel(), each),
             None => Ok(()),
@@ -102,13 +105,14 @@ impl<'map> Index<'map> {
         node: &Node<'map>,
         key: &mut Key,
         fuel: &mut Fuel,
-        each: &mut dyn FnMut(&[u8], Value<'map>) -> Result<(), Error>,
+        each: &mut dyn FnMut(&[u8], Value<'map>),
     ) -> Result<(), Fault> {
         let key_len = key.len();
         key.extend_from_slice(node.prefix).map_err(|_| node.fault(Error::TooLong))?;
-        for value in self.values(node) {
-            each(key, value?).map_err(|error| node.fault(error))?;
-        }
+        self.values(node, fuel, &mut |value| {
+            each(key, value);
+            Ok(())
+        })?;
         for edge in node.edges() {
             if let Some(child) = self.child(node, edge, fuel)? {
                 key.push(edge).map_err(|_| node.fault(Error::TooLong))?;
@@ -130,25 +134,38 @@ impl<'map> Index<'map> {
 
     /// Follows the edge `edge`; `None` where there is none.
     pub(super) fn child(&self, node: &Node<'map>, edge: u8, fuel: &mut Fuel) -> Result<Option<Node<'map>>, Fault> {
-        let slot = edge.checked_sub(node.first).and_then(|slot| u32_at(node.children, usize::from(slot).checked_mul(4)?));
-        fuel.0 = fuel.0.checked_sub(1).ok_or(node.fault(Error::Cycle))?;
-        self.node(slot.unwrap_or(0))
+        let slot = edge.checked_sub(node.first).map(|slot| usize::from(slot).saturating_mul(4));
+        let child = self.node(slot.and_then(|off| u32_at(node.children, off)).unwrap_or(0))?;
+        if let Some(child) = &child {
+            // At least a byte each, so that empty nodes in a ring end too.
+            fuel.burn(child, child.prefix.len().saturating_add(child.children.len()).saturating_add(1))?;
+        }
+        Ok(child)
     }
 
-    /// Yields the values of `node` in file order.
-    pub(super) fn values(&self, node: &Node<'map>) -> impl Iterator<Item = Result<Value<'map>, Fault>> + use<'map> {
-        let (data, node, mut off) = (self.data, *node, node.values_off);
-        (0..node.value_count).map_while(move |_| {
-            if off > data.len() {
-                return None; // the fault was given with the item before
-            }
-            let value = u32_at(data, off)
-                .zip(off.checked_add(4).and_then(|text_off| str_at(data, text_off)))
-                .map(|(priority, text)| Value { priority, text });
-            // 4 bytes of priority and the NUL: cannot overflow, the text ends inside the file
-            off = value.map_or(usize::MAX, |value| off.saturating_add(value.text.len()).saturating_add(5));
-            Some(value.ok_or(node.fault(Error::OutOfBounds)))
-        })
+    /// Calls `each` for every value of `node` in file order.
+    pub(super) fn values(
+        &self,
+        node: &Node<'map>,
+        fuel: &mut Fuel,
+        each: &mut dyn FnMut(Value<'map>) -> Result<(), Error>,
+    ) -> Result<(), Fault> {
+        let mut off = node.values_off;
+        for _ in 0..node.value_count {
+            let value = self.value_at(node, off)?;
+            let len = value.text.len().saturating_add(5); // the priority and the NUL
+            fuel.burn(node, len)?;
+            off = off.saturating_add(len);
+            each(value).map_err(|error| node.fault(error))?;
+        }
+        Ok(())
+    }
+
+    fn value_at(&self, node: &Node<'map>, off: usize) -> Result<Value<'map>, Fault> {
+        u32_at(self.data, off)
+            .zip(str_at(self.data, off.saturating_add(4)))
+            .map(|(priority, text)| Value { priority, text })
+            .ok_or(node.fault(Error::OutOfBounds))
     }
 
     /// Locates the fields of the node that `reference` names; `None` for the null reference.
@@ -179,7 +196,10 @@ impl<'map> Index<'map> {
             if last >= 0x80 {
                 return Err(node.fault(Error::BadNode));
             }
-            let len = last.checked_sub(first).map(|span| 4 * (usize::from(span) + 1)).ok_or(node.fault(Error::BadNode))?;
+            let len = last
+                .checked_sub(first)
+                .map(|span| usize::from(span).saturating_add(1).saturating_mul(4))
+                .ok_or(node.fault(Error::BadNode))?;
             let start = skip(len).ok_or(past_end)?;
             node.first = first;
             node.children = self.data.get(start..).and_then(|rest| rest.get(..len)).ok_or(past_end)?;
@@ -190,6 +210,14 @@ impl<'map> Index<'map> {
             node.values_off = skip(0).ok_or(past_end)?;
         }
         Ok(Some(node))
+    }
+}
+
+impl Fuel {
+    /// Takes the bytes that reading from `node` costs.
+    fn burn(&mut self, node: &Node<'_>, len: usize) -> Result<(), Fault> {
+        self.0 = self.0.checked_sub(len).ok_or(node.fault(Error::Cycle))?;
+        Ok(())
     }
 }
 

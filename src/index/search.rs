@@ -36,11 +36,7 @@ impl<'map> Index<'map> {
     ///
     /// # Errors
     /// A [`Fault`] for a damaged node on the way, or with the error that `each` returned.
-    pub fn search(
-        &self,
-        query: &[u8],
-        each: &mut dyn FnMut(Value<'map>) -> Result<(), Error>,
-    ) -> Result<(), Fault> {
+    pub fn search(&self, query: &[u8], each: &mut dyn FnMut(Value<'map>) -> Result<(), Error>) -> Result<(), Fault> {
         let mut search = Search { index: self, fuel: self.fuel(), tail: query, key: Key::new(), each };
         let mut node = self.root()?;
         while let Some(here) = node {
@@ -61,6 +57,10 @@ impl<'map> Index<'map> {
             let Some((&edge, tail)) = search.tail.split_first() else {
                 return search.hit(&here);
             };
+            // What stands below a wild edge was searched above, also for a query that holds the same character.
+            if is_wild(edge) {
+                return Ok(());
+            }
             search.tail = tail;
             node = self.child(&here, edge, &mut search.fuel)?;
         }
@@ -103,7 +103,7 @@ impl<'map> Search<'_, 'map> {
     }
 
     fn hit(&mut self, node: &Node<'map>) -> Result<(), Fault> {
-        self.index.values(node).try_for_each(|value| (self.each)(value?).map_err(|error| node.fault(error)))
+        self.index.values(node, &mut self.fuel, self.each)
     }
 }
 
@@ -115,7 +115,8 @@ impl Places {
     /// Returns the places after one more pattern byte.
     fn after(&self, byte: u8, query: &[u8]) -> Places {
         let query_len = u16::try_from(query.len());
-        let (Ok(query_len), false) = (query_len, matches!(self, Places::Unknown) || matches!(byte, b'[' | b'\\')) else {
+        let (Ok(query_len), false) = (query_len, matches!(self, Places::Unknown) || matches!(byte, b'[' | b'\\'))
+        else {
             return Places::Unknown;
         };
         let reads = |place: &u16| match byte {
@@ -123,7 +124,9 @@ impl Places {
             _ => query.get(usize::from(*place)) == Some(&byte),
         };
         match (self, byte) {
-            (Places::At(places), b'*') => places.iter().min().map_or(Places::At(heapless::Vec::new()), |&p| Places::From(p)),
+            (Places::At(places), b'*') => {
+                places.iter().min().map_or(Places::At(heapless::Vec::new()), |&p| Places::From(p))
+            }
             (Places::From(start), b'*') => Places::From(*start),
             (Places::From(start), b'?') if *start < query_len => Places::From(start.saturating_add(1)),
             (Places::At(places), _) => Places::behind(places.iter().copied().filter(reads)),

@@ -1,1 +1,10 @@
 //! One integration binary.
+#![allow(unreachable_pub, reason = "the modules of a test binary are its own library")]
+
+mod build;
+mod fakekernel;
+mod fixture;
+mod glob;
+mod index;
+mod mkko;
+mod trap;

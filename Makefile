@@ -1,0 +1,69 @@
+# make            mkinitmod and the loader for every architecture, into target/dist
+# make run        set-up, then boots a stock kernel on an emulated Orange Pi PC from an image that mkinitmod builds now
+# make test       set-up and all tests
+# make check      quick, before each commit: format, clippy, layers, docs, size budget
+# make bless      rewrites the expectations under tests/trees from what the oracle, kmod 34, says
+# make oracle     compares with kmod 34 on whole stock module trees; downloads them
+# make size       the loader's bytes per architecture and decoder, beside the budget
+# make bench      speed, against kmod 34 on this machine
+# make fuzz       every fuzz target for FUZZ_SECONDS (60)
+
+CARGO  ?= cargo
+DIST   := target/dist
+ARCHES := x86_64 aarch64 armv7
+CODECS := gz,xz,zst
+RUSTUP_TARGETS := $(shell rustup target list --installed 2>/dev/null)
+
+TRIPLE_x86_64  := x86_64-unknown-linux-musl
+TRIPLE_aarch64 := aarch64-unknown-linux-musl
+# Where rustup can't add the musl triple the prebuilt core of gnueabihf serves: no libc is linked either way.
+TRIPLE_armv7   := $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)),armv7-unknown-linux-gnueabihf)
+
+.DEFAULT_GOAL := all
+.PHONY: all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-qemu
+.DELETE_ON_ERROR:
+
+all: mkinitmod loaders
+
+mkinitmod: setup-build
+	$(CARGO) build --release --bin mkinitmod
+	@install -D target/release/mkinitmod $(DIST)/bin/mkinitmod
+
+loaders: $(ARCHES:%=loader-%)
+
+# Features `host` and `device` can't be built together, so each has its own call of cargo.
+loader-%: setup-build
+	$(CARGO) build --profile loader --bin initmod --no-default-features --features device,$(CODECS) --target $(TRIPLE_$*)
+	@install -D target/$(TRIPLE_$*)/loader/initmod $(DIST)/lib/initmod/$*/initmod
+
+setup-build:
+	@config/setup build rust
+
+setup-qemu:
+	@config/setup build rust qemu
+
+run: setup-qemu all
+	qemu/run --show orangepi-pc
+
+test: setup-qemu all
+	$(CARGO) test --no-fail-fast
+	$(CARGO) test --lib --no-default-features --features device,$(CODECS) device::
+	config/size --enforce
+	qemu/run -j 2 --all
+
+check: setup-build
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --bin initmod --no-default-features --features device,$(CODECS) --target $(TRIPLE_x86_64) --profile loader -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
+	config/layers
+	config/size --enforce
+
+bless: setup-build all
+	INITMOD_BLESS=1 INITMOD_ORACLE="$$(qemu/oracle)" $(CARGO) test --test it
+
+oracle: setup-build all
+	INITMOD_ORACLE="$$(qemu/oracle)" $(CARGO) test --release --test it -- --include-ignored oracle
+
+size: setup-build
+	config/size

@@ -1,0 +1,10 @@
+//! `initmod`: the loader's entry point and panic handler. The story is told in [`initmod::device`].
+#![no_std]
+#![no_main]
+
+use initmod as _; // brings `_start`
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    initmod::device::died()
+}

@@ -1,0 +1,145 @@
+//! Files as the loader meets them: mapped for ever, read into a buffer, joined from directories of configuration.
+
+use crate::config::{MARK, join_lines};
+use crate::load::Errno;
+use core::mem::MaybeUninit;
+use heapless::{CString, VecView};
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, RawDir, fstat, openat};
+
+/// A file or directory name. Source: NAME_MAX.
+pub(super) type Name = heapless::Vec<u8, 255>;
+
+/// Room for directory entries, bytes: of getdents' records the longest has 280.
+pub(super) const DIR_LEN: usize = 2048;
+
+pub(super) fn errno(error: rustix::io::Errno) -> Errno {
+    Errno(error.raw_os_error())
+}
+
+/// A path with its NUL. Much longer ones than a tree or a root has are refused.
+pub(super) type Path = CString<1024>;
+
+/// Joins the parts of a path as they are.
+pub(super) fn path(parts: &[&[u8]]) -> Result<Path, Errno> {
+    let mut path = Path::new();
+    parts.iter().try_for_each(|part| path.extend_from_bytes(part)).map_err(|_| Errno::EINVAL)?;
+    Ok(path)
+}
+
+/// Opens a file for reading. `path` is relative to `dir`, or absolute.
+pub(super) fn open(dir: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let path = self::path(&[path])?;
+    openat(dir, path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
+}
+
+/// Maps a whole file; the mapping stays until the process ends.
+#[allow(unsafe_code, reason = "mmap")]
+pub(super) fn map(file: &OwnedFd) -> Result<&'static [u8], Errno> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap};
+    let len = usize::try_from(fstat(file).map_err(errno)?.st_size).map_err(|_| Errno::EFBIG)?;
+    if len == 0 {
+        return Ok(&[]);
+    }
+    // SAFETY: a new private mapping at a place of the kernel's choice
+    let start = unsafe { mmap(core::ptr::null_mut(), len, ProtFlags::READ, MapFlags::PRIVATE, file, 0) };
+    let start = start.map_err(errno)?;
+    // SAFETY: `len` bytes are mapped there for ever; files of an initramfs are not cut short while the loader runs
+    Ok(unsafe { core::slice::from_raw_parts(start.cast(), len) })
+}
+
+/// Reads a file from its start until it ends or `buf` is full, and returns what was read. For files of /proc and /sys,
+/// which have no length.
+pub(super) fn read<'buf>(dir: BorrowedFd<'_>, path: &[u8], buf: &'buf mut [u8]) -> Result<&'buf [u8], Errno> {
+    let file = open(dir, path)?;
+    let mut len = 0usize;
+    while let Some(rest) = buf.get_mut(len..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::read(&file, rest) {
+            Ok(0) => break,
+            Ok(more) => len = len.saturating_add(more),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(errno(error)),
+        }
+    }
+    Ok(buf.get(..len).unwrap_or_default())
+}
+
+/// Appends a configuration file to `text`, behind a line that names it, its continued lines joined.
+pub(super) fn append_config(
+    dir: BorrowedFd<'_>,
+    path: &[u8],
+    shown_as: &[&[u8]],
+    text: &mut VecView<u8>,
+) -> Result<(), Errno> {
+    let file = map(&open(dir, path)?)?;
+    let full = |_| Errno::EFBIG;
+    text.push(MARK).map_err(|_| Errno::EFBIG)?;
+    for part in shown_as {
+        text.extend_from_slice(part).map_err(full)?;
+    }
+    text.push(b'\n').map_err(|_| Errno::EFBIG)?;
+    let start = text.len();
+    text.extend_from_slice(file).map_err(full)?;
+    let len = text.get_mut(start..).map_or(0, join_lines);
+    text.truncate(start.saturating_add(len));
+    text.push(b'\n').map_err(|_| Errno::EFBIG)
+}
+
+/// What hears of a configuration file: the directory it is in, open and by name, and its own name.
+type EachConfig<'a> = dyn FnMut(Option<(&OwnedFd, &'static str)>, &[u8]) + 'a;
+
+/// Calls `each` with the files `*.conf` of several directories, in the order of their names, and with the directory
+/// they are in; of one name only the first directory's. Also calls it with the `extra` names, at their places in that
+/// order and without a directory. Source: modprobe.d(5), and kmod's libkmod-config.c.
+///
+/// The next name is looked for in all directories each time: no room is needed for any number of files.
+pub(super) fn each_config(dirs: &[&'static str], extra: &[&[u8]], each: &mut EachConfig<'_>) {
+    let mut last: Option<Name> = None;
+    loop {
+        let mut next: Option<(Name, Option<&'static str>)> = None;
+        let mut offer = |name: &[u8], dir: Option<&'static str>| {
+            let behind_last = last.as_ref().is_none_or(|last| name > last.as_slice());
+            if behind_last
+                && next.as_ref().is_none_or(|(best, _)| name < best.as_slice())
+                && let Ok(name) = Name::from_slice(name)
+            {
+                next = Some((name, dir));
+            }
+        };
+        extra.iter().for_each(|name| offer(name, None));
+        for dir in dirs {
+            each_entry(rustix::fs::CWD, dir.as_bytes(), &mut |name, _| {
+                if name.ends_with(b".conf") {
+                    offer(name, Some(dir));
+                }
+            });
+        }
+        let Some((name, dir)) = next else { return };
+        match dir {
+            None => each(None, &name),
+            Some(dir) => {
+                if let Ok(open_dir) = open(rustix::fs::CWD, dir.as_bytes()) {
+                    each(Some((&open_dir, dir)), &name);
+                }
+            }
+        }
+        last = Some(name);
+    }
+}
+
+/// What a directory entry is, as far as getdents tells.
+pub(super) type EntryType = rustix::fs::FileType;
+
+/// Calls `each` with the name and type of every entry of a directory but `.` and `..`; with none where it can't be
+/// opened or is no directory.
+pub(super) fn each_entry(dir: BorrowedFd<'_>, path: &[u8], each: &mut dyn FnMut(&[u8], EntryType)) {
+    let Ok(fd) = open(dir, path) else { return };
+    let mut buf = [MaybeUninit::uninit(); DIR_LEN];
+    let mut entries = RawDir::new(fd, &mut buf);
+    while let Some(Ok(entry)) = entries.next() {
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            each(name, entry.file_type());
+        }
+    }
+}

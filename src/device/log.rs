@@ -1,0 +1,138 @@
+//! What the loader says: whole lines, to the kernel's log as PID 1, to stderr as a command.
+//!
+//! Lines are put together from byte strings, without `core::fmt`, which costs 10 kB.
+
+use crate::load::{Errno, Refusal};
+use core::sync::atomic::{AtomicI32, Ordering};
+use rustix::fd::{BorrowedFd, IntoRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, open};
+
+/// How much a line matters. Source: syslog(2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    Error,
+    Notice,
+}
+
+/// Longest line, bytes. Source: the kernel's LOG_LINE_MAX.
+const LINE_LEN: usize = 976;
+
+/// The file descriptor of /dev/kmsg; negative as a command.
+static KMSG: AtomicI32 = AtomicI32::new(-1);
+
+/// Lets lines go to the kernel's log from now on, without the limit that it sets to chatty programs.
+pub(super) fn to_kernel() {
+    if let Ok(limit) = open(c"/proc/sys/kernel/printk_devkmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        // Fails where printk.devkmsg= on the command line has decided it.
+        let _ = rustix::io::write(&limit, b"on\n");
+    }
+    if let Ok(kmsg) = open(c"/dev/kmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        KMSG.store(OwnedFd::into_raw_fd(kmsg), Ordering::Relaxed);
+    }
+}
+
+/// Writes one line, made of `parts`, with the program's name in front.
+pub(super) fn line(level: Level, parts: &[&[u8]]) {
+    let mut line = heapless::Vec::<u8, LINE_LEN>::new();
+    let kmsg = KMSG.load(Ordering::Relaxed);
+    let head: &[u8] = match level {
+        _ if kmsg < 0 => b"",
+        Level::Error => b"<3>",
+        Level::Notice => b"<5>",
+    };
+    // What does not fit is cut: a line's beginning says most.
+    for &byte in [head, b"initmod: "].iter().chain(parts).flat_map(|part| part.iter()) {
+        let _ = line.push(byte);
+    }
+    if line.is_full() {
+        line.pop();
+    }
+    let _ = line.push(b'\n');
+    let fd = if kmsg < 0 { rustix::stdio::raw_stderr() } else { kmsg };
+    write_all(fd, &line);
+}
+
+/// Writes to stdout or stderr as it is.
+pub(super) fn put(to_stderr: bool, parts: &[&[u8]]) {
+    let mut text = heapless::Vec::<u8, 8192>::new();
+    for &byte in parts.iter().flat_map(|part| part.iter()) {
+        let _ = text.push(byte);
+    }
+    write_all(if to_stderr { rustix::stdio::raw_stderr() } else { rustix::stdio::raw_stdout() }, &text);
+}
+
+#[allow(unsafe_code, reason = "the standard descriptors and the kernel log's have no owner")]
+fn write_all(fd: i32, mut text: &[u8]) {
+    // SAFETY: 0 to 2 and KMSG are never closed while the loader runs; a closed one gives EBADF, no harm
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    while !text.is_empty() {
+        match rustix::io::write(fd, text) {
+            Ok(len) => text = text.get(len..).unwrap_or_default(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return, // nobody listens
+        }
+    }
+}
+
+/// A number as decimal text.
+pub(super) struct Decimal {
+    digits: [u8; 20],
+    from: usize,
+}
+
+impl Decimal {
+    pub(super) fn new(mut number: u64) -> Self {
+        let mut text = Decimal { digits: [b'0'; 20], from: 20 };
+        loop {
+            text.from = text.from.saturating_sub(1);
+            if let Some(digit) = text.digits.get_mut(text.from) {
+                *digit = b'0'.wrapping_add((number % 10) as u8);
+            }
+            number /= 10;
+            if number == 0 {
+                return text;
+            }
+        }
+    }
+
+    pub(super) fn text(&self) -> &[u8] {
+        self.digits.get(self.from..).unwrap_or_default()
+    }
+}
+
+/// Says what a refusal means for a module: what went wrong, in the words of the person who must mend it.
+pub(super) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
+    match refusal {
+        Refusal::File(Errno::ENOENT) => b"its file is missing from the tree",
+        Refusal::Kernel(Errno::ENOENT) => b"unknown symbol, or unknown parameter",
+        Refusal::Kernel(Errno(8)) => b"not a module for this kernel (other version or architecture, or damaged)",
+        Refusal::File(errno) | Refusal::Kernel(errno) => errno_prose(errno),
+        Refusal::Damaged => b"its compressed data is damaged",
+        Refusal::NoDecoder => b"this kernel does not take its compression, and no decoder for it is built in",
+        Refusal::NoMemory => b"not enough memory to decompress it",
+        Refusal::Killed(_) => b"the process that decompressed it was killed",
+        Refusal::Command(_) => b"its install command failed",
+    }
+}
+
+/// Says what the kernel means by an errno.
+pub(super) fn errno_prose(errno: Errno) -> &'static [u8] {
+    match errno.0 {
+        1 => b"not permitted (blacklisted on the command line, or loading is disabled)",
+        2 => b"not found",
+        5 => b"input/output error",
+        8 => b"not a program for this machine",
+        12 => b"out of memory",
+        13 => b"permission denied",
+        16 => b"busy",
+        17 => b"in the kernel already",
+        19 => b"no such device: its hardware is not here",
+        22 => b"invalid parameter, or damaged file",
+        74 => b"damaged file",
+        95 => b"not supported here",
+        110 => b"timed out",
+        126 => b"its signing key is not known to this kernel",
+        129 => b"its signature was rejected",
+        _ => b"refused by the kernel",
+    }
+}

@@ -1,0 +1,60 @@
+//! The loader's working memory: one static, zero until used, so that room for the largest case costs nothing in the
+//! smallest. Nothing here is allocated; each buffer has a defined way to be full.
+
+use crate::plan::Step;
+use crate::resolve::Match;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, Ordering};
+use heapless::Vec;
+
+/// Most modules of a tree. Source: depmod numbers modules in 16 bits.
+const MODULE_COUNT: usize = 65_536;
+
+/// All buffers.
+pub(super) struct Room {
+    /// Text of modprobe.d.
+    pub(super) config: Vec<u8, 0x10_0000>,
+    /// Text of modules-load.d.
+    pub(super) load_list: Vec<u8, 0x4_0000>,
+    /// The kernel command line. Source: COMMAND_LINE_SIZE is at most 4096 in the kernels of today.
+    pub(super) cmdline: [u8; 8192],
+    pub(super) plan: PlanRoom,
+}
+
+/// The buffers of a plan.
+pub(super) struct PlanRoom {
+    pub(super) steps: Vec<Step<'static>, MODULE_COUNT>,
+    pub(super) visited: Vec<&'static [u8], MODULE_COUNT>,
+    pub(super) matches: Vec<Match<'static>, 1024>,
+    /// Hashes of the modaliases that were looked up; once full, a modalias may be looked up again.
+    pub(super) seen: Vec<u64, 8192>,
+}
+
+struct Once {
+    room: UnsafeCell<Room>,
+    taken: AtomicBool,
+}
+
+#[allow(unsafe_code, reason = "the room is handed out once")]
+// SAFETY: `take` gives the one reference to whoever asks first
+unsafe impl Sync for Once {}
+
+static ROOM: Once = Once {
+    room: UnsafeCell::new(Room {
+        config: Vec::new(),
+        load_list: Vec::new(),
+        cmdline: [0; 8192],
+        plan: PlanRoom { steps: Vec::new(), visited: Vec::new(), matches: Vec::new(), seen: Vec::new() },
+    }),
+    taken: AtomicBool::new(false),
+};
+
+/// Hands the room out, once.
+#[allow(unsafe_code, reason = "the room is handed out once")]
+pub(super) fn take() -> Option<&'static mut Room> {
+    if ROOM.taken.swap(true, Ordering::Relaxed) {
+        return None;
+    }
+    // SAFETY: nobody else has a reference: `taken` was false
+    Some(unsafe { &mut *ROOM.room.get() })
+}

@@ -1,0 +1,234 @@
+//! The real root: what the command line says of it, waiting for its device, mounting it, handing over to it.
+//!
+//! Source: the kernel's init/do_mounts.c for the parameters and their defaults; its
+//! Documentation/filesystems/ramfs-rootfs-initramfs.rst for the hand-over.
+
+use super::file::{EntryType, Name, Path, each_entry, errno, open, path, read};
+use super::log::{Level, line};
+use super::rt::{Args, Strings, execve};
+use crate::cmdline;
+use crate::load::Errno;
+use core::ffi::CStr;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, statat, unlinkat};
+use rustix::mount::{MountFlags, mount, mount_move};
+use rustix::process::{chdir, chroot};
+
+/// Where the real root is mounted before it becomes the root.
+pub(super) const MOUNT_POINT: &CStr = c"/root";
+
+/// Longest wait for the root device where neither rootwait nor a longer rootdelay= says otherwise, ms.
+const PATIENCE_MS: u64 = 30_000;
+
+/// What the command line says of the root.
+#[derive(Clone, Copy)]
+pub(super) struct Root {
+    /// `/dev/mmcblk0p2`
+    pub(super) device: &'static [u8],
+    /// Types to try, with commas between; all that the kernel knows where nothing is said.
+    types: Option<&'static [u8]>,
+    options: &'static [u8],
+    read_only: bool,
+    init: Option<&'static [u8]>,
+    /// How long to wait for the device, ms; `None` for ever.
+    pub(super) patience_ms: Option<u64>,
+}
+
+impl Root {
+    /// Reads root=, rootfstype=, rootflags=, ro, rw, rootwait, rootwait=, rootdelay=, init=.
+    ///
+    /// # Errors
+    /// What is missing or not understood.
+    pub(super) fn parse(text: &'static [u8]) -> Result<Root, &'static [u8]> {
+        let device = cmdline::value(text, b"root").ok_or(&b"no root= on the kernel command line"[..])?;
+        if !device.starts_with(b"/dev/") {
+            return Err(b"root= takes a device here: root=/dev/...");
+        }
+        let last_of_two =
+            cmdline::params(text).map(|param| param.key).filter(|key| matches!(*key, b"ro" | b"rw")).last();
+        let seconds = |key| cmdline::value(text, key).and_then(crate::bytes::decimal);
+        let patience_ms = match (seconds(b"rootwait"), seconds(b"rootdelay")) {
+            (Some(wait_s), _) => Some(u64::from(wait_s).saturating_mul(1000)),
+            (None, _) if cmdline::has(text, b"rootwait") => None,
+            (None, delay_s) => Some(PATIENCE_MS.max(u64::from(delay_s.unwrap_or(0)).saturating_mul(1000))),
+        };
+        Ok(Root {
+            device,
+            types: cmdline::value(text, b"rootfstype"),
+            options: cmdline::value(text, b"rootflags").unwrap_or_default(),
+            read_only: last_of_two != Some(b"rw"),
+            init: cmdline::value(text, b"init"),
+            patience_ms,
+        })
+    }
+
+    /// Says whether the device is there.
+    pub(super) fn is_there(&self) -> bool {
+        let stat = path(&[self.device]).map(|device| statat(CWD, device.as_c_str(), AtFlags::empty()));
+        stat.is_ok_and(|stat| stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice))
+    }
+
+    /// Mounts the root and returns its type.
+    ///
+    /// # Errors
+    /// The errno of the type that came furthest: one that fits, but fails, over those that do not fit.
+    pub(super) fn mount(&self) -> Result<Name, Errno> {
+        let mut known = [0; 4096];
+        let known = read(CWD, b"/proc/filesystems", &mut known).unwrap_or_default();
+        // A type of a device stands behind a tab; one that needs none behind `nodev` and a tab.
+        let known = known.split(|&byte| byte == b'\n').filter_map(|line| line.strip_prefix(b"\t"));
+        let wanted = self.types.unwrap_or_default().split(|&byte| byte == b',').filter(|word| !word.is_empty());
+        // ext4's driver mounts ext2 and ext3 as well, and asking for them first is two refusals on the console.
+        let has_ext4 = known.clone().any(|fs_type| fs_type == b"ext4");
+        let known =
+            known.filter(|fs_type| self.types.is_none() && !(has_ext4 && matches!(*fs_type, b"ext2" | b"ext3")));
+        let mut best = Errno::EINVAL;
+        for fs_type in wanted.chain(known) {
+            match self.mount_as(fs_type) {
+                Ok(()) => return Name::from_slice(fs_type).map_err(|_| Errno::EINVAL),
+                Err(Errno::EINVAL) => {}
+                Err(error) => best = error,
+            }
+        }
+        Err(best)
+    }
+
+    fn mount_as(&self, fs_type: &[u8]) -> Result<(), Errno> {
+        let mut flags = MountFlags::empty();
+        flags.set(MountFlags::RDONLY, self.read_only);
+        let mut data = Path::new();
+        for option in self.options.split(|&byte| byte == b',').filter(|option| !option.is_empty()) {
+            if let Some(flag) = flag(option) {
+                flags |= flag;
+            } else {
+                let comma: &[u8] = if data.as_bytes().is_empty() { b"" } else { b"," };
+                data.extend_from_bytes(comma)
+                    .and_then(|()| data.extend_from_bytes(option))
+                    .map_err(|_| Errno::EINVAL)?;
+            }
+        }
+        let (device, fs_type) = (path(&[self.device])?, path(&[fs_type])?);
+        mount(device.as_c_str(), MOUNT_POINT, fs_type.as_c_str(), flags, data.as_c_str()).map_err(errno)
+    }
+
+    /// Makes the mounted root the root and starts its init; returns only where no init can be started.
+    pub(super) fn switch(&self, args: Args, env: Args) -> Errno {
+        let Some(init) = self.find_init() else { return Errno::ENOENT };
+        for place in [c"dev", c"proc", c"sys", c"run"] {
+            if path(&[MOUNT_POINT.to_bytes(), b"/", place.to_bytes()])
+                .is_ok_and(|to| mount_move(place, to.as_c_str()).is_err())
+            {
+                // A root without the directory: nothing of the image may stay mounted under it.
+                let _ = rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH);
+            }
+        }
+        free_initramfs();
+        let switched = chdir(MOUNT_POINT)
+            .and_then(|()| mount_move(c".", c"/"))
+            .and_then(|()| chroot(c"."))
+            .and_then(|()| chdir(c"/"));
+        if let Err(error) = switched {
+            return errno(error);
+        }
+        let argv = Strings::new(core::iter::once(init.as_c_str()).chain(args.skip(1).map(|arg| arg as &CStr)));
+        Errno(execve(init.as_c_str(), &argv, &Strings::new(env)))
+    }
+
+    /// Finds the init in the mounted root: the command line's, or the first of those that the kernel tries.
+    fn find_init(&self) -> Option<Path> {
+        let root = openat(CWD, MOUNT_POINT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let usual = [&b"/sbin/init"[..], b"/etc/init", b"/bin/init", b"/bin/sh"];
+        let said = self.init.into_iter().filter(|path| {
+            let there = exists(&root, path);
+            if !there {
+                line(Level::Error, &[b"init=", path, b": not in the root ", self.device]);
+            }
+            there
+        });
+        path(&[said.chain(usual.into_iter().filter(|path| exists(&root, path))).next()?]).ok()
+    }
+}
+
+/// Says whether `wanted` is in `root`, with links followed as a process in that root would.
+fn exists(root: &OwnedFd, wanted: &[u8]) -> bool {
+    let relative = wanted.strip_prefix(b"/").unwrap_or(wanted);
+    let Ok(relative) = path(&[relative]) else { return false };
+    match openat2(root, relative.as_c_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT) {
+        // Before 5.6: see at least whether there is something of that name.
+        Err(rustix::io::Errno::NOSYS) => statat(root, relative.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok(),
+        other => other.is_ok(),
+    }
+}
+
+/// Says what mount(2) means by an errno.
+pub(super) fn mount_prose(error: Errno) -> &'static [u8] {
+    match error {
+        Errno::EINVAL => b"no file system that this kernel knows is on it; is its module in the image?",
+        Errno::ENODEV => b"its file system is not known to this kernel; is its module in the image?",
+        other => super::log::errno_prose(other),
+    }
+}
+
+/// Tells which block devices are there, a line, for whoever has to find out why the root is not.
+pub(super) fn tell_devices() {
+    let mut list = heapless::Vec::<u8, 512>::new();
+    each_entry(CWD, b"/sys/class/block", &mut |name, _| {
+        // What does not fit is left out: the first dozens tell enough.
+        if list.capacity().saturating_sub(list.len()) > name.len() {
+            let _ = list.push(b' ');
+            let _ = list.extend_from_slice(name);
+        }
+    });
+    let none: &[u8] = if list.is_empty() { b" none" } else { b"" };
+    line(Level::Error, &[b"block devices here:", &list, none]);
+}
+
+/// The options of rootflags= that are flags of mount(2), not text for the file system.
+fn flag(option: &[u8]) -> Option<MountFlags> {
+    Some(match option {
+        b"ro" => MountFlags::RDONLY,
+        b"rw" | b"defaults" => MountFlags::empty(),
+        b"noatime" => MountFlags::NOATIME,
+        b"nodiratime" => MountFlags::NODIRATIME,
+        b"relatime" => MountFlags::RELATIME,
+        b"strictatime" => MountFlags::STRICTATIME,
+        b"nosuid" => MountFlags::NOSUID,
+        b"nodev" => MountFlags::NODEV,
+        b"noexec" => MountFlags::NOEXEC,
+        b"sync" => MountFlags::SYNCHRONOUS,
+        b"dirsync" => MountFlags::DIRSYNC,
+        b"lazytime" => MountFlags::LAZYTIME,
+        _ => return None,
+    })
+}
+
+/// Deepest directory of the image that is emptied.
+const DEPTH: u8 = 32;
+
+/// Deletes what the kernel unpacked: its memory is lost otherwise. Other file systems are not entered.
+fn free_initramfs() {
+    if let Ok(root) = open(CWD, b"/")
+        && let Ok(stat) = fstat(&root)
+    {
+        empty(&root, stat.st_dev, DEPTH);
+    }
+}
+
+fn empty(dir: &OwnedFd, device: u64, depth: u8) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    each_entry(dir.as_fd(), b".", &mut |name, entry_type| {
+        let mut how = AtFlags::empty();
+        if entry_type == EntryType::Directory {
+            let Ok(child) = open(dir.as_fd(), name) else { return };
+            if !fstat(&child).is_ok_and(|stat| stat.st_dev == device) {
+                return;
+            }
+            empty(&child, device, depth);
+            how = AtFlags::REMOVEDIR;
+        }
+        // What stays, stays: it costs memory and nothing else.
+        if let Ok(name) = path(&[name]) {
+            let _ = unlinkat(dir, name.as_c_str(), how);
+        }
+    });
+}

@@ -1,0 +1,52 @@
+//! The strings that a process is started with: read from the kernel's arrays, and laid out for the next program.
+
+use core::ffi::{CStr, c_char};
+use core::marker::PhantomData;
+
+/// The arguments of this process, argv[0] first, or its environment: an array that ends in null.
+#[derive(Clone, Copy)]
+pub(in crate::device) struct Args(*const *const c_char);
+
+#[cfg(not(test))]
+impl Args {
+    /// Takes the array that begins at `first`, which ends in null and whose strings end in NUL.
+    pub(super) fn at(first: *const *const c_char) -> Args {
+        Args(first)
+    }
+}
+
+/// Strings for execve, ending in null. Source: the kernel gives init at most 32 arguments and 32 variables.
+pub(in crate::device) struct Strings<'a> {
+    pointers: heapless::Vec<*const c_char, 256>,
+    borrowed: PhantomData<&'a CStr>,
+}
+
+impl<'a> Strings<'a> {
+    /// Collects them; those past the 255th are left out.
+    pub(in crate::device) fn new(strings: impl Iterator<Item = &'a CStr>) -> Self {
+        let mut pointers: heapless::Vec<_, 256> = strings.map(CStr::as_ptr).take(255).collect();
+        // Cannot fail: at most 255 of 256 are taken.
+        let _ = pointers.push(core::ptr::null());
+        Strings { pointers, borrowed: PhantomData }
+    }
+
+    pub(super) fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
+}
+
+impl Iterator for Args {
+    type Item = &'static CStr;
+
+    fn next(&mut self) -> Option<&'static CStr> {
+        // SAFETY: the array ends in a null, and nothing is read past that
+        let arg = unsafe { self.0.read() };
+        if arg.is_null() {
+            return None;
+        }
+        // SAFETY: not past the null yet
+        self.0 = unsafe { self.0.add(1) };
+        // SAFETY: the kernel's strings end in NUL and live as long as the process
+        Some(unsafe { CStr::from_ptr(arg) })
+    }
+}

@@ -1,0 +1,99 @@
+//! The system calls that rustix does not offer, or not without more: fork, execve, exit_group, clock_gettime.
+
+use super::args::Strings;
+use core::arch::asm;
+use core::ffi::CStr;
+
+#[cfg(target_arch = "x86_64")]
+mod number {
+    pub(super) const CLONE: usize = 56;
+    pub(super) const EXECVE: usize = 59;
+    pub(super) const EXIT_GROUP: usize = 231;
+    pub(super) const CLOCK_GETTIME: usize = 228;
+}
+#[cfg(target_arch = "aarch64")]
+mod number {
+    pub(super) const CLONE: usize = 220;
+    pub(super) const EXECVE: usize = 221;
+    pub(super) const EXIT_GROUP: usize = 94;
+    pub(super) const CLOCK_GETTIME: usize = 113;
+}
+#[cfg(target_arch = "arm")]
+mod number {
+    pub(super) const CLONE: usize = 120;
+    pub(super) const EXECVE: usize = 11;
+    pub(super) const EXIT_GROUP: usize = 248;
+    pub(super) const CLOCK_GETTIME: usize = 263; // of 32-bit seconds: enough for an uptime
+}
+
+const SIGCHLD: usize = 17;
+const CLOCK_MONOTONIC: usize = 1;
+
+/// Makes a system call of up to five arguments and returns what the kernel left in the result register.
+///
+/// # Safety
+/// The arguments must be what the call asks for.
+unsafe fn call(number: usize, args: [usize; 5]) -> isize {
+    let [a, b, c, d, e] = args;
+    let result: isize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the caller vouches for the arguments; the kernel clobbers rcx and r11
+    unsafe {
+        asm!("syscall", inlateout("rax") number => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
+             in("r8") e, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: the caller vouches for the arguments
+    unsafe {
+        asm!("svc 0", in("x8") number, inlateout("x0") a => result, in("x1") b, in("x2") c, in("x3") d, in("x4") e,
+             options(nostack));
+    }
+    #[cfg(target_arch = "arm")]
+    // SAFETY: the caller vouches for the arguments; r7 may be the frame pointer, so it is kept by hand
+    unsafe {
+        asm!("mov {keep}, r7", "mov r7, {number}", "svc 0", "mov r7, {keep}", keep = out(reg) _, number = in(reg) number,
+             inlateout("r0") a => result, in("r1") b, in("r2") c, in("r3") d, in("r4") e, options(nostack));
+    }
+    result
+}
+
+/// Ends the process.
+pub(in crate::device) fn exit(status: i32) -> ! {
+    loop {
+        // SAFETY: takes an integer, does not return
+        unsafe { call(number::EXIT_GROUP, [status as usize, 0, 0, 0, 0]) };
+    }
+}
+
+/// Makes a child process: a copy of this one. Returns `None` in the child, its process ID in the parent.
+///
+/// # Errors
+/// The kernel's errno.
+pub(in crate::device) fn fork() -> Result<Option<i32>, i32> {
+    // SAFETY: without CLONE_VM the child has its own memory, and goes on on a copy of this stack
+    match unsafe { call(number::CLONE, [SIGCHLD, 0, 0, 0, 0]) } {
+        0 => Ok(None),
+        pid if pid > 0 => Ok(Some(pid as i32)),
+        error => Err(error.unsigned_abs() as i32),
+    }
+}
+
+/// Returns the time since the machine's start: seconds, and nanoseconds of the next. Raw, as rustix looks for the vDSO
+/// first: 2.6 kB for a clock that is read five times.
+pub(in crate::device) fn uptime() -> (u32, u32) {
+    let mut time = [0usize; 2];
+    // SAFETY: on every target here a timespec of this call is two words
+    unsafe { call(number::CLOCK_GETTIME, [CLOCK_MONOTONIC, time.as_mut_ptr().expose_provenance(), 0, 0, 0]) };
+    let [seconds, nanos] = time;
+    (seconds as u32, nanos as u32)
+}
+
+/// Replaces this process by the program at `path`; returns only where that fails, with the errno. Both arrays end in a
+/// null pointer and hold strings that end in NUL.
+pub(in crate::device) fn execve(path: &CStr, argv: &Strings, env: &Strings) -> i32 {
+    let [path, argv, env] =
+        [path.as_ptr().expose_provenance(), argv.as_ptr().expose_provenance(), env.as_ptr().expose_provenance()];
+    // SAFETY: `path` ends in NUL; a `Strings` holds such strings and ends in a null pointer
+    let error = unsafe { call(number::EXECVE, [path, argv, env, 0, 0]) };
+    error.unsigned_abs() as i32
+}

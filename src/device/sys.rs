@@ -1,0 +1,151 @@
+//! The kernel, for real: what loads a module, what tells whether it is in, what runs a command in its place.
+//!
+//! A file goes to the kernel as it lies where the kernel takes it. Where not, a child process decompresses it and hands
+//! it over: a crash of a decoder, or a file that wants all memory, is then a failed module and not a dead init, and the
+//! memory is given back by the child's end.
+
+use super::codec::{CodecError, Format, decode, sniff};
+use super::file::{errno, map, open, path, read};
+use super::rt::{Args, Strings, execve, exit, fork};
+use super::tree::Tree;
+use crate::load::{Errno, OPTIONS_LEN, Refusal, State};
+use core::ffi::CStr;
+use heapless::CString;
+use rustix::fd::AsFd;
+use rustix::fd::OwnedFd;
+use rustix::fs::CWD;
+use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::system::{finit_module, init_module};
+
+/// `finit_module`: the file is compressed. Source: include/uapi/linux/module.h, since 5.17.
+const MODULE_INIT_COMPRESSED_FILE: i32 = 4;
+
+/// The kernel and the tree that it loads from.
+pub(super) struct Sys<'a> {
+    tree: &'a Tree,
+    env: Args,
+}
+
+impl<'a> Sys<'a> {
+    pub(super) fn new(tree: &'a Tree, env: Args) -> Self {
+        Sys { tree, env }
+    }
+
+    /// Reads /sys/module/MODNAME/initstate.
+    pub(super) fn state(&self, modname: &[u8]) -> State {
+        let mut text = [0; 16];
+        let initstate = path(&[b"/sys/module/", modname, b"/initstate"]);
+        match initstate.and_then(|path| read(CWD, path.as_bytes(), &mut text)) {
+            Ok(b"live\n") => State::Live,
+            _ => State::Unknown,
+        }
+    }
+
+    /// Loads the module file at `path`, relative to the tree or absolute.
+    pub(super) fn insert(&self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
+        let invalid = |_| Refusal::Kernel(Errno::EINVAL);
+        let mut params = CString::<{ OPTIONS_LEN + 1 }>::new();
+        params.extend_from_bytes(options).map_err(invalid)?;
+        let params = params.as_c_str();
+
+        let file = open(self.tree.dir.as_fd(), path).map_err(Refusal::File)?;
+        let mut magic = [0; 6];
+        let magic_len = rustix::io::pread(&file, &mut magic, 0).map_err(|error| Refusal::File(errno(error)))?;
+        let Some(format) = sniff(magic.get(..magic_len).unwrap_or_default()) else {
+            return match finit_module(&file, params, 0) {
+                Err(rustix::io::Errno::NOSYS) => {
+                    let image = map(&file).map_err(Refusal::File)?;
+                    init_module(image, params).map_err(|error| Refusal::Kernel(errno(error)))
+                }
+                other => other.map_err(|error| Refusal::Kernel(errno(error))),
+            };
+        };
+        let mut kernel_codec = [0; 16];
+        if super::tree::kernel_codec(&mut kernel_codec) == kernel_name(format) {
+            match finit_module(&file, params, MODULE_INIT_COMPRESSED_FILE) {
+                // What the kernel says of a file that its own decoder can't undo, and of no decoder: try ours.
+                Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+                other => return other.map_err(|error| Refusal::Kernel(errno(error))),
+            }
+        }
+        decompress_and_insert(&file, params)
+    }
+
+    /// Runs a shell command of modprobe.d, with `$CMDLINE_OPTS` standing for the options.
+    pub(super) fn command(&self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal> {
+        let too_long = |_| Refusal::Command(126);
+        let mut script = CString::<8192>::new();
+        let mut rest = command;
+        const VARIABLE: &[u8] = b"$CMDLINE_OPTS";
+        while let Some(at) = rest.windows(VARIABLE.len()).position(|window| window == VARIABLE) {
+            let (before, behind) = rest.split_at_checked(at).unwrap_or_default();
+            script.extend_from_bytes(before).and_then(|()| script.extend_from_bytes(options)).map_err(too_long)?;
+            rest = behind.strip_prefix(VARIABLE).unwrap_or_default();
+        }
+        script.extend_from_bytes(rest).map_err(too_long)?;
+        let mut variable = CString::<128>::new();
+        variable.extend_from_bytes(b"MODPROBE_MODULE=").map_err(too_long)?;
+        variable.extend_from_bytes(modname).map_err(too_long)?;
+
+        let status = in_child(|| {
+            let argv = Strings::new([c"sh", c"-c", script.as_c_str()].into_iter());
+            execve(c"/bin/sh", &argv, &Strings::new(self.env.map(|var| var as &CStr).chain([variable.as_c_str()])));
+            127 // as a shell ends that can't run a command
+        });
+        match status {
+            Ok(0) => Ok(()),
+            Ok(status) => Err(Refusal::Command(status)),
+            Err(refusal) => Err(refusal),
+        }
+    }
+}
+
+/// Names a compression as /sys/module/compression does.
+fn kernel_name(format: Format) -> &'static [u8] {
+    match format {
+        Format::Gz => b"gzip",
+        Format::Xz => b"xz",
+        Format::Zst => b"zstd",
+    }
+}
+
+// What the child ends with where it is no errno of the kernel's, which stay below 134.
+const DAMAGED: i32 = 200;
+const NO_DECODER: i32 = 201;
+const NO_MEMORY: i32 = 202;
+
+fn decompress_and_insert(file: &OwnedFd, params: &CStr) -> Result<(), Refusal> {
+    let image = map(file).map_err(Refusal::File)?;
+    let status = in_child(|| match decode(image) {
+        Ok(image) => init_module(&image, params).map_or_else(|error| error.raw_os_error(), |()| 0),
+        Err(CodecError::Damaged) => DAMAGED,
+        Err(CodecError::Unsupported | CodecError::NotBuiltIn) => NO_DECODER,
+        Err(CodecError::NoMemory) => NO_MEMORY,
+    })?;
+    match status {
+        0 => Ok(()),
+        DAMAGED => Err(Refusal::Damaged),
+        NO_DECODER => Err(Refusal::NoDecoder),
+        NO_MEMORY => Err(Refusal::NoMemory),
+        error => Err(Refusal::Kernel(Errno(error))),
+    }
+}
+
+/// Runs `job` in a child process and returns what it returned, 0 to 255.
+fn in_child(job: impl FnOnce() -> i32) -> Result<i32, Refusal> {
+    let child = match fork() {
+        Ok(None) => exit(job()),
+        Ok(Some(child)) => Pid::from_raw(child),
+        Err(error) => return Err(Refusal::Kernel(Errno(error))),
+    };
+    loop {
+        match waitpid(child, WaitOptions::empty()) {
+            Ok(Some((_, status))) => {
+                let killed = Refusal::Killed(status.terminating_signal().unwrap_or(0));
+                return status.exit_status().ok_or(killed);
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Refusal::Kernel(errno(error))),
+        }
+    }
+}

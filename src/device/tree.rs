@@ -1,0 +1,107 @@
+//! The module tree of the running kernel, as depmod left it, and what is configured: all that a [`Resolver`] needs.
+
+use super::file::{append_config, each_config, map, open};
+use super::log::{Decimal, Level, errno_prose, line};
+use crate::config::{Config, LOAD_DIRS, MODPROBE_DIRS};
+use crate::index::Index;
+use crate::load::Errno;
+use crate::resolve::{IndexFile, Indexes, Resolver};
+use heapless::VecView;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::CWD;
+
+/// Where modules are, without the kernel's version.
+pub(super) const MODULES: &[u8] = b"/lib/modules/";
+
+/// The module tree of the running kernel.
+pub(super) struct Tree {
+    /// /lib/modules/KVER, ends in `/`.
+    pub(super) path: heapless::Vec<u8, 128>,
+    pub(super) dir: OwnedFd,
+}
+
+impl Tree {
+    /// Opens the tree of the running kernel.
+    ///
+    /// # Errors
+    /// Why /lib/modules/KVER can't be opened.
+    pub(super) fn open() -> Result<Tree, Errno> {
+        let mut path = heapless::Vec::new();
+        let uname = rustix::system::uname();
+        for part in [MODULES, uname.release().to_bytes(), b"/"] {
+            path.extend_from_slice(part).map_err(|_| Errno::EFBIG)?;
+        }
+        Ok(Tree { dir: open(CWD, &path)?, path })
+    }
+
+    /// Maps the indexes. One that is missing counts as empty, a damaged one too, but is told.
+    pub(super) fn indexes(&self) -> Indexes<'static> {
+        Indexes(IndexFile::ALL.map(|file| {
+            let data = open(self.dir.as_fd(), file.file_name().as_bytes()).and_then(|file| map(&file));
+            Index::new(data.unwrap_or_default()).unwrap_or_else(|fault| {
+                line(Level::Error, &[&self.path, file.file_name().as_bytes(), b": ", fault.error.prose().as_bytes()]);
+                Index::EMPTY
+            })
+        }))
+    }
+
+    /// Maps the indexes and reads modprobe.d and the tree's softdeps into `text`.
+    pub(super) fn resolver(&self, text: &'static mut VecView<u8>, cmdline: &'static [u8]) -> Resolver<'static> {
+        read_modprobe_d(self, text);
+        Resolver { indexes: self.indexes(), config: Config { text, cmdline } }
+    }
+}
+
+/// Says which lines of modprobe.d are not understood.
+pub(super) fn tell_bad_lines(config: &Config<'_>) {
+    for bad in config.bad_lines() {
+        let number = Decimal::new(bad.number.into());
+        line(Level::Error, &[bad.file, b":", number.text(), b": not understood: ", bad.text]);
+    }
+}
+
+/// Says that the image has no modules for this kernel, and for which it has.
+pub(super) fn tell_no_tree(errno: Errno) {
+    let uname = rustix::system::uname();
+    line(
+        Level::Error,
+        &[b"no modules for this kernel: ", MODULES, uname.release().to_bytes(), b": ", errno_prose(errno)],
+    );
+    super::file::each_entry(CWD, MODULES, &mut |kver, _| {
+        line(Level::Error, &[b"this image was built for ", kver]);
+    });
+}
+
+fn read_modprobe_d(tree: &Tree, text: &mut VecView<u8>) {
+    each_config(&MODPROBE_DIRS, &[b"modules.softdep", b"modules.weakdep"], &mut |place, name| {
+        let done = match place {
+            Some((dir, dir_path)) => append_config(dir.as_fd(), name, &[dir_path.as_bytes(), b"/", name], text),
+            None => match append_config(tree.dir.as_fd(), name, &[&tree.path, name], text) {
+                Err(Errno::ENOENT) => Ok(()), // a tree without softdeps
+                other => other,
+            },
+        };
+        tell_unread(place.map_or(&tree.path, |(_, path)| path.as_bytes()), name, done);
+    });
+}
+
+/// Reads all of modules-load.d.
+pub(super) fn read_load_d(text: &mut VecView<u8>) {
+    each_config(&LOAD_DIRS, &[], &mut |place, name| {
+        if let Some((dir, path)) = place {
+            let done = append_config(dir.as_fd(), name, &[path.as_bytes(), b"/", name], text);
+            tell_unread(path.as_bytes(), name, done);
+        }
+    });
+}
+
+fn tell_unread(dir: &[u8], name: &[u8], done: Result<(), Errno>) {
+    if let Err(errno) = done {
+        line(Level::Error, &[dir, b"/", name, b": ", errno_prose(errno)]);
+    }
+}
+
+/// Which compression the kernel undoes by itself, as its name in /sys/module/compression; empty for none.
+pub(super) fn kernel_codec(buf: &mut [u8]) -> &[u8] {
+    super::file::read(CWD, b"/sys/module/compression", buf).unwrap_or_default().trim_ascii()
+}

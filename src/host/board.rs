@@ -1,0 +1,275 @@
+//! The board file: what goes into the image of one board, config/boards/NAME.toml. Paths in it are relative to it.
+//!
+//! The format is that of the structs below. An unknown key is an error, with the nearest right one.
+
+use super::arch::Arch;
+use super::codec::Format;
+use super::error::{Error, Result};
+use super::nearest;
+use crate::config::{Config, join_lines};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// What a board file says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Board {
+    /// Where it was read from.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// What people call it.
+    pub name: Option<String>,
+    /// What its CPU runs: picks the loader.
+    pub arch: Arch,
+    /// Where the modules come from.
+    #[serde(default)]
+    pub tree: TreeKeys,
+    /// Which modules go in.
+    #[serde(default)]
+    pub modules: Modules,
+    /// What the image looks like.
+    #[serde(default)]
+    pub image: ImageKeys,
+    /// Configuration of modules.
+    #[serde(default)]
+    pub modprobe: ModprobeKeys,
+}
+
+/// `[tree]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreeKeys {
+    /// …/lib/modules/KVER of the kernel to boot.
+    pub modules: Option<PathBuf>,
+}
+
+/// `[modules]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Modules {
+    /// Modules or aliases on the way to the root, loaded in this order before anything else.
+    pub load: Vec<String>,
+    /// Modnames.
+    pub names: Vec<String>,
+    /// Patterns of modnames, as in the shell.
+    pub globs: Vec<String>,
+    /// Directories of the tree.
+    pub dirs: Vec<String>,
+    /// Modaliases, or other names that an alias of a module matches.
+    pub aliases: Vec<String>,
+    /// Modnames that must stay out.
+    pub exclude: Vec<String>,
+    /// What goes in where the tree has it.
+    pub optional: Optional,
+}
+
+/// `[modules.optional]`: as in `[modules]`, but nothing found is no error.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Optional {
+    /// Modnames.
+    pub names: Vec<String>,
+    /// Patterns of modnames.
+    pub globs: Vec<String>,
+    /// Directories of the tree.
+    pub dirs: Vec<String>,
+    /// Modaliases.
+    pub aliases: Vec<String>,
+}
+
+/// `[image]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImageKeys {
+    /// How the image is compressed; zst by default.
+    pub compress: Option<Format>,
+    /// How the modules in it are; by default as the tree has them.
+    pub modules: Option<ModuleFormat>,
+    /// Files to add.
+    pub files: Vec<ExtraFile>,
+}
+
+/// A file that is added to the image.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtraFile {
+    /// The file on the host.
+    pub from: PathBuf,
+    /// Its place in the image.
+    pub to: String,
+    /// Its permissions.
+    #[serde(default = "ExtraFile::mode")]
+    pub mode: u32,
+}
+
+/// `[modprobe]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModprobeKeys {
+    /// Lines of modprobe.d(5).
+    pub conf: Vec<String>,
+}
+
+/// What becomes of a module file on its way into the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ModuleFormat {
+    /// Nothing.
+    Keep,
+    /// It is unpacked.
+    None,
+    /// It is packed anew, by gzip.
+    Gz,
+    /// By xz.
+    Xz,
+    /// By zstd.
+    Zst,
+}
+
+impl Board {
+    /// Reads and checks a board file, and turns its paths into ones that the caller can open.
+    ///
+    /// # Errors
+    /// Where it can't be read, has an unknown key, or says what can't be: with file and line or key.
+    pub fn read(path: &Path) -> Result<Board> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let mut board: Board = toml::from_str(&text).map_err(|error| {
+            let before = text.bytes().take(error.span().map_or(0, |span| span.start));
+            let line = 1 + before.filter(|&byte| byte == b'\n').count();
+            Error::Line { path: path.into(), line, what: with_suggestion(error.message()) }
+        })?;
+        board.path = path.into();
+        board.check()?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        board.tree.modules = board.tree.modules.map(|modules| dir.join(modules));
+        for file in &mut board.image.files {
+            file.from = dir.join(&file.from);
+        }
+        Ok(board)
+    }
+
+    /// Makes an error of what is wrong with the value of a key.
+    pub fn fault(&self, key: &str, what: String) -> Error {
+        Error::Key { path: self.path.clone(), key: key.into(), what }
+    }
+
+    /// Refuses values that can't be.
+    fn check(&self) -> Result<()> {
+        let odd =
+            |name: &&String| name.is_empty() || name.contains(char::is_whitespace) || name.starts_with(['#', ';']);
+        if let Some(name) = self.modules.load.iter().find(odd) {
+            return Err(self.fault("modules.load", format!("`{name}` is no name of a module")));
+        }
+        if let Some(file) = self.image.files.iter().find(|file| file.mode > 0o7777) {
+            return Err(self.fault("image.files", format!("{:#o} is no mode, of {}", file.mode, file.to)));
+        }
+        let conf = self.modprobe.config_text();
+        match (Config { text: &conf, cmdline: &[] }).bad_lines().next() {
+            Some(line) => {
+                Err(self.fault("modprobe.conf", format!("`{}` is no line of modprobe.d", line.text.escape_ascii())))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl ModprobeKeys {
+    /// Returns what /etc/modprobe.d/initmod.conf holds; nothing without lines.
+    pub fn file_text(&self) -> String {
+        self.conf.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+    }
+
+    /// Returns the lines as [`Config`] reads them.
+    pub fn config_text(&self) -> Vec<u8> {
+        let mut text = self.file_text().into_bytes();
+        let len = join_lines(&mut text);
+        text.truncate(len);
+        text
+    }
+}
+
+impl ExtraFile {
+    fn mode() -> u32 {
+        0o644
+    }
+}
+
+impl ModuleFormat {
+    /// Returns the format to pack in; `None` to leave the file alone.
+    pub fn format(self) -> Option<Format> {
+        match self {
+            ModuleFormat::Keep => None,
+            ModuleFormat::None => Some(Format::None),
+            ModuleFormat::Gz => Some(Format::Gz),
+            ModuleFormat::Xz => Some(Format::Xz),
+            ModuleFormat::Zst => Some(Format::Zst),
+        }
+    }
+}
+
+/// Shortens serde's message on an unknown key or value to the nearest right spelling.
+fn with_suggestion(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    match quoted.next() {
+        Some(unknown) if message.starts_with("unknown ") => {
+            let right: Vec<&str> = quoted.collect();
+            let what = if message.starts_with("unknown variant") { "value" } else { "key" };
+            let hint = match nearest::spelling(unknown, right.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there is {}", right.join(", ")),
+            };
+            format!("unknown {what} `{unknown}`; {hint}")
+        }
+        _ => message.trim_end().replace('\n', "; "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Board, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.toml");
+        std::fs::write(&path, text).unwrap();
+        let shown = format!("{}/", dir.path().display());
+        Board::read(&path).map_err(|error| error.to_string().replace(&shown, ""))
+    }
+
+    #[test]
+    fn an_unknown_key_gets_its_line_and_the_right_spelling() {
+        let error = |text| read(text).unwrap_err();
+        assert_eq!(
+            error("arch = \"armv7\"\n[modules]\nlaod = []\n"),
+            "b.toml:3: unknown key `laod`; did you mean `load`?"
+        );
+        assert_eq!(error("arch = \"armv8\"\n"), "b.toml:1: unknown value `armv8`; did you mean `armv7`?");
+        assert_eq!(
+            error("arch = \"armv7\"\n[modules.optional]\nexclude = []\n"),
+            "b.toml:3: unknown key `exclude`; there is names, globs, dirs, aliases"
+        );
+        assert_eq!(error("name = \"x\"\n"), "b.toml:1: missing field `arch`");
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_refused() {
+        let board = |lines: &str| read(&format!("arch = \"armv7\"\n{lines}\n")).unwrap_err();
+        assert_eq!(board("[modules]\nload = ['a b']"), "b.toml: modules.load: `a b` is no name of a module");
+        assert_eq!(
+            board("[modprobe]\nconf = ['option x y=1']"),
+            "b.toml: modprobe.conf: `option x y=1` is no line of modprobe.d"
+        );
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_board_file() {
+        let board = read(
+            "arch = \"x86_64\"\ntree.modules = \"t\"\n[image]\ncompress = \"xz\"\nmodules = \"none\"\n\
+            files = [{ from = \"/abs\", to = \"/etc/x\" }]\n[modprobe]\nconf = [\"options a b=1\"]\n",
+        );
+        let board = board.unwrap();
+        assert!(board.tree.modules.unwrap().ends_with("t") && board.image.files[0].from == Path::new("/abs"));
+        assert_eq!((board.image.files[0].mode, board.image.compress), (0o644, Some(Format::Xz)));
+        assert_eq!(board.modprobe.file_text(), "options a b=1\n");
+    }
+}

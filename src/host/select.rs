@@ -1,0 +1,325 @@
+//! The module set of a board, and for each module the reason it is in: what the board file asks for, in its order, then
+//! all that this needs, by symbols and by softdeps. The first reason wins.
+//!
+//! Names are resolved by the core, on the whole tree's indexes and the board's modprobe.d: as the device would.
+
+use super::board::Board;
+use super::error::{Error, Result};
+use super::graph::Graph;
+use super::module::Module;
+use super::nearest;
+use super::tree::modname;
+use crate::glob;
+use crate::name::{normalize, same};
+use crate::plan;
+use crate::resolve::{Failure, Found, MATCH_COUNT, Match, Resolver};
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::path::Path;
+
+/// A tree as its indexes show it.
+#[derive(Debug)]
+pub struct Catalogue<'a> {
+    /// The tree's directory.
+    pub dir: &'a Path,
+    /// All modules, in depmod's order.
+    pub modules: &'a [Module],
+    /// Who needs whom.
+    pub graph: &'a Graph,
+    /// Resolves names among them, with the board's configuration.
+    pub resolver: Resolver<'a>,
+}
+
+/// What was selected.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// The modules: asked for first, then those that they need.
+    pub picks: Vec<Pick>,
+    /// Names that were asked for and are built into the kernel.
+    pub builtin: Vec<(String, Reason)>,
+    /// Exclusions of what the tree does not have: harmless, or a slip.
+    pub idle_exclusions: Vec<String>,
+    /// Softdeps that stand for nothing in the tree, and whose they are. modprobe ignores them silently.
+    pub unknown_softdeps: Vec<(String, String)>,
+}
+
+/// A selected module.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// Its place among the catalogue's modules.
+    pub at: usize,
+    /// Why it is in.
+    pub reason: Reason,
+}
+
+/// Why a module is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// `modules.load` has it.
+    Load,
+    /// `names` has it.
+    Name,
+    /// A pattern of `globs` matches it.
+    Glob(String),
+    /// It lies in a directory of `dirs`.
+    Dir(String),
+    /// It serves an alias of `aliases`.
+    Alias(String),
+    /// A module imports its symbols.
+    NeededBy(String),
+    /// A module names it, or an alias of it, as a softdep.
+    SoftdepOf(String),
+}
+
+/// Selects the modules of `board`.
+///
+/// # Errors
+/// [`Error::Key`] for what is asked for and found nowhere, and for an exclusion that can't be; [`Error::Input`] for a
+/// module whose dependency is missing.
+pub fn select(board: &Board, catalogue: &Catalogue<'_>) -> Result<Selection> {
+    let places = catalogue.modules.iter().enumerate().map(|(at, module)| (module.modname.as_str(), at)).collect();
+    let picked = vec![false; catalogue.modules.len()];
+    let mut selecting = Selecting { board, catalogue, places, picked, selection: Selection::default() };
+    selecting.what_is_asked_for()?;
+    selecting.what_that_needs()?;
+    let idle = board.modules.exclude.iter().filter(|name| !selecting.places.contains_key(&*name.replace('-', "_")));
+    selecting.selection.idle_exclusions = idle.cloned().collect();
+    Ok(selecting.selection)
+}
+
+/// A selection in the making.
+struct Selecting<'a> {
+    board: &'a Board,
+    catalogue: &'a Catalogue<'a>,
+    places: HashMap<&'a str, usize>,
+    picked: Vec<bool>,
+    selection: Selection,
+}
+
+/// What one entry of the board file came to.
+#[derive(Default)]
+struct Hits {
+    modules: Vec<usize>,
+    is_builtin: bool,
+}
+
+impl<'a> Selecting<'a> {
+    fn what_is_asked_for(&mut self) -> Result<()> {
+        let modules = &self.board.modules;
+        let optional = &modules.optional;
+        for (required, key, name) in keyed("load", &modules.load, &[]) {
+            let hits = self.resolve(&key, name, true)?;
+            self.take(required, &key, name, hits, Reason::Load)?;
+        }
+        for (required, key, name) in keyed("names", &modules.names, &optional.names) {
+            let hits = self.by_name(name);
+            self.take(required, &key, name, hits, Reason::Name)?;
+        }
+        for (required, key, pattern) in keyed("globs", &modules.globs, &optional.globs) {
+            let hits = self.by_glob(&key, pattern)?;
+            self.take(required, &key, pattern, hits, Reason::Glob(pattern.clone()))?;
+        }
+        for (required, key, dir) in keyed("dirs", &modules.dirs, &optional.dirs) {
+            let dir = dir.trim_matches('/');
+            let hits = self.by_dir(dir);
+            self.take(required, &key, dir, hits, Reason::Dir(dir.into()))?;
+        }
+        for (required, key, alias) in keyed("aliases", &modules.aliases, &optional.aliases) {
+            let hits = self.resolve(&key, alias, true)?;
+            self.take(required, &key, alias, hits, Reason::Alias(alias.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Picks what an entry of the board file came to, less what is excluded.
+    fn take(&mut self, required: bool, key: &str, entry: &str, hits: Hits, reason: Reason) -> Result<()> {
+        if hits.is_builtin {
+            self.selection.builtin.push((entry.into(), reason.clone()));
+        } else if hits.modules.is_empty() && required {
+            return Err(self.board.fault(key, self.not_found(entry, &reason)));
+        }
+        let (out, wanted): (Vec<usize>, Vec<usize>) = hits.modules.iter().partition(|&&at| self.is_excluded(at));
+        if required && wanted.is_empty() && !out.is_empty() {
+            let what = format!("`{entry}` leads only to what modules.exclude keeps out");
+            return Err(self.board.fault(key, what));
+        }
+        for at in wanted {
+            self.pick(at, reason.clone());
+        }
+        Ok(())
+    }
+
+    fn what_that_needs(&mut self) -> Result<()> {
+        let mut next = 0;
+        while let Some(&Pick { at, .. }) = self.selection.picks.get(next) {
+            next += 1;
+            self.dependencies(at)?;
+            self.softdeps(at)?;
+        }
+        Ok(())
+    }
+
+    fn dependencies(&mut self, at: usize) -> Result<()> {
+        let module = &self.catalogue.modules[at];
+        for name in module.depends() {
+            let name = modname(&String::from_utf8_lossy(name));
+            if !self.places.contains_key(name.as_str()) && !self.is_builtin(&name)? {
+                let what = format!("needs {name}, which the tree does not have");
+                return Err(Error::input(self.catalogue.dir.join(&module.path), what));
+            }
+        }
+        for &needed in self.catalogue.graph.direct(at) {
+            if self.is_excluded(needed) {
+                let needed = &self.catalogue.modules[needed].modname;
+                let what = format!("{needed} can't stay out, it is needed: {} -> {needed}", self.chain(at));
+                return Err(self.board.fault("modules.exclude", what));
+            }
+            self.pick(needed, Reason::NeededBy(module.modname.clone()));
+        }
+        Ok(())
+    }
+
+    fn softdeps(&mut self, at: usize) -> Result<()> {
+        let owner = &self.catalogue.modules[at].modname;
+        let config = self.catalogue.resolver.config;
+        for (_, softdep) in config.softdeps(owner.as_bytes()) {
+            let softdep = String::from_utf8_lossy(softdep);
+            let hits = self.resolve("modules.softdep", &softdep, false)?;
+            if hits.modules.is_empty() && !hits.is_builtin {
+                self.selection.unknown_softdeps.push((softdep.into(), owner.clone()));
+            }
+            for at in hits.modules {
+                if !self.is_excluded(at) {
+                    self.pick(at, Reason::SoftdepOf(owner.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pick(&mut self, at: usize, reason: Reason) {
+        if !std::mem::replace(&mut self.picked[at], true) {
+            self.selection.picks.push(Pick { at, reason });
+        }
+    }
+
+    /// Finds all modules that a name or alias stands for. What is blacklisted and reached by alias does not count, for a
+    /// softdep excepted: modprobe's rules.
+    fn resolve(&self, key: &str, name: &str, blacklist_counts: bool) -> Result<Hits> {
+        let resolver = &self.catalogue.resolver;
+        let mut matches = heapless::Vec::<Match<'_>, MATCH_COUNT>::new();
+        let found = resolver
+            .resolve(name.as_bytes(), &mut matches)
+            .map_err(|failure| self.board.fault(key, prose(name, failure)))?;
+        let mut hits = Hits::default();
+        for found_as in &matches {
+            match found_as {
+                Match::Module(line) => {
+                    let name = modname(&String::from_utf8_lossy(plan::path(line)));
+                    let at = self.places.get(name.as_str()).copied();
+                    let by_alias = blacklist_counts && found == Found::ByAlias;
+                    let blacklisted = by_alias && resolver.config.blacklists(name.as_bytes());
+                    hits.modules.extend(at.filter(|_| !blacklisted));
+                }
+                Match::Builtin(_) => hits.is_builtin = true,
+                Match::Command(_) | Match::Missing(_) => {}
+            }
+        }
+        Ok(hits)
+    }
+
+    fn by_name(&self, name: &str) -> Hits {
+        let name = name.replace('-', "_");
+        let modules: Vec<usize> = self.places.get(name.as_str()).copied().into_iter().collect();
+        Hits { is_builtin: modules.is_empty() && self.is_builtin(&name).unwrap_or(false), modules }
+    }
+
+    fn by_glob(&self, key: &str, pattern: &str) -> Result<Hits> {
+        let mut buf = vec![0; pattern.len()];
+        let pattern = normalize(pattern.as_bytes(), &mut buf)
+            .map_err(|error| self.board.fault(key, format!("`{pattern}` {error}")))?;
+        Ok(self.all(|module| glob::matches(pattern, module.modname.as_bytes())))
+    }
+
+    fn by_dir(&self, dir: &str) -> Hits {
+        self.all(|module| module.path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/')))
+    }
+
+    fn all(&self, wanted: impl Fn(&Module) -> bool) -> Hits {
+        let modules = self.catalogue.modules.iter().enumerate();
+        Hits { modules: modules.filter(|(_, module)| wanted(module)).map(|(at, _)| at).collect(), is_builtin: false }
+    }
+
+    fn is_builtin(&self, name: &str) -> Result<bool> {
+        let is = self.catalogue.resolver.indexes.is_builtin(name.as_bytes());
+        is.map_err(|failure| self.board.fault("tree", prose(name, failure)))
+    }
+
+    fn is_excluded(&self, at: usize) -> bool {
+        let modname = self.catalogue.modules[at].modname.as_bytes();
+        self.board.modules.exclude.iter().any(|name| same(name.as_bytes(), modname))
+    }
+
+    /// Says how the module at `at` came in: `ext4 (load) -> jbd2`.
+    fn chain(&self, at: usize) -> String {
+        let modname = &self.catalogue.modules[at].modname;
+        let pick = self.selection.picks.iter().find(|pick| pick.at == at);
+        match pick.map(|pick| &pick.reason) {
+            Some(Reason::NeededBy(user)) => format!("{} -> {modname}", self.chain(self.places[user.as_str()])),
+            Some(Reason::SoftdepOf(user)) => format!("{} -softdep-> {modname}", self.chain(self.places[user.as_str()])),
+            Some(reason) => format!("{modname} ({reason})"),
+            None => modname.clone(),
+        }
+    }
+
+    fn not_found(&self, entry: &str, reason: &Reason) -> String {
+        let modnames = || self.catalogue.modules.iter().map(|module| module.modname.as_str());
+        let (what, near) = match reason {
+            Reason::Glob(_) => (format!("no module matches `{entry}`"), None),
+            Reason::Alias(_) => (format!("no module serves the alias `{entry}`"), None),
+            Reason::Dir(_) => {
+                let dirs: BTreeSet<&str> =
+                    self.catalogue.modules.iter().flat_map(|module| dirs(&module.path)).collect();
+                (format!("no module lies in `{entry}`"), nearest::spelling(entry, dirs))
+            }
+            _ => (format!("the tree has no module `{entry}`"), nearest::spelling(entry, modnames())),
+        };
+        near.map_or(what.clone(), |near| format!("{what}; did you mean `{near}`?"))
+    }
+}
+
+/// Pairs each entry of a list with its key, and with whether finding nothing is an error.
+fn keyed<'a>(
+    key: &'static str,
+    required: &'a [String],
+    optional: &'a [String],
+) -> impl Iterator<Item = (bool, String, &'a String)> + use<'a> {
+    let required = required.iter().map(move |entry| (true, format!("modules.{key}"), entry));
+    required.chain(optional.iter().map(move |entry| (false, format!("modules.optional.{key}"), entry)))
+}
+
+/// Yields all directories above `path`.
+fn dirs(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(slash, _)| &path[..slash])
+}
+
+fn prose(name: &str, failure: Failure) -> String {
+    match failure {
+        Failure::Name(error) => format!("`{name}` {error}"),
+        Failure::Index(file, fault) => format!("{}: node at {:#x} {}", file.file_name(), fault.off, fault.error),
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Load => write!(f, "load"),
+            Reason::Name => write!(f, "names"),
+            Reason::Glob(pattern) => write!(f, "glob {pattern}"),
+            Reason::Dir(dir) => write!(f, "dir {dir}"),
+            Reason::Alias(alias) => write!(f, "alias {alias}"),
+            Reason::NeededBy(user) => write!(f, "needed by {user}"),
+            Reason::SoftdepOf(user) => write!(f, "softdep of {user}"),
+        }
+    }
+}
