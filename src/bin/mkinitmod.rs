@@ -1,13 +1,20 @@
-//! `mkinitmod`: see [`initmod::host`].
+//! `mkinitmod`: see [`initmod::host`]. Called as `depmod` it is that.
 
 use clap::Parser;
-use initmod::host::build;
 use initmod::host::cli::{Cli, Command};
+use initmod::host::{build, depmod};
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if args.first().is_some_and(|name| Path::new(name).file_name() == Some("depmod".as_ref())) {
+        return depmod::main(args);
+    }
+    let outcome = match Cli::parse_from(args).command {
         Command::Build(args) => build::run(&args),
+        Command::Depmod { args } => return depmod::main([OsString::from("depmod")].into_iter().chain(args)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
