@@ -8,3 +8,4 @@ mod glob;
 mod index;
 mod mkko;
 mod trap;
+mod trees;
