@@ -2,10 +2,12 @@
 #![allow(unreachable_pub, reason = "the modules of a test binary are its own library")]
 
 mod build;
+mod depmod;
 mod fakekernel;
 mod fixture;
 mod glob;
 mod index;
 mod mkko;
+mod oracle;
 mod trap;
 mod trees;

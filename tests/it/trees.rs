@@ -204,7 +204,7 @@ fn words(line: &str) -> Vec<String> {
 
 /// Makes what does not depend on where the root is, nor on kmod's hash order: an index in which the root's path stands
 /// is listed, modules.symbols sorted.
-fn presentable(name: &str, data: &[u8], root: &str) -> Vec<u8> {
+pub fn presentable(name: &str, data: &[u8], root: &str) -> Vec<u8> {
     let holds_root = data.windows(root.len()).any(|window| window == root.as_bytes());
     if name.ends_with(".bin") {
         if !holds_root {
