@@ -12,6 +12,7 @@ CARGO  ?= cargo
 DIST   := target/dist
 ARCHES := x86_64 aarch64 armv7
 CODECS := gz,xz,zst
+FUZZ_SECONDS ?= 60
 RUSTUP_TARGETS := $(shell rustup target list --installed 2>/dev/null)
 
 TRIPLE_x86_64  := x86_64-unknown-linux-musl
@@ -67,3 +68,12 @@ oracle: setup-build all
 
 size: setup-build
 	config/size
+
+bench: setup-qemu mkinitmod
+	tests/bench
+
+fuzz: setup-build
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
+	for target in $$(ls tests/fuzz/fuzz_targets | sed 's/\.rs$$//'); do \
+	  $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	done

@@ -50,10 +50,11 @@ pub fn file(caches: &Path, dir: &Path) -> Result<PathBuf> {
     Ok(caches.join(format!("{kver}-{sum:08x}.modules")))
 }
 
-/// Returns the directory in which a user's caches lie; `None` for a user without home.
+/// Returns the directory in which a user's caches lie; `None` for a user without home, as in a package's build.
 pub fn default_dir() -> Option<PathBuf> {
     let dir = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
-    let caches = dir("XDG_CACHE_HOME").or_else(|| dir("HOME").map(|home| home.join(".cache")))?;
+    let home = || dir("HOME").filter(|home| home.is_dir());
+    let caches = dir("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache")))?;
     Some(caches.join("initmod"))
 }
 

@@ -166,7 +166,7 @@ fn no_prefix_of_a_module_makes_the_reader_panic() {
         _ = Module::parse("m.ko", &plain[..len]);
     }
     for suffix in ["gz", "xz", "zst"] {
-        let packed = crate::fixture::compress(suffix.into(), &plain);
+        let packed = crate::fixture::compress(suffix, &plain);
         for len in 0..packed.len() {
             assert_ne!(initmod::host::codec::decompress(&packed[..len]), Ok(plain.clone()), "{len} bytes of {suffix}");
         }

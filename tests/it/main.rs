@@ -9,5 +9,6 @@ mod glob;
 mod index;
 mod mkko;
 mod oracle;
+mod regress;
 mod trap;
 mod trees;

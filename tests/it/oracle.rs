@@ -49,7 +49,7 @@ fn subset(root: &Path, kver: &str, seed: u64, one_in: u64) -> tempfile::TempDir 
     let mut state = seed;
     for file in &tree.files {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        if (state >> 33) % one_in == 0 {
+        if (state >> 33).is_multiple_of(one_in) {
             let path = dir.join(&file.path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             symlink(from.join(&file.path), path).unwrap();
@@ -59,7 +59,7 @@ fn subset(root: &Path, kver: &str, seed: u64, one_in: u64) -> tempfile::TempDir 
     for name in ["modules.builtin", "modules.builtin.modinfo"] {
         fs::copy(from.join(name), dir.join(name)).unwrap();
     }
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         fs::write(dir.join("modules.order"), "").unwrap();
     } else {
         fs::copy(from.join("modules.order"), dir.join("modules.order")).unwrap();

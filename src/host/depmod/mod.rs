@@ -159,8 +159,9 @@ fn read(tree: &Tree, options: &Options) -> (Vec<Module>, Vec<Error>) {
     if let Some(file) = cache_file
         && !cache.is_complete(tree)
         && let Err(error) = cache::write(&file, tree, &modules, begun)
+        && options.cache.is_some()
     {
-        tell("WARNING", error);
+        tell("WARNING", error); // nobody asked for the default one
     }
     (modules, faults)
 }
