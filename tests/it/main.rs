@@ -7,4 +7,5 @@ mod fixture;
 mod glob;
 mod index;
 mod mkko;
+mod oracle;
 mod trap;
