@@ -6,8 +6,8 @@
 //!
 //! * **core**: `no_std`, no alloc, no I/O, no unsafe. Always compiled, tested on the host: the code that resolves an
 //!   alias and plans a load on the device is the code with which the host builds and verifies an image.
-//! * [`device`] (feature `device`): the loader. Links neither std nor a libc; system calls by `rustix`.
-//! * [`host`] (feature `host`): the generator. std and crates.
+//! * `device` (feature `device`): the loader. Links neither std nor a libc; system calls by `rustix`.
+//! * `host` (feature `host`): the generator. std and crates.
 //!
 //! The data's way, on the host: tree -> scan -> graph -> select(board) -> depmod -> image; on the device: map the
 //! indexes -> [`resolve`] -> [`plan`] -> [`load`] -> root. The dep index already holds each module's transitive

@@ -152,6 +152,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
             match resolver.resolve(softdep, self.matches) {
                 // A word that can't be a name is an unknown name, which a softdep may be.
                 Err(Failure::Name(Error::BadBrackets | Error::TooLong)) => {}
+                Err(failure @ Failure::Index(..)) => self.left_out = Some(failure),
                 outcome => drop(outcome?),
             }
             let mut at = first;
@@ -314,10 +315,16 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_index_is_a_failure() {
+    fn a_softdep_in_a_damaged_index_is_left_out_and_told() {
         let tree = Tree::new(&["k/a.ko:"]).config("softdep a pre: gone\n");
         let tree = tree.with_bytes(IndexFile::Alias, b"\xb0\x07\xf4\x57\0\x02\0\x01\x80\0\0\x20");
+        plans(&tree, &["a"], "a");
+
+        let (mut steps, mut visited, mut matches) =
+            (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
+        let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
+        plan.add(&tree.resolver(), b"k/a.ko:").unwrap();
         let fault = Fault { error: Error::OutOfBounds, off: 32 };
-        assert_eq!(plan_in::<9, 9>(&tree, &["a"]), Err((Failure::Index(IndexFile::Alias, fault), String::new())));
+        assert_eq!(plan.left_out, Some(Failure::Index(IndexFile::Alias, fault)));
     }
 }

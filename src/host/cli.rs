@@ -2,6 +2,7 @@
 
 use super::board::ModuleFormat;
 use super::codec::Format;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Decides which kernel modules a board needs, and builds its initramfs.
@@ -18,6 +19,13 @@ pub struct Cli {
 pub enum Command {
     /// Build an initramfs that loads a board's modules and goes on to its root.
     Build(BuildArgs),
+    /// Index a module tree; mkinitmod called by the name of depmod does the same.
+    #[command(disable_help_flag = true)]
+    Depmod {
+        /// What depmod takes: see `mkinitmod depmod --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+        args: Vec<OsString>,
+    },
 }
 
 /// Arguments of `mkinitmod build`. What is given here counts instead of what the board file says.

@@ -6,6 +6,7 @@ use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader, Sym};
 use object::{Endianness, ReadCache, ReadRef};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::path::Path;
 
@@ -45,10 +46,10 @@ pub(super) fn read_file(file: File) -> Result<Module, Fault> {
 
 fn sections<'data, R: ReadRef<'data>>(data: R) -> Result<Module, Fault> {
     let ident = data.read_bytes_at(0, 16).map_err(|()| Fault::new(0, "too short for a module"))?;
-    match (&ident[..4], ident[4]) {
-        (b"\x7fELF", 1) => Reader::<FileHeader32<Endianness>, R>::new(data)?.module(),
-        (b"\x7fELF", 2) => Reader::<FileHeader64<Endianness>, R>::new(data)?.module(),
-        (b"\x7fELF", _) => Err(Fault::new(4, "ELF of an unknown class")),
+    match ident {
+        [0x7f, b'E', b'L', b'F', 1, ..] => Reader::<FileHeader32<Endianness>, R>::new(data)?.module(),
+        [0x7f, b'E', b'L', b'F', 2, ..] => Reader::<FileHeader64<Endianness>, R>::new(data)?.module(),
+        [0x7f, b'E', b'L', b'F', ..] => Err(Fault::new(4, "ELF of an unknown class")),
         _ => Err(Fault::new(0, "no ELF file, nor packed in a known way")),
     }
 }
@@ -116,92 +117,106 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
     fn symbols(&self, module: &mut Module) -> Result<(), Fault> {
         let (mut exports, mut imports) = (SymbolsBuilder::default(), SymbolsBuilder::default());
         let mut versions = self.versions()?;
-        let (symbols, names) = self.symtab()?;
-        for symbol in symbols.iter().skip(1) {
-            let name = names.get(symbol.st_name(self.endian) as usize..).unwrap_or_default();
-            if symbol.st_shndx(self.endian) == elf::SHN_UNDEF {
-                let name = c_str(name);
-                let name = if self.machine == elf::EM_PPC64 { name.strip_prefix(b".").unwrap_or(name) } else { name };
-                if is_sparc_register(self.machine, symbol.st_type()) {
-                    continue;
-                }
-                let weak = symbol.st_bind() == elf::STB_WEAK;
-                imports.push(Symbol { name, crc: versions.remove(name), weak });
-            } else if let Some(name) = name.strip_prefix(b"__crc_") {
+        let (symbols, names, off) = self.symtab()?;
+        for (at, symbol) in symbols.iter().enumerate().skip(1) {
+            let name = names.get(symbol.st_name(self.endian) as usize..).ok_or_else(|| {
+                let off = off + (at * size_of::<Elf::Sym>()) as u64;
+                Fault::new(off, "a symbol's name lies behind the end of the string table")
+            })?;
+            if let Some(name) = name.strip_prefix(b"__crc_") {
                 exports.push(Symbol { name: c_str(name), crc: self.crc(symbol)?, weak: false });
             }
+            if symbol.st_shndx(self.endian) == elf::SHN_UNDEF && !is_sparc_register(self.machine, symbol.st_type()) {
+                let name = c_str(name);
+                let weak = symbol.st_bind() == elf::STB_WEAK;
+                imports.push(Symbol { name, crc: versions.take(name), weak });
+            }
         }
-        for (name, crc) in versions.in_order() {
+        for (name, crc) in versions.left() {
             imports.push(Symbol { name, crc: Some(crc), weak: false });
         }
-        module.exports = exports.finish();
-        module.imports = imports.finish();
-        if module.exports.is_empty() {
-            let mut exports = SymbolsBuilder::default();
+        if exports.is_empty() {
             for name in self.named("__ksymtab_strings")?.split(|&byte| byte == 0) {
                 exports.push(Symbol { name, crc: None, weak: false });
             }
-            module.exports = exports.finish();
         }
+        (module.exports, module.imports) = (exports.finish(), imports.finish());
         Ok(())
     }
 
-    fn symtab(&self) -> Result<(&'data [Elf::Sym], &'data [u8]), Fault> {
-        let Some(symtab) = self.find(".symtab") else { return Ok((&[], &[])) };
+    /// Returns the symbol table, its strings, and its offset.
+    fn symtab(&self) -> Result<(&'data [Elf::Sym], &'data [u8], u64), Fault> {
+        let Some(symtab) = self.find(".symtab") else { return Ok((&[], &[], 0)) };
         let off: u64 = symtab.sh_offset(self.endian).into();
         let symbols = symtab
             .data_as_array(self.endian, self.data)
             .map_err(|_| Fault::new(off, "the symbol table runs past the end of the file"))?;
         let strings = self.sections.get(symtab.sh_link(self.endian) as usize);
         let strings = strings.ok_or(Fault::new(off, "the symbol table has no strings"))?;
-        Ok((symbols, self.bytes(strings)?))
+        Ok((symbols, self.bytes(strings)?, off))
     }
 
     /// Returns the CRC of a `__crc_` symbol: its value, or where it is defined in a section, the word there.
     fn crc(&self, symbol: &Elf::Sym) -> Result<Option<u32>, Fault> {
         let value: u64 = symbol.st_value(self.endian).into();
         let index = symbol.st_shndx(self.endian);
-        if index == elf::SHN_ABS {
+        if index == elf::SHN_ABS || index == elf::SHN_UNDEF {
             return Ok(Some(value as u32));
         }
         let Some(section) = self.sections.get(usize::from(index.0)) else { return Ok(None) };
-        let word = self.bytes(section)?.get(value as usize..).and_then(<[u8]>::first_chunk);
-        Ok(word.map(
-            |word| if self.endian == Endianness::Big { u32::from_be_bytes(*word) } else { u32::from_le_bytes(*word) },
-        ))
+        Ok(self.bytes(section)?.get(value as usize..).and_then(|word| self.u32(word)))
     }
 
+    /// Reads the versions of imported symbols, in either form.
     fn versions(&self) -> Result<Versions<'data>, Fault> {
         let mut versions = Versions::default();
-        for (at, entry) in self.named("__versions")?.chunks_exact(VERSION_LEN).enumerate() {
-            let is_long = size_of::<Elf::Word>() == 8;
-            let (crc, name) = entry.split_at(if is_long { 8 } else { 4 });
-            let crc = match (self.endian, is_long) {
-                (Endianness::Little, _) => &crc[..4],
-                (Endianness::Big, true) => &crc[4..],
-                (Endianness::Big, false) => crc,
-            };
-            let crc = <[u8; 4]>::try_from(crc).expect("four bytes were taken");
-            let crc = if self.endian == Endianness::Big { u32::from_be_bytes(crc) } else { u32::from_le_bytes(crc) };
-            versions.0.insert(c_str(name), (at, crc));
+        // struct modversion_info: a C long, and the name in what is left of 64 bytes
+        let long_len = size_of::<Elf::Word>();
+        let crc_off = if self.endian == Endianness::Big { long_len - 4 } else { 0 };
+        for entry in self.named("__versions")?.chunks_exact(VERSION_LEN) {
+            let crc = entry.get(crc_off..).and_then(|word| self.u32(word)).unwrap_or_default();
+            versions.add(c_str(entry.get(long_len..).unwrap_or_default()), crc);
+        }
+        // Linux 6.14 and later: as many words as names
+        let crcs = self.named("__version_ext_crcs")?.chunks_exact(4).filter_map(|word| self.u32(word));
+        let names = self.named("__version_ext_names")?.split(|&byte| byte == 0);
+        for (name, crc) in names.filter(|name| !name.is_empty()).zip(crcs) {
+            versions.add(name, crc);
         }
         Ok(versions)
     }
+
+    fn u32(&self, bytes: &[u8]) -> Option<u32> {
+        let word = *bytes.first_chunk()?;
+        Some(if self.endian == Endianness::Big { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) })
+    }
 }
 
-/// Versions of imported symbols, by name; those that no symbol asked for are left over.
+/// Versions of imported symbols, by name; those that no symbol asks for are left over.
 #[derive(Default)]
-struct Versions<'data>(HashMap<&'data [u8], (usize, u32)>);
+struct Versions<'data> {
+    entries: Vec<(&'data [u8], u32, bool)>,
+    places: HashMap<&'data [u8], usize>,
+}
 
 impl<'data> Versions<'data> {
-    fn remove(&mut self, name: &[u8]) -> Option<u32> {
-        self.0.remove(name).map(|(_, crc)| crc)
+    /// Adds a version; of two for one name the first counts.
+    fn add(&mut self, name: &'data [u8], crc: u32) {
+        if let Entry::Vacant(place) = self.places.entry(name) {
+            place.insert(self.entries.len());
+            self.entries.push((name, crc, false));
+        }
     }
 
-    fn in_order(self) -> Vec<(&'data [u8], u32)> {
-        let mut left: Vec<_> = self.0.into_iter().collect();
-        left.sort_by_key(|(_, (at, _))| *at);
-        left.into_iter().map(|(name, (_, crc))| (name, crc)).collect()
+    fn take(&mut self, name: &[u8]) -> Option<u32> {
+        let (_, crc, taken) = self.entries.get_mut(*self.places.get(name)?)?;
+        *taken = true;
+        Some(*crc)
+    }
+
+    /// Yields what was not taken, in file order.
+    fn left(&self) -> impl Iterator<Item = (&'data [u8], u32)> {
+        self.entries.iter().filter(|(_, _, taken)| !taken).map(|(name, crc, _)| (*name, *crc))
     }
 }
 

@@ -2,8 +2,9 @@
 //! the set exports resolves to nothing. Source: kmod, tools/depmod.c.
 
 use super::error::{Error, Result};
+use super::linkage::{Linkage, Owner};
 use super::module::Module;
-use std::collections::HashMap;
+use rayon::prelude::*;
 
 /// Who needs whom, by the modules' places in the slice that was given.
 #[derive(Debug)]
@@ -14,28 +15,27 @@ pub struct Graph {
     rank: Vec<usize>,
 }
 
-/// Who exports a symbol: of several the last in module order.
-pub fn owners(modules: &[Module]) -> HashMap<&[u8], usize> {
-    let count = modules.iter().map(|module| module.exports.len()).sum();
-    let mut owners = HashMap::with_capacity(count);
-    for (at, module) in modules.iter().enumerate() {
-        owners.extend(module.exports.iter().map(|symbol| (symbol.name, at)));
-    }
-    owners
-}
-
 impl Graph {
     /// Resolves the imports of `modules` among themselves.
     ///
     /// # Errors
     /// [`Error::Cycle`] with the paths of those that need each other.
     pub fn new(modules: &[Module]) -> Result<Graph> {
-        let owners = owners(modules);
-        let direct = modules.iter().map(|module| {
+        Graph::with(modules, &Linkage::new(modules))
+    }
+
+    /// Resolves the imports of `modules` by `linkage`, which was made of them.
+    ///
+    /// # Errors
+    /// [`Error::Cycle`] with the paths of those that need each other.
+    pub fn with(modules: &[Module], linkage: &Linkage<'_>) -> Result<Graph> {
+        let direct = modules.par_iter().with_min_len(64).map(|module| {
             let mut direct: Vec<usize> = Vec::new();
-            for owner in module.imports.iter().filter_map(|symbol| owners.get(symbol.name)) {
-                if !direct.contains(owner) {
-                    direct.push(*owner);
+            for symbol in module.imports.iter() {
+                if let Some(Owner { module: Some(owner), .. }) = linkage.find(symbol.name)
+                    && !direct.contains(&owner)
+                {
+                    direct.push(owner);
                 }
             }
             direct
@@ -118,4 +118,24 @@ fn cycles(direct: &[Vec<usize>], users: &[usize]) -> Vec<Vec<usize>> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_come_before_what_they_use() {
+        let graph = |direct: Vec<Vec<usize>>| Graph { rank: rank(&direct).unwrap(), direct };
+        let diamond = graph(vec![vec![1, 2], vec![3], vec![3], vec![]]);
+        assert_eq!(diamond.closure(0), [2, 1, 3]);
+        assert_eq!(diamond.closure(3), [0usize; 0]);
+    }
+
+    #[test]
+    fn cycles_are_named_by_their_members_only() {
+        // 0 leads into the circle 1 -> 2 -> 3, 4 hangs below it, 5 needs itself
+        let direct = vec![vec![1], vec![2], vec![3], vec![1, 4], vec![], vec![5]];
+        assert_eq!(rank(&direct), Err(vec![vec![1, 2, 3], vec![5]]));
+    }
 }

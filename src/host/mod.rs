@@ -1,6 +1,7 @@
 //! The generator.
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
     clippy::expect_used,
     reason = "the host may stop; an `expect` says why it can't"
 )]
@@ -8,11 +9,16 @@
 pub mod error;
 pub mod nearest;
 pub mod arch;
+pub mod rules;
+mod order;
+mod walk;
 pub mod tree;
 pub mod codec;
 mod elf;
 pub mod module;
+pub mod cache;
 pub mod scan;
+pub mod linkage;
 pub mod graph;
 pub mod depmod;
 pub mod board;

@@ -71,11 +71,12 @@ impl Module {
         let mut input = File::open(&path).map_err(Error::io(&path))?;
         let mut magic = [0; 6];
         let magic_len = input.read(&mut magic).map_err(Error::io(&path))?;
-        let mut module = if Format::of(&magic[..magic_len]) == Format::None {
+        let magic = magic.get(..magic_len).unwrap_or_default();
+        let mut module = if Format::of(magic) == Format::None {
             elf::read_file(input).map_err(|fault| fault.in_file(&path))?
         } else {
             buf.packed.clear();
-            buf.packed.extend(&magic[..magic_len]);
+            buf.packed.extend(magic);
             input.read_to_end(&mut buf.packed).map_err(Error::io(&path))?;
             codec::decompress_into(&buf.packed, &mut buf.plain).map_err(|damage| Error::Damaged {
                 path: path.clone(),
@@ -88,6 +89,12 @@ impl Module {
         module.modname = tree::modname(&file.path);
         module.file_len = file.file_len;
         Ok(module)
+    }
+
+    /// Makes what stands for a module file that can't be read: it has its place in modules.dep, and nothing else.
+    pub fn hollow(file: &ModuleFile) -> Module {
+        let (path, modname) = (file.path.clone(), tree::modname(&file.path));
+        Module { path, modname, file_len: file.file_len, ..Module::default() }
     }
 
     /// Parses an unpacked module; `path` is what the tree calls it.
@@ -186,6 +193,10 @@ impl SymbolsBuilder {
             self.names.push(0);
             self.facts.push(Facts { crc: symbol.crc, weak: symbol.weak });
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.facts.is_empty()
     }
 
     pub(super) fn finish(self) -> Symbols {

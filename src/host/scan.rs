@@ -1,5 +1,6 @@
 //! The whole tree, read in parallel: biggest file first, so that no thread is left with amdgpu at the end.
 
+use super::cache::Cache;
 use super::error::{Error, Result};
 use super::module::{Buffers, Module};
 use super::tree::Tree;
@@ -20,30 +21,34 @@ pub struct Scan {
 /// # Errors
 /// The first module that can't be read.
 pub fn scan(tree: &Tree) -> Result<Vec<Module>> {
-    let Scan { modules, faults } = scan_all(tree, &|| ());
-    faults.into_iter().next().map_or(Ok(modules), Err)
+    read_all(tree, &Cache::default(), &|| ()).into_iter().collect()
 }
 
 /// Reads every module of `tree` that can be read, and calls `done` after each.
 pub fn scan_all(tree: &Tree, done: &(dyn Fn() + Sync)) -> Scan {
-    let mut by_len: Vec<usize> = (0..tree.files.len()).collect();
-    by_len.sort_by_key(|&at| Reverse(tree.files[at].file_len));
-    let mut results: Vec<(usize, Result<Module>)> = by_len
-        .into_par_iter()
-        .with_max_len(1)
-        .map_init(Buffers::default, |buffers, at| {
-            let result = Module::read(&tree.dir, &tree.files[at], buffers);
-            done();
-            (at, result)
-        })
-        .collect();
-    results.sort_by_key(|(at, _)| *at);
     let mut scan = Scan::default();
-    for (_, result) in results {
+    for result in read_all(tree, &Cache::default(), done) {
         match result {
             Ok(module) => scan.modules.push(module),
             Err(fault) => scan.faults.push(fault),
         }
     }
     scan
+}
+
+/// Reads every module of `tree`, out of `cache` where it has the file's very state, and calls `done` after each. The
+/// results are in the tree's order.
+pub fn read_all(tree: &Tree, cache: &Cache, done: &(dyn Fn() + Sync)) -> Vec<Result<Module>> {
+    let mut by_len: Vec<usize> = (0..tree.files.len()).collect();
+    by_len.sort_by_key(|&at| Reverse(tree.files.get(at).map(|file| file.file_len)));
+    let read = |buffers: &mut Buffers, at: usize| {
+        let file = tree.files.get(at)?;
+        let result = cache.get(file).map_or_else(|| Module::read(&tree.dir, file, buffers), Ok);
+        done();
+        Some((at, result))
+    };
+    let results = by_len.into_par_iter().with_max_len(1).map_init(Buffers::default, read);
+    let mut results: Vec<(usize, Result<Module>)> = results.flatten().collect();
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
 }

@@ -1,7 +1,10 @@
-//! A module tree on disk: which module files it has, in which order, and what the kernel has built in. Refuses a
-//! directory without modules; reads no module. Source: depmod(8), modules.order of the kernel's build.
+//! A module tree on disk: which module files it has, in which order, and what the kernel has built in. Reads no
+//! module. Source: depmod(8), modules.order of the kernel's build.
 
 use super::error::{Error, Result};
+use super::order;
+use super::rules::Rules;
+use super::walk::{self, Walk};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,107 +31,129 @@ pub struct Tree {
 /// A module file, unread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleFile {
-    /// Relative to the tree's directory: `kernel/fs/ext4/ext4.ko.xz`.
+    /// Relative to the tree's directory: `kernel/fs/ext4/ext4.ko.xz`; absolute if it lies outside.
     pub path: String,
     /// Length as it lies, bytes.
     pub file_len: u64,
+    /// Tells this state of the file from any other.
+    pub stamp: Stamp,
+}
+
+/// Which file it is, and when it and what is known of it were last changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// The file system's number.
+    pub dev: u64,
+    /// The file's number in it.
+    pub ino: u64,
+    /// When the content was last changed, as the file says: nanoseconds since 1970.
+    pub mtime_ns: i128,
+    /// When content or metadata were last changed, as the kernel says: nanoseconds since 1970.
+    pub ctime_ns: i128,
 }
 
 /// The suffixes of module files. The content decides how a file is read, its name only that it is a module.
 pub const SUFFIXES: [&str; 4] = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"];
 
-/// Entries that lead out of the tree, to the kernel's source and build directory.
-const NEVER: [&str; 2] = ["build", "source"];
-
 impl Tree {
-    /// Walks `dir` and reads its modules.order and modules.builtin files.
-    ///
-    /// Of two files of one modname the one under updates/ counts, then the first in path order.
+    /// Opens the tree at `dir`, with depmod's own rules: of two files of one modname the one under updates/ counts,
+    /// then the first in path order.
     ///
     /// # Errors
     /// No such directory, an unreadable entry, or no module at all.
     pub fn open(dir: &Path) -> Result<Tree> {
-        let mut tree = Tree { dir: dir.to_owned(), ..Tree::default() };
-        let full = fs::canonicalize(dir).map_err(Error::io(dir))?;
-        tree.kver = full.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let order = optional(&dir.join("modules.order"))?.unwrap_or_default();
-        tree.order = String::from_utf8_lossy(&order).lines().map(str::to_owned).collect();
-        tree.builtin = optional(&dir.join("modules.builtin"))?;
-        tree.builtin_modinfo = optional(&dir.join("modules.builtin.modinfo"))?;
-        tree.walk()?;
+        let tree = Tree::open_with(dir, &Rules::default())?;
         if tree.files.is_empty() {
             return Err(Error::input(dir, "no kernel module in there"));
         }
+        Ok(tree)
+    }
+
+    /// Opens the tree at `dir`, which may be empty, and the external directories that `rules` name.
+    ///
+    /// # Errors
+    /// No such directory, or an unreadable entry.
+    pub fn open_with(dir: &Path, rules: &Rules) -> Result<Tree> {
+        let mut walk = Walk::new(rules);
+        walk.dir(dir, "")?;
+        for external in &rules.externals {
+            if Path::new(external).is_dir() {
+                walk.dir(Path::new(external), external)?;
+            } else {
+                walk.warnings.push(format!("{external}: skipped, there is no such external directory"));
+            }
+        }
+        let mut tree = Tree::bare(dir)?;
+        tree.warnings = walk.warnings;
+        let mut chosen: HashMap<String, String> = HashMap::with_capacity(walk.paths.len());
+        for path in walk.paths {
+            let modname = modname(&path);
+            if chosen.get(&modname).is_none_or(|other| rules.rank(&path) > rules.rank(other)) {
+                chosen.insert(modname, path);
+            }
+        }
+        tree.stat(chosen.into_values().collect())?;
         tree.sort();
         Ok(tree)
     }
 
-    fn walk(&mut self) -> Result<()> {
-        let entries = walkdir::WalkDir::new(&self.dir).follow_links(true).sort_by_file_name();
-        let mut chosen = HashMap::new();
-        for entry in entries.into_iter().filter_entry(|entry| !NEVER.iter().any(|name| entry.file_name() == *name)) {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    self.pass_over(error)?;
-                    continue;
-                }
-            };
-            let Some(name) = entry.file_name().to_str().filter(|name| is_module(name)) else { continue };
-            let meta = entry.metadata().map_err(|error| Error::input(entry.path(), error))?;
-            if !meta.is_file() {
-                continue;
+    /// Takes just the module files at `paths`, which are absolute, as those of the tree at `dir`.
+    ///
+    /// # Errors
+    /// No such directory or file, or two files of one modname.
+    pub fn of_files(dir: &Path, paths: &[PathBuf]) -> Result<Tree> {
+        let mut tree = Tree::bare(dir)?;
+        let mut seen = HashMap::new();
+        let mut names = Vec::new();
+        for path in paths {
+            let name = path.to_str().ok_or_else(|| Error::input(path, "not UTF-8"))?;
+            let relative = path.strip_prefix(dir).ok().and_then(Path::to_str).unwrap_or(name);
+            if let Some(other) = seen.insert(modname(name), path) {
+                return Err(Error::input(path, format!("the same module as {}", other.display())));
             }
-            let modname = modname(name);
-            let path = entry.path().strip_prefix(&self.dir).expect("the walk began there");
-            let Some(path) = path.to_str() else {
-                self.warnings.push(format!("{}: skipped, its path is not UTF-8", entry.path().display()));
-                continue;
-            };
-            let file = ModuleFile { path: path.to_owned(), file_len: meta.len() };
-            match chosen.get(&modname) {
-                None => {
-                    chosen.insert(modname, self.files.len());
-                    self.files.push(file);
-                }
-                Some(&at) => {
-                    if is_update(&file.path) && !is_update(&self.files[at].path) {
-                        self.files[at] = file;
-                    }
-                }
-            }
+            names.push(relative.to_owned());
         }
+        tree.stat(names)?;
+        tree.sort();
+        Ok(tree)
+    }
+
+    /// Reads what lies beside the modules.
+    fn bare(dir: &Path) -> Result<Tree> {
+        let full = fs::canonicalize(dir).map_err(Error::io(dir))?;
+        let order = optional(&dir.join("modules.order"))?.unwrap_or_default();
+        Ok(Tree {
+            dir: dir.to_owned(),
+            kver: full.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            order: String::from_utf8_lossy(&order).lines().map(str::to_owned).collect(),
+            builtin: optional(&dir.join("modules.builtin"))?,
+            builtin_modinfo: optional(&dir.join("modules.builtin.modinfo"))?,
+            ..Tree::default()
+        })
+    }
+
+    fn stat(&mut self, paths: Vec<String>) -> Result<()> {
+        self.files = walk::stat(&self.dir, paths)?;
         Ok(())
     }
 
-    /// Loops and dangling links are passed over; anything else stops the walk.
-    fn pass_over(&mut self, error: walkdir::Error) -> Result<()> {
-        let path = error.path().unwrap_or(&self.dir).to_owned();
-        if let Some(ancestor) = error.loop_ancestor() {
-            let ancestor = ancestor.display();
-            self.warnings.push(format!("{}: skipped, the link leads back to {ancestor}", path.display()));
-            return Ok(());
-        }
-        if path != self.dir && fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink()) {
-            self.warnings.push(format!("{}: skipped, the link leads nowhere", path.display()));
-            return Ok(());
-        }
-        Err(Error::io(path)(error.into()))
-    }
-
     fn sort(&mut self) {
-        let place: HashMap<&str, usize> = self.order.iter().enumerate().map(|(at, line)| (line.as_str(), at)).collect();
+        let mut place: HashMap<&str, usize> = HashMap::with_capacity(self.order.len());
+        for (at, line) in self.order.iter().enumerate() {
+            place.entry(line).or_insert(at);
+        }
+        let listed = |path: &str| place.get(plain_path(path)).copied().unwrap_or(usize::MAX);
         self.files.sort_by_cached_key(|file| {
-            let listed = place.get(plain_path(&file.path)).copied().unwrap_or(usize::MAX);
-            (listed, file.path.clone())
+            let modname = modname(&file.path);
+            (listed(&file.path), order::bucket(&modname), modname)
         });
     }
 }
 
 /// Returns the modname of a module file: `kernel/net/ipv6/ip6-gre.ko.xz` gives `ip6_gre`.
 pub fn modname(path: &str) -> String {
-    let stem = crate::name::stem(path.as_bytes());
-    stem.iter().map(|&byte| if byte == b'-' { '_' } else { char::from(byte) }).collect()
+    let base = path.rsplit('/').next().unwrap_or(path);
+    base.split('.').next().unwrap_or(base).replace('-', "_")
 }
 
 /// Returns `path` without what stands behind `.ko`, which is how modules.order spells it.
@@ -137,12 +162,9 @@ pub fn plain_path(path: &str) -> &str {
     suffix.map_or(path, |suffix| &path[..path.len() - suffix.len() + ".ko".len()])
 }
 
-fn is_module(name: &str) -> bool {
+/// Says whether a file of this name is a module.
+pub fn is_module(name: &str) -> bool {
     SUFFIXES.iter().any(|suffix| name.len() > suffix.len() && name.ends_with(suffix))
-}
-
-fn is_update(path: &str) -> bool {
-    path.starts_with("updates/")
 }
 
 fn optional(path: &Path) -> Result<Option<Vec<u8>>> {

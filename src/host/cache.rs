@@ -1,0 +1,251 @@
+//! What was read from each module of a tree, kept for the next run.
+//!
+//! An entry counts only for the very state of a file in which it was read: path, device, inode, length, and both
+//! mtime and ctime to the nanosecond. A content hash would be surer still, but to hash a module is to read it, and
+//! reading 94 MB is what the cache is there to spare. Who changes a file changes its ctime, which no program can set
+//! back; a file renamed into place has another inode; a restored tree has other ctimes. What is left is a write
+//! within the same tick of the kernel's clock as the last one seen, after we read: so no file is remembered that was
+//! changed less than two seconds before the scan began (two: the coarsest clock of a file system that holds modules,
+//! FAT's).
+//!
+//! The file: magic, CRC-32 and length of all that follows; then who wrote it, for which directory; then the entries.
+//! Little-endian, each string after its u32 length. A file that is damaged, cut short, of another version, tree or
+//! owner is not believed in any part.
+
+use super::error::{Error, Result};
+use super::module::{Facts, Module, Strings, Symbols};
+use super::tree::{ModuleFile, Stamp, Tree};
+use std::collections::HashMap;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const MAGIC: &[u8; 16] = b"initmod modules\n";
+
+/// Of the layout below; the package's own version counts too.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+
+/// Files changed later than this before the scan are not remembered.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// The modules of a tree as an earlier run read them; by default none.
+#[derive(Debug, Default)]
+pub struct Cache {
+    data: Vec<u8>,
+    /// For each path, where its entry's state and content are.
+    entries: HashMap<String, Range<usize>>,
+}
+
+/// Returns the cache file for the tree at `dir` among the caches in `caches`.
+///
+/// # Errors
+/// There is no such tree.
+pub fn file(caches: &Path, dir: &Path) -> Result<PathBuf> {
+    let dir = fs::canonicalize(dir).map_err(Error::io(dir))?;
+    let kver = dir.file_name().unwrap_or_default().to_string_lossy();
+    let sum = libdeflater::crc32(dir.as_os_str().as_encoded_bytes());
+    Ok(caches.join(format!("{kver}-{sum:08x}.modules")))
+}
+
+/// Returns the directory in which a user's caches lie; `None` for a user without home.
+pub fn default_dir() -> Option<PathBuf> {
+    let dir = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let caches = dir("XDG_CACHE_HOME").or_else(|| dir("HOME").map(|home| home.join(".cache")))?;
+    Some(caches.join("initmod"))
+}
+
+impl Cache {
+    /// Reads the cache file at `path`, which is for the tree at `dir`; none there is an empty cache.
+    ///
+    /// # Errors
+    /// It can't be read, or must not be believed: to be told, and gone on without.
+    pub fn read(path: &Path, dir: &Path) -> Result<Cache> {
+        let meta = match fs::metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Cache::default()),
+            meta => meta.map_err(Error::io(path))?,
+        };
+        let reject = |what| Error::input(path, format!("cache thrown away: {what}"));
+        if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o022 != 0 {
+            return Err(reject("others may write it"));
+        }
+        let data = fs::read(path).map_err(Error::io(path))?;
+        let mut reader = Reader { data: &data, off: 0 };
+        if reader.take(MAGIC.len()) != Some(MAGIC) {
+            return Err(reject("not a cache of this program"));
+        }
+        let (sum, len) = (reader.u32(), reader.u64());
+        let body = data.get(reader.off..).unwrap_or_default();
+        if len != Some(body.len() as u64) || sum != Some(libdeflater::crc32(body)) {
+            return Err(reject("damaged or cut short"));
+        }
+        if reader.bytes() != Some(VERSION.as_bytes()) {
+            return Err(reject("written by another version"));
+        }
+        if reader.bytes() != Some(dir_key(dir)?.as_bytes()) {
+            return Err(reject("of another tree"));
+        }
+        let entries = reader.entries().ok_or_else(|| reject("damaged"))?;
+        Ok(Cache { data, entries })
+    }
+
+    /// Returns the module as it was read from `file` in its present state, if it was.
+    pub fn get(&self, file: &ModuleFile) -> Option<Module> {
+        self.entry(file)?.module(file)
+    }
+
+    /// Says whether it has all of `tree` and nothing else, so that it need not be written again.
+    pub fn is_complete(&self, tree: &Tree) -> bool {
+        self.entries.len() == tree.files.len() && tree.files.iter().all(|file| self.entry(file).is_some())
+    }
+
+    /// Finds the entry of `file` in its present state, and returns a reader of its module.
+    fn entry(&self, file: &ModuleFile) -> Option<Reader<'_>> {
+        let range = self.entries.get(&file.path)?;
+        let mut reader = Reader { data: self.data.get(..range.end)?, off: range.start };
+        (reader.u64()? == file.file_len && reader.stamp()? == file.stamp).then_some(reader)
+    }
+}
+
+/// Writes what was read of `tree` to the cache file at `path`, whole or not at all; `begun` is when the scan began.
+///
+/// # Errors
+/// The system's.
+pub fn write(path: &Path, tree: &Tree, modules: &[Module], begun: SystemTime) -> Result<()> {
+    let settled = begun.checked_sub(SETTLED).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let settled = settled.map_or(0, |time| time.as_nanos() as i128);
+    let mut body = Vec::with_capacity(modules.len() * 3072);
+    put_bytes(&mut body, VERSION.as_bytes());
+    put_bytes(&mut body, dir_key(&tree.dir)?.as_bytes());
+    for (file, module) in tree.files.iter().zip(modules) {
+        if file.stamp.ctime_ns < settled && module.plain_len > 0 {
+            put_bytes(&mut body, file.path.as_bytes());
+            let entry_len_off = body.len();
+            put_u32(&mut body, 0);
+            put_entry(&mut body, file, module);
+            let entry_len = (body.len() - entry_len_off - 4) as u32;
+            body.splice(entry_len_off..entry_len_off + 4, entry_len.to_le_bytes());
+        }
+    }
+    let caches = path.parent().unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(caches).map_err(Error::io(caches))?;
+    let temp = path.with_extension(format!("{}.new", std::process::id()));
+    let written = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&temp).and_then(|mut out| {
+        out.write_all(MAGIC)?;
+        out.write_all(&libdeflater::crc32(&body).to_le_bytes())?;
+        out.write_all(&(body.len() as u64).to_le_bytes())?;
+        out.write_all(&body)?;
+        fs::rename(&temp, path)
+    });
+    written.map_err(|error| {
+        _ = fs::remove_file(&temp);
+        Error::io(path)(error)
+    })
+}
+
+fn dir_key(dir: &Path) -> Result<String> {
+    Ok(fs::canonicalize(dir).map_err(Error::io(dir))?.to_string_lossy().into_owned())
+}
+
+fn put_u32(out: &mut Vec<u8>, value: u32) {
+    out.extend(value.to_le_bytes());
+}
+
+fn put_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend(value.to_le_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_u32(out, bytes.len() as u32);
+    out.extend(bytes);
+}
+
+fn put_entry(out: &mut Vec<u8>, file: &ModuleFile, module: &Module) {
+    put_u64(out, file.file_len);
+    put_u64(out, file.stamp.dev);
+    put_u64(out, file.stamp.ino);
+    out.extend(file.stamp.mtime_ns.to_le_bytes());
+    out.extend(file.stamp.ctime_ns.to_le_bytes());
+    put_u64(out, module.plain_len);
+    put_u32(out, module.signed.into());
+    put_bytes(out, &module.info.0);
+    for symbols in [&module.exports, &module.imports] {
+        put_bytes(out, &symbols.names.0);
+        put_u32(out, symbols.facts.len() as u32);
+        for facts in &symbols.facts {
+            put_u32(out, facts.crc.unwrap_or_default());
+            out.push(u8::from(facts.crc.is_some()) | u8::from(facts.weak) << 1);
+        }
+    }
+}
+
+/// A place in the cache file; every read is checked.
+struct Reader<'a> {
+    data: &'a [u8],
+    off: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let bytes = self.data.get(self.off..)?.get(..len)?;
+        self.off += len;
+        Some(bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(*self.take(4)?.first_chunk()?))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(*self.take(8)?.first_chunk()?))
+    }
+
+    fn i128(&mut self) -> Option<i128> {
+        Some(i128::from_le_bytes(*self.take(16)?.first_chunk()?))
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let len = self.u32()?;
+        self.take(len as usize)
+    }
+
+    fn entries(mut self) -> Option<HashMap<String, Range<usize>>> {
+        let mut entries = HashMap::new();
+        while self.off < self.data.len() {
+            let path = std::str::from_utf8(self.bytes()?).ok()?.to_owned();
+            let len = self.u32()? as usize;
+            entries.insert(path, self.off..self.off + len);
+            self.take(len)?;
+        }
+        Some(entries)
+    }
+
+    fn stamp(&mut self) -> Option<Stamp> {
+        Some(Stamp { dev: self.u64()?, ino: self.u64()?, mtime_ns: self.i128()?, ctime_ns: self.i128()? })
+    }
+
+    fn module(&mut self, file: &ModuleFile) -> Option<Module> {
+        Some(Module {
+            plain_len: self.u64()?,
+            signed: self.u32()? != 0,
+            info: Strings(self.bytes()?.into()),
+            exports: self.symbols()?,
+            imports: self.symbols()?,
+            ..Module::hollow(file)
+        })
+    }
+
+    fn symbols(&mut self) -> Option<Symbols> {
+        let names = Strings(self.bytes()?.into());
+        let count = self.u32()? as usize;
+        let facts = self.take(count.checked_mul(5)?)?.chunks_exact(5).map(|entry| {
+            let (crc, flags) = entry.split_first_chunk()?;
+            let crc = u32::from_le_bytes(*crc);
+            let flags = *flags.first()?;
+            Some(Facts { crc: (flags & 1 != 0).then_some(crc), weak: flags & 2 != 0 })
+        });
+        Some(Symbols { names, facts: facts.collect::<Option<_>>()? })
+    }
+}

@@ -1,0 +1,166 @@
+//! The command line of depmod, in all forms that getopt takes: `-b DIR`, `-bDIR`, `-aeF FILE`, `--basedir DIR`,
+//! `--basedir=DIR`, `--base DIR`, options behind arguments.
+
+use crate::host::error::{Error, Result};
+use clap::{ArgAction, Parser};
+use std::path::{Path, PathBuf};
+
+/// Writes the dependency and alias indexes of a module tree.
+#[derive(Debug, Parser)]
+#[command(
+    name = "depmod",
+    disable_version_flag = true,
+    infer_long_args = true,
+    args_override_self = true,
+    override_usage = "depmod [OPTIONS] [KVER [FILE...]]"
+)]
+pub struct Options {
+    /// Index all modules; the default without FILE
+    #[arg(short, long)]
+    pub all: bool,
+    /// Do nothing if no module is newer than modules.dep
+    #[arg(short = 'A', long)]
+    pub quick: bool,
+    /// Work on the tree below DIR instead of /
+    #[arg(short, long, value_name = "DIR", allow_hyphen_values = true)]
+    pub basedir: Option<PathBuf>,
+    /// Where the trees of all kernels are, below the base directory
+    #[arg(short, long, value_name = "DIR", allow_hyphen_values = true, default_value = "/lib/modules")]
+    pub moduledir: PathBuf,
+    /// Write below DIR instead of the base directory
+    #[arg(short, long, value_name = "DIR", allow_hyphen_values = true)]
+    pub outdir: Option<PathBuf>,
+    /// Read depmod.d from here instead of its usual places; may be repeated
+    #[arg(short = 'C', long, value_name = "PATH", allow_hyphen_values = true, action = ArgAction::Append)]
+    pub config: Vec<PathBuf>,
+    /// Tell symbols that nobody exports, or in another version; needs -E or -F
+    #[arg(short, long)]
+    pub errsyms: bool,
+    /// Take the kernel's symbols and their versions from this Module.symvers
+    #[arg(short = 'E', long, value_name = "FILE", allow_hyphen_values = true)]
+    pub symvers: Option<PathBuf>,
+    /// Take the kernel's symbols from this System.map
+    #[arg(short = 'F', long, value_name = "FILE", allow_hyphen_values = true)]
+    pub filesyms: Option<PathBuf>,
+    /// Print the text files instead of writing all
+    #[arg(short = 'n', long, visible_alias = "dry-run")]
+    pub show: bool,
+    /// The character before every symbol that is not part of its name
+    #[arg(short = 'P', long, value_name = "CHAR", allow_hyphen_values = true, value_parser = one_byte)]
+    pub symbol_prefix: Option<u8>,
+    /// Print which symbol makes each dependency
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Tell aliases that a module has twice
+    #[arg(short, long)]
+    pub warn: bool,
+    /// Replace the indexes, and succeed, even if a module can't be read: kmod's way
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Keep what was read from modules in DIR for the next run [default: initmod in the user's caches]
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Read every module, and keep nothing
+    #[arg(long, conflicts_with = "cache")]
+    pub no_cache: bool,
+    /// Print the version
+    #[arg(short = 'V', long)]
+    pub version: bool,
+    /// The kernel's version, by default the running kernel's; then, absolute, the only module files to take
+    #[arg(value_name = "KVER [FILE]")]
+    pub args: Vec<PathBuf>,
+}
+
+impl Options {
+    /// Returns the version of the kernel whose tree it is.
+    ///
+    /// # Errors
+    /// What was given does not begin as a version does, with two numbers.
+    pub fn kver(&self) -> Result<String> {
+        let Some(kver) = self.args.first() else {
+            return Ok(rustix::system::uname().release().to_string_lossy().into_owned());
+        };
+        let text = kver.to_str().filter(|text| is_version(text));
+        text.map(str::to_owned).ok_or_else(|| Error::input(kver, "not a kernel version"))
+    }
+
+    /// Returns the module files that were named; without any, all are meant.
+    ///
+    /// # Errors
+    /// A relative path.
+    pub fn files(&self) -> Result<&[PathBuf]> {
+        let files = self.args.get(1..).unwrap_or_default();
+        match files.iter().find(|file| file.is_relative()) {
+            Some(file) => Err(Error::input(file, "not an absolute path")),
+            None => Ok(files),
+        }
+    }
+
+    /// Returns the tree's directory.
+    pub fn tree_dir(&self, kver: &str) -> PathBuf {
+        self.below(self.basedir.as_deref(), kver)
+    }
+
+    /// Returns the directory that the indexes are written to.
+    pub fn out_dir(&self, kver: &str) -> PathBuf {
+        self.below(self.outdir.as_deref().or(self.basedir.as_deref()), kver)
+    }
+
+    fn below(&self, root: Option<&Path>, kver: &str) -> PathBuf {
+        let root = std::path::absolute(root.unwrap_or(Path::new("/"))).unwrap_or_default();
+        root.join(self.moduledir.strip_prefix("/").unwrap_or(&self.moduledir)).join(kver)
+    }
+}
+
+fn is_version(text: &str) -> bool {
+    let starts_with_digit = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+    let behind_major = text.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    starts_with_digit(text) && behind_major.strip_prefix('.').is_some_and(starts_with_digit) && !text.contains('/')
+}
+
+fn one_byte(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte] => Ok(*byte),
+        _ => Err("one character is wanted".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(args: &[&str]) -> Options {
+        Options::try_parse_from([&["depmod"], args].concat()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn getopt_forms_are_taken() {
+        for args in [
+            &["-b", "/r", "6.1", "-a"][..],
+            &["-ab/r", "6.1"],
+            &["--basedir=/r", "6.1", "--all"],
+            &["6.1", "--base", "/r", "--al"],
+            &["-ae", "-b", "/x", "-aab", "/r", "--", "6.1"],
+        ] {
+            let options = options(args);
+            assert!(options.all, "{args:?}");
+            assert_eq!(options.tree_dir(&options.kver().unwrap()), Path::new("/r/lib/modules/6.1"), "{args:?}");
+        }
+        let options = options(&["-C", "/a", "-C/b", "-vvwnP_"]);
+        assert_eq!((options.config.len(), options.verbose, options.symbol_prefix), (2, 2, Some(b'_')));
+    }
+
+    #[test]
+    fn what_depmod_has_dropped_is_refused() {
+        for args in [["--map"], ["-q"], ["-r"], ["-u"], ["--unresolved-error"]] {
+            assert!(Options::try_parse_from([&["depmod"], &args[..]].concat()).is_err(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_version_begins_with_two_numbers() {
+        for (text, is) in [("6.1", true), ("6.12.0-x/..", false), ("6", false), ("v6.1", false), ("2.6.32-5", true)] {
+            assert_eq!(is_version(text), is, "{text}");
+        }
+    }
+}
