@@ -9,4 +9,5 @@ mod glob;
 mod index;
 mod mkko;
 mod modprobe;
+mod plan;
 mod trap;
