@@ -98,7 +98,9 @@ impl KernelSymbols {
         let mut symbols = KernelSymbols::default();
         for (at, line) in text.split(|&byte| byte == b'\n').enumerate() {
             let mut words = crate::bytes::words(line);
-            let (Some(crc), Some(name), Some(b"vmlinux")) = (words.next(), words.next(), words.next()) else { continue };
+            let (Some(crc), Some(name), Some(b"vmlinux")) = (words.next(), words.next(), words.next()) else {
+                continue;
+            };
             let digits = crc.strip_prefix(b"0x").unwrap_or(crc);
             match std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
                 Some(crc) => symbols.names.push((without_prefix(name, prefix).to_vec(), crc)),

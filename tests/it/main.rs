@@ -9,5 +9,6 @@ mod glob;
 mod index;
 mod mkko;
 mod modprobe;
+mod oracle;
 mod plan;
 mod trap;
