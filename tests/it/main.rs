@@ -8,7 +8,7 @@ mod fixture;
 mod glob;
 mod index;
 mod mkko;
-mod modprobe;
 mod oracle;
+mod modprobe;
 mod plan;
 mod trap;
