@@ -92,11 +92,11 @@ impl Modprobe {
 /// Writes down one command.
 fn record(command: &str, outcome: &Outcome, said: &str, text: &mut String) {
     let complains = if outcome.stderr.is_empty() { "" } else { ", complains" };
-    writeln!(text, "$ {command}\nexit {}{complains}", outcome.status).expect("a String takes all");
+    let blank = if text.is_empty() { "" } else { "\n" };
+    writeln!(text, "{blank}$ {command}\nexit {}{complains}", outcome.status).expect("a String takes all");
     outcome.stdout.lines().for_each(|line| writeln!(text, "> {}", single_blanks(line)).expect("a String takes all"));
     said.lines().for_each(|line| writeln!(text, "said: {}", single_blanks(line)).expect("a String takes all"));
     outcome.trace.iter().for_each(|asked| writeln!(text, "{asked}").expect("a String takes all"));
-    text.push('\n');
 }
 
 fn single_blanks(line: &str) -> String {
