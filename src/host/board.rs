@@ -114,11 +114,11 @@ pub struct ModprobeKeys {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ModuleFormat {
-    /// Nothing.
+    /// As the tree has it.
     Keep,
-    /// It is unpacked.
+    /// Unpacked.
     None,
-    /// It is packed anew, by gzip.
+    /// Packed anew by gzip.
     Gz,
     /// By xz.
     Xz,

@@ -8,7 +8,7 @@ use super::error::{Error, Result};
 use super::graph::Graph;
 use super::image::compress::compress;
 use super::image::layout::{Content, lay_out};
-use super::image::pack::{Packed, pack};
+use super::image::pack::{self, Packed};
 use super::image::trim;
 use super::module::Module;
 use super::report::Report;
@@ -33,13 +33,17 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     let dir = args.modules.as_ref().or(board.tree.modules.as_ref()).ok_or_else(no_tree)?;
     let tree = Tree::open(dir)?;
     let modules = scan(&tree);
+    if let Some(module) = modules.first() {
+        // A tree of another machine would seem to lack the board's modules.
+        pack::read(&tree, module, board.arch)?;
+    }
 
     let selection = select_from(&board, &tree, &modules)?;
     let format = args.module_format.or(board.image.modules).unwrap_or(ModuleFormat::Keep).format();
     let mut places: Vec<usize> = selection.picks.iter().map(|pick| pick.at).collect();
     places.sort_unstable();
     let wanted: Vec<&Module> = places.iter().map(|&at| &modules[at]).collect();
-    let packed = pack(&tree.dir, &wanted, board.arch, format)?;
+    let packed = pack::pack(&tree, &wanted, board.arch, format)?;
     let indexes = indexes(&tree, &packed)?;
     let extra = board.image.files.iter().map(|file| {
         let data = std::fs::read(&file.from).map_err(Error::io(&file.from))?;

@@ -19,11 +19,11 @@ pub struct Cli {
 pub enum Command {
     /// Build an initramfs that loads a board's modules and goes on to its root.
     Build(BuildArgs),
-    /// Write the indexes of a module tree, with the options and the files of kmod's depmod.
+    /// Index a module tree; mkinitmod called by the name of depmod does the same.
     #[command(disable_help_flag = true)]
     Depmod {
-        /// See `mkinitmod depmod --help`
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        /// What depmod takes: see `mkinitmod depmod --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
         args: Vec<OsString>,
     },
 }

@@ -255,6 +255,10 @@ impl<'a> Selecting<'a> {
         is.map_err(|failure| self.board.fault("tree", prose(name, failure)))
     }
 
+    fn is_alias(&self, name: &str) -> bool {
+        self.resolve("", name, false).is_ok_and(|hits| !hits.modules.is_empty())
+    }
+
     fn is_excluded(&self, at: usize) -> bool {
         let modname = self.catalogue.modules[at].modname.as_bytes();
         self.board.modules.exclude.iter().any(|name| same(name.as_bytes(), modname))
@@ -281,6 +285,9 @@ impl<'a> Selecting<'a> {
                 let dirs: BTreeSet<&str> =
                     self.catalogue.modules.iter().flat_map(|module| dirs(&module.path)).collect();
                 (format!("no module lies in `{entry}`"), nearest::spelling(entry, dirs))
+            }
+            Reason::Name if self.is_alias(entry) => {
+                return format!("`{entry}` is an alias, not a module's name; modules.aliases takes it");
             }
             _ => (format!("the tree has no module `{entry}`"), nearest::spelling(entry, modnames())),
         };

@@ -177,6 +177,10 @@ fn errors_name_the_file_the_key_and_the_right_spelling() {
         module("dirs", "kernel/driver"),
         format!("{start}dirs: no module lies in `kernel/driver`; did you mean `kernel/drivers`?")
     );
+    assert_eq!(
+        module("names", "crc32c"),
+        format!("{start}names: `crc32c` is an alias, not a module's name; modules.aliases takes it")
+    );
     assert_eq!(module("globs", "x*y"), format!("{start}globs: no module matches `x*y`"));
     assert_eq!(module("aliases", "of:x"), format!("{start}aliases: no module serves the alias `of:x`"));
     assert_eq!(module("aliases", "a[b"), format!("{start}aliases: `a[b` has unbalanced brackets"));
@@ -193,12 +197,17 @@ fn errors_name_the_file_the_key_and_the_right_spelling() {
 }
 
 #[test]
-fn a_tree_or_loader_of_another_machine_is_refused() {
+fn what_another_machine_or_kernel_takes_is_refused() {
     let fixture = fixture();
     fixture.module("kernel/arm.ko.xz", &Ko::new("arm").elf32()).put("other", Ko::new("o").machine(183).build());
     assert_eq!(
         error(&fixture, "[modules]\nnames = ['arm']", &[]),
         format!("mkinitmod: lib/modules/{KVER}/kernel/arm.ko.xz: is for armv7, not x86_64")
+    );
+    fixture.module("kernel/old.ko", &Ko::new("old").info("vermagic", "6.1.0 SMP mod_unload"));
+    assert_eq!(
+        error(&fixture, "[modules]\nnames = ['old']", &[]),
+        format!("mkinitmod: lib/modules/{KVER}/kernel/old.ko: is for Linux 6.1.0, not {KVER}")
     );
     assert_eq!(error(&fixture, "", &["--loader", "other"]), "mkinitmod: other: is for aarch64, not x86_64");
     fixture.put("other", Ko::new("o").elf32().machine(8).big_endian().build());

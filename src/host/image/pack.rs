@@ -1,12 +1,11 @@
-//! Module files on their way into the image: read, checked against the architecture, packed anew if so wanted.
+//! Module files on their way into the image: read, checked against architecture and kernel, packed anew if so wanted.
 
 use crate::host::arch::Arch;
 use crate::host::codec::{self, Format};
 use crate::host::error::{Error, Result};
 use crate::host::module::Module;
-use crate::host::tree::plain_path;
+use crate::host::tree::{Tree, plain_path};
 use rayon::prelude::*;
-use std::path::Path;
 
 /// A module as it goes into the image.
 #[derive(Clone, Debug)]
@@ -17,17 +16,20 @@ pub struct Packed {
     pub data: Vec<u8>,
 }
 
-/// Reads the module files of the tree at `dir`; `format` says how to pack them, `None` leaves them as they are. The
-/// order stays.
+/// Reads module files of `tree`; `format` says how to pack them, `None` leaves them as they are. The order stays.
 ///
 /// # Errors
-/// A file can't be read or unpacked, or is not for `arch`.
-pub fn pack(dir: &Path, modules: &[&Module], arch: Arch, format: Option<Format>) -> Result<Vec<Packed>> {
-    modules.par_iter().with_max_len(1).map(|module| one(dir, module, arch, format)).collect()
+/// A file can't be read or unpacked, or is not for `arch` or the tree's kernel.
+pub fn pack(tree: &Tree, modules: &[&Module], arch: Arch, format: Option<Format>) -> Result<Vec<Packed>> {
+    modules.par_iter().with_max_len(1).map(|module| one(tree, module, arch, format)).collect()
 }
 
-fn one(dir: &Path, module: &Module, arch: Arch, format: Option<Format>) -> Result<Packed> {
-    let path = dir.join(&module.path);
+/// Reads one module file: as it lies, and unpacked.
+///
+/// # Errors
+/// It can't be read or unpacked, or is not for `arch`.
+pub fn read(tree: &Tree, module: &Module, arch: Arch) -> Result<(Vec<u8>, Vec<u8>)> {
+    let path = tree.dir.join(&module.path);
     let data = std::fs::read(&path).map_err(Error::io(&path))?;
     let plain = codec::decompress(&data).map_err(|damage| Error::Damaged {
         path: path.clone(),
@@ -35,6 +37,13 @@ fn one(dir: &Path, module: &Module, arch: Arch, format: Option<Format>) -> Resul
         what: damage.what,
     })?;
     arch.check(&plain).map_err(|what| Error::input(path, what))?;
+    Ok((data, plain))
+}
+
+fn one(tree: &Tree, module: &Module, arch: Arch, format: Option<Format>) -> Result<Packed> {
+    let path = tree.dir.join(&module.path);
+    check_kernel(module, &tree.kver).map_err(|what| Error::input(path, what))?;
+    let (data, plain) = read(tree, module, arch)?;
     let mut module = module.clone();
     // A file that is packed as wanted already stays as it is, its signature of the distribution included.
     let data = match format.filter(|&format| format != Format::of(&data)) {
@@ -46,4 +55,17 @@ fn one(dir: &Path, module: &Module, arch: Arch, format: Option<Format>) -> Resul
     };
     module.file_len = data.len() as u64;
     Ok(Packed { module, data })
+}
+
+/// Refuses what the kernel would refuse: a module of another release, unless versions of symbols decide instead.
+/// Source: the kernel's kernel/module/version.c, `same_magic`.
+fn check_kernel(module: &Module, kver: &str) -> Result<(), String> {
+    let vermagic = String::from_utf8_lossy(module.vermagic().unwrap_or_default());
+    let mut words = vermagic.split_whitespace();
+    match words.next() {
+        Some(release) if release != kver && !words.any(|word| word == "modversions") => {
+            Err(format!("is for Linux {release}, not {kver}"))
+        }
+        _ => Ok(()),
+    }
 }
