@@ -13,12 +13,13 @@ DIST   := target/dist
 ARCHES := x86_64 aarch64 armv7
 CODECS := gz,xz,zst
 FUZZ_SECONDS ?= 60
-RUSTUP_TARGETS := $(shell rustup target list --installed 2>/dev/null)
+RUSTUP_TARGETS = $(shell rustup target list --installed 2>/dev/null)
 
 TRIPLE_x86_64  := x86_64-unknown-linux-musl
 TRIPLE_aarch64 := aarch64-unknown-linux-musl
-# Where rustup can't add the musl triple the prebuilt core of gnueabihf serves: no libc is linked either way.
-TRIPLE_armv7   := $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)),armv7-unknown-linux-gnueabihf)
+# Asked when used, as set-up may add it first. Where rustup can't add the musl triple, the prebuilt core of gnueabihf
+# serves: no libc is linked either way.
+TRIPLE_armv7    = $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)),armv7-unknown-linux-gnueabihf)
 
 .DEFAULT_GOAL := all
 .PHONY: all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-qemu
