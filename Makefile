@@ -22,7 +22,7 @@ TRIPLE_aarch64 := aarch64-unknown-linux-musl
 TRIPLE_armv7    = $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)),armv7-unknown-linux-gnueabihf)
 
 .DEFAULT_GOAL := all
-.PHONY: all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-qemu
+.PHONY: all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-bench setup-qemu
 .DELETE_ON_ERROR:
 
 all: mkinitmod loaders
@@ -40,6 +40,9 @@ loader-%: setup-build
 
 setup-build:
 	@config/setup build rust
+
+setup-bench:
+	@config/setup bench
 
 setup-qemu:
 	@config/setup build rust qemu
@@ -70,7 +73,7 @@ oracle: setup-build all
 size: setup-build
 	config/size
 
-bench: setup-qemu mkinitmod
+bench: setup-qemu setup-bench mkinitmod
 	tests/bench
 
 fuzz: setup-build
