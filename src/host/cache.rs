@@ -132,13 +132,14 @@ pub fn write(path: &Path, tree: &Tree, modules: &[Module], begun: SystemTime) ->
     let caches = path.parent().unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(caches).map_err(Error::io(caches))?;
     let temp = path.with_extension(format!("{}.new", std::process::id()));
-    let written = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&temp).and_then(|mut out| {
-        out.write_all(MAGIC)?;
-        out.write_all(&libdeflater::crc32(&body).to_le_bytes())?;
-        out.write_all(&(body.len() as u64).to_le_bytes())?;
-        out.write_all(&body)?;
-        fs::rename(&temp, path)
-    });
+    let written =
+        fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&temp).and_then(|mut out| {
+            out.write_all(MAGIC)?;
+            out.write_all(&libdeflater::crc32(&body).to_le_bytes())?;
+            out.write_all(&(body.len() as u64).to_le_bytes())?;
+            out.write_all(&body)?;
+            fs::rename(&temp, path)
+        });
     written.map_err(|error| {
         _ = fs::remove_file(&temp);
         Error::io(path)(error)

@@ -9,6 +9,7 @@
 pub mod error;
 pub mod nearest;
 pub mod arch;
+mod hash;
 pub mod rules;
 mod order;
 mod walk;

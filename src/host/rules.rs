@@ -115,9 +115,7 @@ impl Rules {
             return Rank(1 + search.len() * (1 + self.externals.len()) + 1 + at);
         }
         // Each place has room for all externals, so that these are ranked among themselves.
-        let value = |at: usize, external: usize| {
-            Rank(1 + (search.len() - at) * (1 + self.externals.len()) - external)
-        };
+        let value = |at: usize, external: usize| Rank(1 + (search.len() - at) * (1 + self.externals.len()) - external);
         let named = search.iter().enumerate().find_map(|(at, place)| match place {
             Place::Dir(dir) => is_below(path, dir).then(|| value(at, 0)),
             Place::External => self.externals.iter().position(|dir| is_below(path, dir)).map(|which| value(at, which)),
