@@ -23,6 +23,7 @@ pub mod linkage;
 pub mod graph;
 pub mod depmod;
 pub mod board;
+pub mod dt;
 pub mod select;
 pub mod image;
 pub mod report;
