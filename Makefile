@@ -46,7 +46,7 @@ run: setup-qemu all
 	qemu/run --show orangepi-pc
 
 test: setup-qemu all
-	$(CARGO) test --no-fail-fast
+	INITMOD_ORACLE="$$(qemu/oracle)" $(CARGO) test --no-fail-fast
 	$(CARGO) test --lib --no-default-features --features device,$(CODECS) device::
 	config/size --enforce
 	qemu/run -j 2 --all

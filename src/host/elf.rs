@@ -173,7 +173,7 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
     fn symbols(&self, module: &mut Module) -> Result<(), Fault> {
         let (mut exports, mut imports) = (SymbolsBuilder::default(), SymbolsBuilder::default());
         let mut versions = self.versions()?;
-        let (symbols, names, off) = self.symtab()?;
+        let Symtab { off, symbols, names } = self.symtab()?;
         for (at, symbol) in symbols.iter().enumerate().skip(1) {
             let name = names.get(symbol.st_name(self.endian) as usize..).ok_or_else(|| {
                 let off = off + (at * size_of::<Elf::Sym>()) as u64;
@@ -200,16 +200,16 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
         Ok(())
     }
 
-    /// Returns the symbol table, its strings, and its offset.
-    fn symtab(&self) -> Result<(&'data [Elf::Sym], &'data [u8], u64), Fault> {
-        let Some(symtab) = self.find(".symtab") else { return Ok((&[], &[], 0)) };
+    /// Finds the symbol table; a module without one has no symbols.
+    fn symtab(&self) -> Result<Symtab<'data, Elf>, Fault> {
+        let Some(symtab) = self.find(".symtab") else { return Ok(Symtab { off: 0, symbols: &[], names: &[] }) };
         let off: u64 = symtab.sh_offset(self.endian).into();
         let symbols = symtab
             .data_as_array(self.endian, self.data)
             .map_err(|_| Fault::new(off, "the symbol table runs past the end of the file"))?;
         let strings = self.sections.get(symtab.sh_link(self.endian) as usize);
         let strings = strings.ok_or(Fault::new(off, "the symbol table has no strings"))?;
-        Ok((symbols, self.bytes(strings)?, off))
+        Ok(Symtab { off, symbols, names: self.bytes(strings)? })
     }
 
     /// Returns the CRC of a `__crc_` symbol: its value, or where it is defined in a section, the word there.
@@ -248,6 +248,14 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
         let word = *bytes.first_chunk()?;
         Some(if self.endian == Endianness::Big { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) })
     }
+}
+
+struct Symtab<'data, Elf: FileHeader> {
+    /// Of the table in the file.
+    off: u64,
+    symbols: &'data [Elf::Sym],
+    /// Strings, each up to NUL.
+    names: &'data [u8],
 }
 
 /// Versions of imported symbols, by name; those that no symbol asks for are left over.

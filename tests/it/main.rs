@@ -2,9 +2,13 @@
 #![allow(unreachable_pub, reason = "the modules of a test binary are its own library")]
 
 mod build;
+mod case;
 mod fakekernel;
 mod fixture;
 mod glob;
 mod index;
 mod mkko;
+mod oracle;
+mod modprobe;
+mod plan;
 mod trap;
