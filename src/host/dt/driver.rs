@@ -8,6 +8,7 @@ use super::kernel::Kernel;
 use super::tree::{NodeId, Tree};
 use crate::glob;
 use crate::host::codec;
+use crate::host::graph::Graph;
 use crate::host::module::Module;
 use crate::host::tree::modname;
 use crate::plan;
@@ -30,6 +31,7 @@ pub struct Driver {
 pub struct Drivers<'a> {
     dir: &'a Path,
     modules: &'a [Module],
+    graph: &'a Graph,
     resolver: Resolver<'a>,
     kernel: Option<&'a Kernel>,
     places: HashMap<&'a str, usize>,
@@ -47,7 +49,13 @@ const MAKES_CELLS: [&[u8]; 2] = [b"mfd_add_devices", b"devm_mfd_add_devices"];
 
 impl<'a> Drivers<'a> {
     /// Indexes `modules`, of the tree at `dir`. Without `kernel` nothing is known to be built in.
-    pub fn new(dir: &'a Path, modules: &'a [Module], resolver: Resolver<'a>, kernel: Option<&'a Kernel>) -> Self {
+    pub fn new(
+        dir: &'a Path,
+        modules: &'a [Module],
+        graph: &'a Graph,
+        resolver: Resolver<'a>,
+        kernel: Option<&'a Kernel>,
+    ) -> Self {
         let places = modules.iter().enumerate().map(|(at, module)| (module.modname.as_str(), at)).collect();
         let (mut by_compatible, mut odd, mut platform) = (HashMap::<_, Vec<usize>>::new(), Vec::new(), HashMap::new());
         for (at, module) in modules.iter().enumerate() {
@@ -70,7 +78,7 @@ impl<'a> Drivers<'a> {
             }
         }
         let cells = Mutex::default();
-        Drivers { dir, modules, resolver, kernel, places, by_compatible, odd, platform, cells }
+        Drivers { dir, modules, graph, resolver, kernel, places, by_compatible, odd, platform, cells }
     }
 
     /// It is known what the kernel has built in.
@@ -122,29 +130,33 @@ impl<'a> Drivers<'a> {
         self.places.get(modname(&String::from_utf8_lossy(plan::path(line))).as_str()).copied()
     }
 
-    /// Finds the modules for the devices that the core at `at` makes of its parts: no tree names these, but the core's
-    /// own file does, as strings that are names of platform devices. A core that can't be read has none.
+    /// Finds the modules for the devices that the core at `at`, or one that it is a front of, makes of its parts: no
+    /// tree names these, but the core's own file does, as strings that are names of platform devices. A core that
+    /// can't be read has none.
     pub fn cells(&self, at: usize) -> Arc<Vec<usize>> {
-        if !self.modules[at].imports.iter().any(|symbol| MAKES_CELLS.contains(&symbol.name)) {
-            return Arc::default();
-        }
         if let Some(known) = self.cells.lock().expect("nobody panics with it").get(&at) {
             return Arc::clone(known);
         }
-        let found = Arc::new(self.read_cells(at).unwrap_or_default());
+        let cores = self.graph.closure(at).into_iter().chain([at]);
+        let cores: Vec<usize> = cores.filter(|&core| self.makes_cells(core)).collect();
+        let mut found: Vec<usize> = cores.iter().filter_map(|&core| self.read_cells(core)).flatten().collect();
+        found.sort_unstable();
+        found.dedup();
+        found.retain(|cell| *cell != at && !cores.contains(cell));
+        let found = Arc::new(found);
         self.cells.lock().expect("nobody panics with it").insert(at, Arc::clone(&found));
         found
+    }
+
+    fn makes_cells(&self, at: usize) -> bool {
+        self.modules[at].imports.iter().any(|symbol| MAKES_CELLS.contains(&symbol.name))
     }
 
     fn read_cells(&self, at: usize) -> Option<Vec<usize>> {
         let data = std::fs::read(self.dir.join(&self.modules[at].path)).ok()?;
         let plain = codec::decompress(&data).ok()?;
         let strings = plain.split(|&byte| byte == 0).filter(|text| !text.is_empty());
-        let mut cells: Vec<usize> = strings.filter_map(|text| self.platform.get(text).copied()).collect();
-        cells.sort_unstable();
-        cells.dedup();
-        cells.retain(|&cell| cell != at);
-        Some(cells)
+        Some(strings.filter_map(|text| self.platform.get(text).copied()).collect())
     }
 
     /// Returns a module's path in its tree.
@@ -176,7 +188,8 @@ mod tests {
         let indexed = Indexed::new(&["k/ds1307.ko:", "k/ipmi.ko:", "k/a.ko:", "k/b.ko:"])
             .with(IndexFile::Alias, &[("i2c:ds1307", "ds1307")])
             .config("blacklist b");
-        let drivers = Drivers::new(Path::new(""), &modules, indexed.resolver(), None);
+        let graph = Graph::new(&modules).unwrap();
+        let drivers = Drivers::new(Path::new(""), &modules, &graph, indexed.resolver(), None);
         let tree = Tree::of_text(
             "/i2c@1/rtc@68\ncompatible = \"dallas,ds1307\", \"x,rtc\"\n\
             /i2c@1/bmc@1\ndevice_type = \"ipmi\"\ncompatible = \"ipmi-kcs\"\n/i2c@1/none\ncompatible = \"z,z\"",

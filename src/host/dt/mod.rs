@@ -3,7 +3,8 @@
 //! * [`blob`] reads a flattened tree, [`overlay`] applies others to it: both end in a [`tree::Tree`].
 //! * [`alias`] gives a node's modaliases, [`driver`] what serves them: a module, the kernel itself, or nobody knows.
 //! * [`supply`] reads from a node's properties which nodes provide for it, [`cells`] how long a reference is.
-//! * [`class`] tells which nodes can hold the root, [`walk`] follows them and all their providers.
+//! * [`class`] tells which nodes can hold the root, [`walk`] follows them and all their providers, [`needs`]
+//!   makes modules of that.
 //!
 //! What a board's kernel does with the tree is modelled, not guessed: each file names the kernel source it follows.
 
@@ -17,3 +18,4 @@ pub mod kernel;
 pub mod driver;
 pub mod class;
 pub mod walk;
+pub mod needs;

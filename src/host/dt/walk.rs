@@ -14,6 +14,8 @@ pub struct Way {
     from: HashMap<NodeId, (NodeId, String)>,
     /// By which properties each device, or a node inside of it, is referred to.
     uses: HashMap<NodeId, BTreeSet<String>>,
+    /// What each refers to.
+    providers: HashMap<NodeId, Vec<NodeId>>,
 }
 
 /// The name of the edge from a node to the one above it.
@@ -23,7 +25,6 @@ impl Way {
     /// Follows all that provides for `starts`. What is disabled provides nothing.
     pub fn new(tree: &Tree, starts: &[NodeId]) -> Way {
         let mut way = Way::default();
-        let mut edges: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
         // Breadth first, for the shortest reasons.
         let mut open: VecDeque<NodeId> = starts.iter().copied().collect();
         let mut seen: HashSet<NodeId> = starts.iter().copied().collect();
@@ -44,9 +45,9 @@ impl Way {
                     open.push_back(target);
                 }
             }
-            edges.insert(id, targets);
+            way.providers.insert(id, targets);
         }
-        way.order = providers_first(starts, &edges);
+        way.order = providers_first(starts, &way.providers);
         way
     }
 
@@ -55,9 +56,9 @@ impl Way {
         self.uses.get(&id).into_iter().flatten().map(String::as_str)
     }
 
-    /// Returns the node that first led to `id`.
-    pub fn consumer(&self, id: NodeId) -> Option<NodeId> {
-        self.from.get(&id).map(|(from, _)| *from)
+    /// Returns what a node refers to directly.
+    pub fn providers(&self, id: NodeId) -> &[NodeId] {
+        self.providers.get(&id).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Tells how a node was reached: `mmc@1 -cd-gpios-> gpio@2`. Of a node inside of a device the device is told.
