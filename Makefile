@@ -13,15 +13,17 @@ DIST   := target/dist
 ARCHES := x86_64 aarch64 armv7
 CODECS := gz,xz,zst
 FEATURES := identify,explain,parallel
-RUSTUP_TARGETS := $(shell rustup target list --installed 2>/dev/null)
+FUZZ_SECONDS ?= 60
+RUSTUP_TARGETS = $(shell rustup target list --installed 2>/dev/null)
 
 TRIPLE_x86_64  := x86_64-unknown-linux-musl
 TRIPLE_aarch64 := aarch64-unknown-linux-musl
-# Where rustup can't add the musl triple the prebuilt core of gnueabihf serves: no libc is linked either way.
-TRIPLE_armv7   := $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)),armv7-unknown-linux-gnueabihf)
+# Asked when used, as set-up may add it first. Where rustup can't add the musl triple, the prebuilt core of gnueabihf
+# serves: no libc is linked either way.
+TRIPLE_armv7    = $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)),armv7-unknown-linux-gnueabihf)
 
 .DEFAULT_GOAL := all
-.PHONY: all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-qemu
+.PHONY: all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-bench setup-qemu
 .DELETE_ON_ERROR:
 
 all: mkinitmod loaders
@@ -40,6 +42,9 @@ loader-%: setup-build
 setup-build:
 	@config/setup build rust
 
+setup-bench:
+	@config/setup bench
+
 setup-qemu:
 	@config/setup build rust qemu
 
@@ -47,7 +52,7 @@ run: setup-qemu all
 	qemu/run --show orangepi-pc
 
 test: setup-qemu all
-	$(CARGO) test --no-fail-fast
+	INITMOD_ORACLE="$$(qemu/oracle)" $(CARGO) test --no-fail-fast
 	$(CARGO) test --lib --no-default-features --features device,$(CODECS),$(FEATURES) device::
 	config/size --enforce
 	qemu/run -j 2 --all
@@ -68,3 +73,12 @@ oracle: setup-build all
 
 size: setup-build
 	config/size
+
+bench: setup-qemu setup-bench mkinitmod
+	tests/bench
+
+fuzz: setup-build
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
+	for target in $$(ls tests/fuzz/fuzz_targets | sed 's/\.rs$$//'); do \
+	  $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	done

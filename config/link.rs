@@ -7,7 +7,16 @@ fn main() {
     }
     let root = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let script = format!("-T{root}/config/loader.ld");
-    for arg in ["--gc-sections", "--build-id=none", "-znorelro", "-znoseparate-code", "--no-eh-frame-hdr", &script] {
+    for arg in [
+        "--gc-sections",
+        "--icf=all",
+        "-O2",
+        "--build-id=none",
+        "-znorelro",
+        "-znoseparate-code",
+        "--no-eh-frame-hdr",
+        &script,
+    ] {
         println!("cargo:rustc-link-arg-bin=initmod={arg}");
     }
 }

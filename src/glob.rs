@@ -91,8 +91,11 @@ fn class_end(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((text.get(..len)?, text.get(len..)?.strip_prefix(b":]")?))
 }
 
+/// A character class: its name, and whether a byte is in it.
+type Class = (&'static [u8], fn(u8) -> bool);
+
 /// The POSIX character classes, in the C locale.
-const CLASSES: [(&[u8], fn(u8) -> bool); 12] = [
+const CLASSES: [Class; 12] = [
     (b"alnum", |byte| byte.is_ascii_alphanumeric()),
     (b"alpha", |byte| byte.is_ascii_alphabetic()),
     (b"blank", |byte| byte == b' ' || byte == b'\t'),

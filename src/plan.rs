@@ -20,6 +20,8 @@ const SOFTDEP_DEPTH: u8 = 32;
 pub struct Step<'map> {
     line: &'map [u8],
     hash: u32,
+    /// All its softdeps are in the plan.
+    settled: bool,
     /// What a failure means.
     pub need: Need,
     /// How far it has come.
@@ -68,7 +70,15 @@ pub struct Plan<'buf, 'map> {
 
 impl<'map> Step<'map> {
     fn new(line: &'map [u8], need: Need) -> Self {
-        Step { line, hash: hash(path(line)), need, state: StepState::Waiting, tries: 0, has_softdeps: false }
+        Step {
+            line,
+            hash: hash(path(line)),
+            settled: false,
+            need,
+            state: StepState::Waiting,
+            tries: 0,
+            has_softdeps: false,
+        }
     }
 
     /// Returns the module file's path, relative to /lib/modules/KVER unless it begins with `/`.
@@ -143,7 +153,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         need: Need,
         depth: u8,
     ) -> Result<(), Failure> {
-        if self.note_need(line, need) {
+        if self.note_need(line, need).is_some_and(|step| step.settled) {
             return Ok(());
         }
         // Most have none, and the text of all is long: look once.
@@ -151,11 +161,17 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         if has_softdeps {
             self.softdeps(resolver, line, Side::Pre, depth)?;
         }
-        if !self.note_need(line, need) {
+        if self.note_need(line, need).is_none() {
             let step = Step { has_softdeps, ..Step::new(line, need) };
             self.steps.push(step).map_err(|_| Failure::Name(Error::Full))?;
         }
-        if has_softdeps { self.softdeps(resolver, line, Side::Post, depth) } else { Ok(()) }
+        if has_softdeps {
+            self.softdeps(resolver, line, Side::Post, depth)?;
+        }
+        if let Some(step) = self.note_need(line, need) {
+            step.settled = true;
+        }
+        Ok(())
     }
 
     fn softdeps(&mut self, resolver: &Resolver<'map>, line: &'map [u8], side: Side, depth: u8) -> Result<(), Failure> {
@@ -180,14 +196,14 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         Ok(())
     }
 
-    /// Says whether the module is in the plan; if so, and it is required now, it is from now on.
-    fn note_need(&mut self, line: &[u8], need: Need) -> bool {
+    /// Finds the module's step, if it is in the plan; when it is required now, it is from now on.
+    fn note_need(&mut self, line: &[u8], need: Need) -> Option<&mut Step<'map>> {
         let (path, hash) = (path(line), hash(path(line)));
-        let Some(step) = self.steps.iter_mut().find(|step| step.is(path, hash)) else { return false };
+        let step = self.steps.iter_mut().find(|step| step.is(path, hash))?;
         if need == Need::Required {
             step.need = need;
         }
-        true
+        Some(step)
     }
 }
 

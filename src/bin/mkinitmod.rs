@@ -1,24 +1,28 @@
-//! `mkinitmod`: see [`initmod::host`].
+//! `mkinitmod`: see [`initmod::host`]. Called as `depmod` it is that.
 
 use clap::Parser;
 use initmod::host::cli::{Cli, Command};
-use initmod::host::{build, depmod};
+use initmod::host::{build, depmod, selected, why};
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let called_as = std::env::args_os().next().unwrap_or_default();
-    if Path::new(&called_as).file_name().is_some_and(|name| name == "depmod") {
-        return depmod::main(std::env::args_os());
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if args.first().is_some_and(|name| Path::new(name).file_name() == Some("depmod".as_ref())) {
+        return depmod::main(args);
     }
-    match Cli::parse().command {
-        Command::Build(args) => match build::run(&args) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("mkinitmod: {error}");
-                ExitCode::FAILURE
-            }
-        },
-        Command::Depmod { args } => depmod::main(std::iter::once("depmod".into()).chain(args)),
+    let outcome = match Cli::parse_from(args).command {
+        Command::Build(args) => build::run(&args),
+        Command::Select(args) => selected::run(&args),
+        Command::Why(args) => why::run(&args),
+        Command::Depmod { args } => return depmod::main([OsString::from("depmod")].into_iter().chain(args)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mkinitmod: {error}");
+            ExitCode::FAILURE
+        }
     }
 }

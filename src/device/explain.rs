@@ -3,7 +3,7 @@
 use super::blockdev;
 use super::file::{Name, read};
 use super::log::{Level, line};
-use super::root::{Root, mount_prose};
+use super::root::{MOUNT_POINT, Root, mount_prose};
 use super::rt::{Args, Strings, execve};
 use crate::load::Errno;
 use rustix::fs::{AtFlags, CWD, statat};
@@ -35,6 +35,14 @@ pub(super) fn tell_devices() {
     });
     if !is_any {
         line(Level::Error, &[b"there are no block devices here: the driver of the disk or of its bus is missing"]);
+    }
+}
+
+/// With rd.break on the command line: a shell before the root is switched to.
+pub(super) fn pause(cmdline: &[u8], env: Args) {
+    if crate::cmdline::has(cmdline, b"rd.break") {
+        line(Level::Notice, &[b"rd.break: the root is mounted on ", MOUNT_POINT.to_bytes()]);
+        shell(env);
     }
 }
 

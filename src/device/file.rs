@@ -139,7 +139,7 @@ pub(super) fn each_config(dirs: &[&'static str], extra: &[&[u8]], each: &mut Eac
         extra.iter().for_each(|name| offer(name, None));
         for dir in dirs {
             each_entry(rustix::fs::CWD, dir.as_bytes(), &mut |name, _| {
-                if name.ends_with(b".conf") {
+                if name.ends_with(b".conf") && !name.starts_with(b".") {
                     offer(name, Some(dir));
                 }
             });

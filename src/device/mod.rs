@@ -107,10 +107,7 @@ fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
     let total_ms = now_ms().saturating_sub(start_ms);
     let Ok(root) = root else { died() };
     line(Level::Notice, &[b"root ", root.text, b" is ", root.node_path(), b" (", &fs_type, b")"]);
-    if cmdline::has(cmdline, b"rd.break") {
-        line(Level::Notice, &[b"rd.break: the root is mounted on ", root::MOUNT_POINT.to_bytes(), b"; exit goes on"]);
-        explain::shell(env);
-    }
+    explain::pause(cmdline, env);
     tell_summary(&lanes, start_ms, total_ms);
     let errno = root.switch(args, env);
     line(Level::Error, &[b"no init in the root ", root.text, b" could be started: ", log::errno_prose(errno)]);

@@ -20,6 +20,9 @@ pub(super) fn tell_devices() {
     });
 }
 
+/// Never does.
+pub(super) fn pause(_: &[u8], _: Args) {}
+
 /// Starts none.
 pub(super) fn shell(_: Args) -> bool {
     false

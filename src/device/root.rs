@@ -12,7 +12,9 @@ use crate::load::Errno;
 use crate::rootdev::RootDev;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat, openat2, statat, unlinkat,
+};
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::process::{chdir, chroot};
 
@@ -230,9 +232,15 @@ const FLAGS: [(&[u8], MountFlags); 13] = [
 /// Deepest directory of the image that is emptied.
 const DEPTH: u8 = 32;
 
-/// Deletes what the kernel unpacked: its memory is lost otherwise. Other file systems are not entered.
+/// Types of the file system that the kernel unpacks an initramfs into. Source: include/uapi/linux/magic.h.
+const RAMFS_MAGIC: u32 = 0x8584_58f6;
+const TMPFS_MAGIC: u32 = 0x0102_1994;
+
+/// Deletes what the kernel unpacked: its memory is lost otherwise. Other file systems are not entered, and where this one
+/// is no initramfs, as when somebody boots a disk with us as init, nothing is touched.
 fn free_initramfs() {
     if let Ok(root) = open(CWD, b"/")
+        && fstatfs(&root).is_ok_and(|fs| matches!(fs.f_type as u32, RAMFS_MAGIC | TMPFS_MAGIC))
         && let Ok(stat) = fstat(&root)
     {
         empty(&root, stat.st_dev, DEPTH);

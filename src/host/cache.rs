@@ -50,10 +50,11 @@ pub fn file(caches: &Path, dir: &Path) -> Result<PathBuf> {
     Ok(caches.join(format!("{kver}-{sum:08x}.modules")))
 }
 
-/// Returns the directory in which a user's caches lie; `None` for a user without home.
+/// Returns the directory in which a user's caches lie; `None` for a user without home, as in a package's build.
 pub fn default_dir() -> Option<PathBuf> {
     let dir = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
-    let caches = dir("XDG_CACHE_HOME").or_else(|| dir("HOME").map(|home| home.join(".cache")))?;
+    let home = || dir("HOME").filter(|home| home.is_dir());
+    let caches = dir("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache")))?;
     Some(caches.join("initmod"))
 }
 
@@ -132,7 +133,7 @@ pub fn write(path: &Path, tree: &Tree, modules: &[Module], begun: SystemTime) ->
     let caches = path.parent().unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(caches).map_err(Error::io(caches))?;
     let temp = path.with_extension(format!("{}.new", std::process::id()));
-    let written = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&temp).and_then(|mut out| {
+    let written = fs::File::options().write(true).create_new(true).mode(0o600).open(&temp).and_then(|mut out| {
         out.write_all(MAGIC)?;
         out.write_all(&libdeflater::crc32(&body).to_le_bytes())?;
         out.write_all(&(body.len() as u64).to_le_bytes())?;

@@ -1,13 +1,14 @@
 //! The ELF sections of a module, by `object`: of a plain file only those that are wanted are read.
 
 use super::error::Error;
-use super::module::{Module, Strings, Symbol, SymbolsBuilder};
+use super::hash::FastMap;
+use super::module::{Module, Strings, Symbol, SymbolsBuilder, c_str};
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader, Sym};
-use object::{Endianness, ReadCache, ReadRef};
-use std::collections::HashMap;
+use object::{Endianness, ReadCache, ReadCacheOps, ReadRef};
 use std::collections::hash_map::Entry;
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// What is wrong with a module file, and where.
@@ -39,9 +40,64 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Module, Fault> {
     sections(bytes)
 }
 
-/// Parses a plain module file.
-pub(super) fn read_file(file: File) -> Result<Module, Fault> {
-    sections(&ReadCache::new(file))
+/// Parses a plain module file of `len` bytes that begins with `head`; `tail` is lent.
+pub(super) fn read_file(file: &File, len: u64, head: &[u8], tail: &mut Vec<u8>) -> Result<Module, Fault> {
+    tail.clear();
+    sections(&ReadCache::new(Windows { file, len, off: 0, head, tail }))
+}
+
+/// A file seen through two windows, its beginning and its end: a module's section headers, symbols and their names
+/// come last, so that few reads get all.
+struct Windows<'a> {
+    file: &'a File,
+    len: u64,
+    off: u64,
+    head: &'a [u8],
+    /// Empty, or from `tail_off` to the end.
+    tail: &'a mut Vec<u8>,
+}
+
+impl Windows<'_> {
+    fn tail_off(&self) -> u64 {
+        self.len - (self.len / 8).max(16 << 10).min(self.len)
+    }
+
+    /// Copies from a window; `None` where it holds not all of it.
+    fn copy(window: &[u8], off: u64, buf: &mut [u8]) -> Option<()> {
+        let bytes = window.get(usize::try_from(off).ok()?..)?.get(..buf.len())?;
+        buf.copy_from_slice(bytes);
+        Some(())
+    }
+}
+
+impl ReadCacheOps for Windows<'_> {
+    fn len(&mut self) -> Result<u64, ()> {
+        Ok(self.len)
+    }
+
+    fn seek(&mut self, pos: u64) -> Result<u64, ()> {
+        self.off = pos;
+        Ok(pos)
+    }
+
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, ()> {
+        self.file.read_at(buf, self.off).map_err(|_| ())
+    }
+
+    fn read_exact(&mut self, buf: &mut [u8]) -> Result<(), ()> {
+        if Self::copy(self.head, self.off, buf).is_some() {
+            return Ok(());
+        }
+        let tail_off = self.tail_off();
+        if let Some(off) = self.off.checked_sub(tail_off) {
+            if self.tail.is_empty() {
+                self.tail.resize((self.len - tail_off) as usize, 0);
+                self.file.read_exact_at(self.tail, tail_off).map_err(|_| ())?;
+            }
+            return Self::copy(self.tail, off, buf).ok_or(());
+        }
+        self.file.read_exact_at(buf, self.off).map_err(|_| ())
+    }
 }
 
 fn sections<'data, R: ReadRef<'data>>(data: R) -> Result<Module, Fault> {
@@ -117,7 +173,7 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
     fn symbols(&self, module: &mut Module) -> Result<(), Fault> {
         let (mut exports, mut imports) = (SymbolsBuilder::default(), SymbolsBuilder::default());
         let mut versions = self.versions()?;
-        let (symbols, names, off) = self.symtab()?;
+        let Symtab { off, symbols, names } = self.symtab()?;
         for (at, symbol) in symbols.iter().enumerate().skip(1) {
             let name = names.get(symbol.st_name(self.endian) as usize..).ok_or_else(|| {
                 let off = off + (at * size_of::<Elf::Sym>()) as u64;
@@ -144,16 +200,16 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
         Ok(())
     }
 
-    /// Returns the symbol table, its strings, and its offset.
-    fn symtab(&self) -> Result<(&'data [Elf::Sym], &'data [u8], u64), Fault> {
-        let Some(symtab) = self.find(".symtab") else { return Ok((&[], &[], 0)) };
+    /// Finds the symbol table; a module without one has no symbols.
+    fn symtab(&self) -> Result<Symtab<'data, Elf>, Fault> {
+        let Some(symtab) = self.find(".symtab") else { return Ok(Symtab { off: 0, symbols: &[], names: &[] }) };
         let off: u64 = symtab.sh_offset(self.endian).into();
         let symbols = symtab
             .data_as_array(self.endian, self.data)
             .map_err(|_| Fault::new(off, "the symbol table runs past the end of the file"))?;
         let strings = self.sections.get(symtab.sh_link(self.endian) as usize);
         let strings = strings.ok_or(Fault::new(off, "the symbol table has no strings"))?;
-        Ok((symbols, self.bytes(strings)?, off))
+        Ok(Symtab { off, symbols, names: self.bytes(strings)? })
     }
 
     /// Returns the CRC of a `__crc_` symbol: its value, or where it is defined in a section, the word there.
@@ -169,11 +225,13 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
 
     /// Reads the versions of imported symbols, in either form.
     fn versions(&self) -> Result<Versions<'data>, Fault> {
+        let section = self.named("__versions")?;
         let mut versions = Versions::default();
+        versions.places.reserve(section.len() / VERSION_LEN);
         // struct modversion_info: a C long, and the name in what is left of 64 bytes
         let long_len = size_of::<Elf::Word>();
         let crc_off = if self.endian == Endianness::Big { long_len - 4 } else { 0 };
-        for entry in self.named("__versions")?.chunks_exact(VERSION_LEN) {
+        for entry in section.chunks_exact(VERSION_LEN) {
             let crc = entry.get(crc_off..).and_then(|word| self.u32(word)).unwrap_or_default();
             versions.add(c_str(entry.get(long_len..).unwrap_or_default()), crc);
         }
@@ -192,11 +250,19 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
     }
 }
 
+struct Symtab<'data, Elf: FileHeader> {
+    /// Of the table in the file.
+    off: u64,
+    symbols: &'data [Elf::Sym],
+    /// Strings, each up to NUL.
+    names: &'data [u8],
+}
+
 /// Versions of imported symbols, by name; those that no symbol asks for are left over.
 #[derive(Default)]
 struct Versions<'data> {
     entries: Vec<(&'data [u8], u32, bool)>,
-    places: HashMap<&'data [u8], usize>,
+    places: FastMap<&'data [u8], usize>,
 }
 
 impl<'data> Versions<'data> {
@@ -223,8 +289,4 @@ impl<'data> Versions<'data> {
 /// Sparc marks the use of global registers by undefined symbols. Source: the sparc ELF ABI, STT_SPARC_REGISTER.
 fn is_sparc_register(machine: elf::Machine, kind: elf::SymbolType) -> bool {
     matches!(machine, elf::EM_SPARC | elf::EM_SPARC32PLUS | elf::EM_SPARCV9) && kind.0 == 13
-}
-
-fn c_str(bytes: &[u8]) -> &[u8] {
-    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }

@@ -1,8 +1,8 @@
 //! Who provides which symbol: the modules, and where Module.symvers or System.map was read, the kernel itself.
 //! Source: kmod, tools/depmod.c.
 
+use super::hash::FastMap;
 use super::module::{Module, Symbol};
-use std::collections::HashMap;
 
 /// The symbols that the kernel's loader makes up, which nobody exports. Source: kmod, `depmod_add_fake_syms`.
 const MADE_UP: [&[u8]; 3] = [b"__this_module", b"_GLOBAL_OFFSET_TABLE_", b"TOC."];
@@ -19,7 +19,7 @@ pub struct Owner {
 /// All symbols of a set of modules and, if known, of the kernel.
 #[derive(Debug, Default)]
 pub struct Linkage<'a> {
-    owners: HashMap<&'a [u8], Owner>,
+    owners: FastMap<&'a [u8], Owner>,
     /// A character before every symbol that is not part of its name, for old Blackfin and SuperH.
     prefix: Option<u8>,
 }
@@ -51,7 +51,8 @@ impl<'a> Linkage<'a> {
     /// before every symbol.
     pub fn with(modules: &'a [Module], kernel: Option<&'a KernelSymbols>, prefix: Option<u8>) -> Linkage<'a> {
         let count: usize = modules.iter().map(|module| module.exports.len()).sum();
-        let mut linkage = Linkage { owners: HashMap::with_capacity(count), prefix };
+        let mut linkage = Linkage { owners: FastMap::default(), prefix };
+        linkage.owners.reserve(count);
         if let Some(kernel) = kernel {
             let names = kernel.names.iter().map(|(name, crc)| (name.as_slice(), *crc));
             for (name, crc) in names.chain(MADE_UP.map(|name| (name, 0))) {
@@ -98,7 +99,9 @@ impl KernelSymbols {
         let mut symbols = KernelSymbols::default();
         for (at, line) in text.split(|&byte| byte == b'\n').enumerate() {
             let mut words = crate::bytes::words(line);
-            let (Some(crc), Some(name), Some(b"vmlinux")) = (words.next(), words.next(), words.next()) else { continue };
+            let (Some(crc), Some(name), Some(b"vmlinux")) = (words.next(), words.next(), words.next()) else {
+                continue;
+            };
             let digits = crc.strip_prefix(b"0x").unwrap_or(crc);
             match std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
                 Some(crc) => symbols.names.push((without_prefix(name, prefix).to_vec(), crc)),

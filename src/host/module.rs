@@ -6,9 +6,13 @@ use super::codec::{self, Format};
 use super::elf;
 use super::error::{Error, Result};
 use super::tree::{self, ModuleFile};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+
+/// Read first of each file: enough for the format's magic and an ELF header.
+const HEAD_LEN: usize = 512;
 
 /// What a module says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,14 +73,14 @@ impl Module {
     pub fn read(dir: &Path, file: &ModuleFile, buf: &mut Buffers) -> Result<Module> {
         let path = dir.join(&file.path);
         let mut input = File::open(&path).map_err(Error::io(&path))?;
-        let mut magic = [0; 6];
-        let magic_len = input.read(&mut magic).map_err(Error::io(&path))?;
-        let magic = magic.get(..magic_len).unwrap_or_default();
-        let mut module = if Format::of(magic) == Format::None {
-            elf::read_file(input).map_err(|fault| fault.in_file(&path))?
+        let mut head = [0; HEAD_LEN];
+        let head_len = input.read(&mut head).map_err(Error::io(&path))?;
+        let head = head.get(..head_len).unwrap_or_default();
+        let mut module = if Format::of(head) == Format::None {
+            elf::read_file(&input, file.file_len, head, &mut buf.tail).map_err(|fault| fault.in_file(&path))?
         } else {
             buf.packed.clear();
-            buf.packed.extend(magic);
+            buf.packed.extend(head);
             input.read_to_end(&mut buf.packed).map_err(Error::io(&path))?;
             codec::decompress_into(&buf.packed, &mut buf.plain).map_err(|damage| Error::Damaged {
                 path: path.clone(),
@@ -150,6 +154,7 @@ impl Module {
 /// A reader's memory, kept from module to module.
 #[derive(Debug, Default)]
 pub struct Buffers {
+    tail: Vec<u8>,
     packed: Vec<u8>,
     plain: Vec<u8>,
 }
@@ -157,7 +162,13 @@ pub struct Buffers {
 impl Strings {
     /// Yields the strings, without NUL; empty ones are padding and left out.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.split(|&byte| byte == 0).filter(|text| !text.is_empty())
+        let mut rest = &*self.0;
+        std::iter::from_fn(move || {
+            rest = rest.get(rest.iter().position(|&byte| byte != 0)?..)?;
+            let text = c_str(rest);
+            rest = rest.get(text.len()..)?;
+            Some(text)
+        })
     }
 }
 
@@ -176,6 +187,12 @@ impl Symbols {
     pub fn is_empty(&self) -> bool {
         self.facts.is_empty()
     }
+}
+
+/// Borrows what comes before the first NUL, or all. (The standard library looks at a word at a time for a `CStr`; a
+/// tree's names are many.)
+pub(super) fn c_str(bytes: &[u8]) -> &[u8] {
+    CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes)
 }
 
 /// Collects [`Symbols`].

@@ -4,7 +4,7 @@
 use super::error::{Error, Result};
 use super::order;
 use super::rules::Rules;
-use super::walk::{self, Walk};
+use super::walk;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -74,22 +74,23 @@ impl Tree {
     /// # Errors
     /// No such directory, or an unreadable entry.
     pub fn open_with(dir: &Path, rules: &Rules) -> Result<Tree> {
-        let mut walk = Walk::new(rules);
-        walk.dir(dir, "")?;
+        let mut tree = Tree::bare(dir)?;
+        let mut found = vec![walk::walk(dir, "", rules)?];
         for external in &rules.externals {
             if Path::new(external).is_dir() {
-                walk.dir(Path::new(external), external)?;
+                found.push(walk::walk(Path::new(external), external, rules)?);
             } else {
-                walk.warnings.push(format!("{external}: skipped, there is no such external directory"));
+                tree.warnings.push(format!("{external}: skipped, there is no such external directory"));
             }
         }
-        let mut tree = Tree::bare(dir)?;
-        tree.warnings = walk.warnings;
-        let mut chosen: HashMap<String, String> = HashMap::with_capacity(walk.paths.len());
-        for path in walk.paths {
-            let modname = modname(&path);
-            if chosen.get(&modname).is_none_or(|other| rules.rank(&path) > rules.rank(other)) {
-                chosen.insert(modname, path);
+        let mut chosen: HashMap<String, String> = HashMap::new();
+        for found in found {
+            tree.warnings.extend(found.warnings);
+            for path in found.paths {
+                let modname = modname(&path);
+                if chosen.get(&modname).is_none_or(|other| rules.rank(&path) > rules.rank(other)) {
+                    chosen.insert(modname, path);
+                }
             }
         }
         tree.stat(chosen.into_values().collect())?;

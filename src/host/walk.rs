@@ -8,82 +8,89 @@ use rayon::prelude::*;
 use std::fs::{self, DirEntry};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Links can multiply directories without end and without a loop; no real tree has as many.
 const DIRS_MAX: usize = 100_000;
 
-/// A walk, and what it found.
-pub(super) struct Walk<'a> {
-    rules: &'a Rules,
-    /// Of the directories above, to see a loop.
-    above: Vec<(u64, u64)>,
-    dir_count: usize,
+/// What a walk found.
+#[derive(Default)]
+pub(super) struct Found {
     /// Module files, in path order.
     pub(super) paths: Vec<String>,
     /// What was passed over, and why.
     pub(super) warnings: Vec<String>,
 }
 
-impl<'a> Walk<'a> {
-    pub(super) fn new(rules: &'a Rules) -> Self {
-        Walk { rules, above: Vec::new(), dir_count: 0, paths: Vec::new(), warnings: Vec::new() }
-    }
+/// Collects the module files below `dir`, each as `prefix/...`, or relative to `dir` where `prefix` is empty.
+pub(super) fn walk(dir: &Path, prefix: &str, rules: &Rules) -> Result<Found> {
+    Walk { rules, dir_count: AtomicUsize::new(0) }.dir(dir, prefix, &[])
+}
 
-    /// Collects the module files below `dir`, each as `prefix/...`.
-    pub(super) fn dir(&mut self, dir: &Path, prefix: &str) -> Result<()> {
+struct Walk<'a> {
+    rules: &'a Rules,
+    dir_count: AtomicUsize,
+}
+
+impl Walk<'_> {
+    /// Walks one directory; `above` are the directories that lead to it, by device and inode.
+    fn dir(&self, dir: &Path, prefix: &str, above: &[(u64, u64)]) -> Result<Found> {
         let meta = fs::metadata(dir).map_err(Error::io(dir))?;
         let id = (meta.dev(), meta.ino());
-        if self.above.contains(&id) {
-            self.warn(dir, "the link leads back to a directory above it");
-            return Ok(());
+        if above.contains(&id) {
+            return Ok(Found::skipped(dir, "the link leads back to a directory above it"));
         }
-        self.dir_count += 1;
-        if self.dir_count > DIRS_MAX {
+        if self.dir_count.fetch_add(1, Ordering::Relaxed) > DIRS_MAX {
             return Err(Error::input(dir, "links lead to more directories than any tree has"));
         }
         let entries: Result<Vec<DirEntry>, _> = fs::read_dir(dir).and_then(Iterator::collect);
         let mut entries = entries.map_err(Error::io(dir))?;
         entries.sort_by_cached_key(DirEntry::file_name);
-        self.above.push(id);
-        for entry in entries {
-            self.entry(&entry, prefix)?;
-        }
-        self.above.pop();
-        Ok(())
+        let above = [above, &[id]].concat();
+        let found = entries.par_iter().with_max_len(1).map(|entry| self.entry(entry, prefix, &above));
+        found.try_reduce(Found::default, |mut all, mut more| {
+            all.paths.append(&mut more.paths);
+            all.warnings.append(&mut more.warnings);
+            Ok(all)
+        })
     }
 
-    fn entry(&mut self, entry: &DirEntry, prefix: &str) -> Result<()> {
+    fn entry(&self, entry: &DirEntry, prefix: &str, above: &[(u64, u64)]) -> Result<Found> {
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
-            if is_module(&name.to_string_lossy()) {
-                self.warn(&entry.path(), "its name is not UTF-8");
-            }
-            return Ok(());
+            let is_module = is_module(&name.to_string_lossy());
+            return Ok(if is_module {
+                Found::skipped(&entry.path(), "its name is not UTF-8")
+            } else {
+                Found::default()
+            });
         };
         if self.rules.excludes(name) {
-            return Ok(());
+            return Ok(Found::default());
         }
         let mut kind = entry.file_type().map_err(Error::io(entry.path()))?;
         if kind.is_symlink() {
             match fs::metadata(entry.path()) {
                 Ok(meta) => kind = meta.file_type(),
                 Err(error) => {
-                    self.warn(&entry.path(), &format!("the link can't be followed: {error}"));
-                    return Ok(());
+                    return Ok(Found::skipped(&entry.path(), &format!("the link can't be followed: {error}")));
                 }
             }
         }
-        let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        let path = || if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
         if kind.is_dir() {
-            self.dir(&entry.path(), &path)?;
+            self.dir(&entry.path(), &path(), above)
         } else if kind.is_file() && is_module(name) {
-            self.paths.push(path);
+            Ok(Found { paths: vec![path()], ..Found::default() })
+        } else {
+            Ok(Found::default())
         }
-        Ok(())
     }
+}
 
-    fn warn(&mut self, path: &Path, what: &str) {
-        self.warnings.push(format!("{}: skipped, {what}", path.display()));
+impl Found {
+    fn skipped(path: &Path, what: &str) -> Found {
+        Found { warnings: vec![format!("{}: skipped, {what}", path.display())], ..Found::default() }
     }
 }
 

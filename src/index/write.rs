@@ -8,13 +8,22 @@
 )]
 
 use super::format::{CHILDREN, HEADER_LEN, MAGIC, OFF_MASK, PREFIX, VALUES, VERSION};
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Collects keys and values, then emits them as an index.
 #[derive(Debug, Default)]
 pub struct Builder {
-    /// Values in file order.
-    keys: BTreeMap<Vec<u8>, Vec<(u32, Vec<u8>)>>,
+    /// All keys and values, one behind the other: an alias index has fifty thousand.
+    text: Vec<u8>,
+    entries: Vec<Place>,
+}
+
+/// Where an entry's key and value are in the text.
+#[derive(Debug)]
+struct Place {
+    key: Range<usize>,
+    value: Range<usize>,
+    priority: u32,
 }
 
 /// A key or value that the format can't hold.
@@ -56,9 +65,11 @@ impl Builder {
                 });
             }
         }
-        let values = self.keys.entry(key.to_vec()).or_default();
-        let at = values.partition_point(|(other, _)| *other < priority);
-        values.insert(at, (priority, value.to_vec()));
+        let key_off = self.text.len();
+        self.text.extend(key);
+        let value_off = self.text.len();
+        self.text.extend(value);
+        self.entries.push(Place { key: key_off..value_off, value: value_off..self.text.len(), priority });
         Ok(())
     }
 
@@ -67,29 +78,45 @@ impl Builder {
     /// # Errors
     /// [`WriteError::TooLarge`] past 256 MiB.
     pub fn emit(&self) -> Result<Vec<u8>, WriteError> {
-        let keys: Vec<Entry<'_>> = self.keys.iter().map(|(key, values)| (key.as_slice(), values.as_slice())).collect();
-        let mut out = Vec::new();
+        // Backwards, since the sort is stable and the later of two equal entries comes first.
+        let mut entries: Vec<Entry<'_>> = self
+            .entries
+            .iter()
+            .rev()
+            .map(|place| Entry {
+                key: &self.text[place.key.clone()],
+                value: &self.text[place.value.clone()],
+                priority: place.priority,
+            })
+            .collect();
+        entries.sort_by(|a, b| a.key.cmp(b.key).then(a.priority.cmp(&b.priority)));
+        let mut out = Vec::with_capacity(self.text.len() * 2);
         for word in [MAGIC, VERSION, 0] {
             out.extend(word.to_be_bytes());
         }
-        let root = if keys.is_empty() { HEADER_LEN as u32 } else { emit_node(&keys, 0, &mut out)? };
+        let root = if entries.is_empty() { HEADER_LEN as u32 } else { emit_node(&entries, 0, &mut out)? };
         out[8..HEADER_LEN].copy_from_slice(&root.to_be_bytes());
         Ok(out)
     }
 }
 
-type Entry<'a> = (&'a [u8], &'a [(u32, Vec<u8>)]);
+/// A key with one of its values.
+struct Entry<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+    priority: u32,
+}
 
-/// Emits the node of all `keys` (sorted, not empty), of which the first `depth` bytes are already spelt by the path to
-/// it, and returns the reference to it.
-fn emit_node(keys: &[Entry<'_>], depth: usize, out: &mut Vec<u8>) -> Result<u32, WriteError> {
-    let (first_key, last_key) = (keys[0].0, keys[keys.len() - 1].0);
+/// Emits the node of all `entries` (sorted, not empty), of whose keys the first `depth` bytes are already spelt by the
+/// path to it, and returns the reference to it.
+fn emit_node(entries: &[Entry<'_>], depth: usize, out: &mut Vec<u8>) -> Result<u32, WriteError> {
+    let (first_key, last_key) = (entries[0].key, entries[entries.len() - 1].key);
     // Sorted keys: what the first and the last share, all share. The root has no prefix, whatever they share: kmod
     // begins with an empty root and hangs even a single key below it.
-    let shared = first_key.iter().zip(last_key).take_while(|(a, b)| depth > 0 && a == b);
-    let shared_len = shared.count();
+    let shared = first_key[depth..].iter().zip(&last_key[depth..]).take_while(|(a, b)| depth > 0 && a == b);
+    let shared_len = depth + shared.count();
     let (prefix, below) = (&first_key[depth..shared_len], shared_len + 1);
-    let (values, keys) = if first_key.len() == shared_len { (keys[0].1, &keys[1..]) } else { (&[][..], keys) };
+    let (values, entries) = entries.split_at(entries.partition_point(|entry| entry.key.len() == shared_len));
 
     let off = u32::try_from(out.len()).ok().filter(|off| *off <= OFF_MASK).ok_or(WriteError::TooLarge)?;
     let mut reference = off;
@@ -99,25 +126,61 @@ fn emit_node(keys: &[Entry<'_>], depth: usize, out: &mut Vec<u8>) -> Result<u32,
         out.push(0);
     }
     let children_off = out.len() + 2;
-    if let (Some(first), Some(last)) = (keys.first(), keys.last()) {
+    if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
         reference |= CHILDREN;
-        let (first, last) = (first.0[shared_len], last.0[shared_len]);
+        let (first, last) = (first.key[shared_len], last.key[shared_len]);
         out.extend([first, last]);
         out.resize(children_off + 4 * (usize::from(last - first) + 1), 0);
     }
     if !values.is_empty() {
         reference |= VALUES;
         out.extend((values.len() as u32).to_be_bytes());
-        for (priority, text) in values {
+        for Entry { value, priority, .. } in values {
             out.extend(priority.to_be_bytes());
-            out.extend(text);
+            out.extend(*value);
             out.push(0);
         }
     }
-    for subtree in keys.chunk_by(|a, b| a.0[shared_len] == b.0[shared_len]) {
-        let slot = usize::from(subtree[0].0[shared_len] - keys[0].0[shared_len]);
+    for subtree in entries.chunk_by(|a, b| a.key[shared_len] == b.key[shared_len]) {
+        let slot = usize::from(subtree[0].key[shared_len] - entries[0].key[shared_len]);
         let child = emit_node(subtree, below, out)?;
         out[children_off + 4 * slot..][..4].copy_from_slice(&child.to_be_bytes());
     }
     Ok(reference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_index_is_a_header() {
+        assert_eq!(Builder::new().emit().unwrap(), [0xB0, 0x07, 0xF4, 0x57, 0, 2, 0, 1, 0, 0, 0, 12]);
+    }
+
+    #[test]
+    fn a_single_key_hangs_below_an_empty_root() {
+        let mut index = Builder::new();
+        index.insert(b"ab", b"v", 7).unwrap();
+        let file = index.emit().unwrap();
+        assert_eq!(file[8..], *b"\x20\0\0\x0caa\xc0\0\0\x12b\0\0\0\0\x01\0\0\0\x07v\0");
+    }
+
+    #[test]
+    fn of_equal_priorities_the_later_comes_first() {
+        let mut index = Builder::new();
+        for (value, priority) in [(b"a", 2), (b"b", 1), (b"c", 2)] {
+            index.insert(b"k", value, priority).unwrap();
+        }
+        let file = index.emit().unwrap();
+        let values: Vec<u8> = file.iter().copied().filter(|byte| (b'a'..=b'c').contains(byte)).collect();
+        assert_eq!(values, *b"bca");
+    }
+
+    #[test]
+    fn bytes_past_ascii_are_refused_and_named() {
+        let error = Builder::new().insert(b"k\xc3", b"v", 0).unwrap_err();
+        assert!(matches!(error, WriteError::NotAscii { byte: 0xc3, at: 1, .. }));
+        assert!(Builder::new().insert(b"k", b"v\0", 0).is_err());
+    }
 }

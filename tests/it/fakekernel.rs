@@ -41,9 +41,11 @@ pub struct Asked {
     answer: Result<(), i32>,
 }
 
+/// How many blanks stand between parameters is left out: the kernel skips them.
 impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {:?} flags={}", self.call, self.what, self.params, self.flags)?;
+        let params = self.params.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+        write!(f, "{} {} [{params}] flags={}", self.call, self.what, self.flags)?;
         match self.answer {
             Ok(()) => Ok(()),
             Err(errno) => write!(f, " -> {}", io::Error::from_raw_os_error(errno)),

@@ -2,9 +2,17 @@
 #![allow(unreachable_pub, reason = "the modules of a test binary are its own library")]
 
 mod build;
+mod case;
+mod depmod;
 mod fakekernel;
 mod fixture;
 mod glob;
 mod index;
 mod mkko;
+mod oracle;
+mod modprobe;
+mod plan;
+mod regress;
+mod stock;
 mod trap;
+mod trees;

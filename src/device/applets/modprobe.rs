@@ -8,7 +8,7 @@ use crate::device::log::{put, refusal_prose};
 use crate::device::room::{PlanRoom, Room};
 use crate::device::rt::Args;
 use crate::device::sys::Sys;
-use crate::device::tree::Tree;
+use crate::device::tree::{Tree, tell_bad_lines};
 use crate::load::{Kernel, OPTIONS_LEN, OnFailure, Outcome, Refusal, State, Target, run};
 use crate::name::stem;
 use crate::plan::{Need, Plan, Step, path};
@@ -17,7 +17,7 @@ use rustix::fs::CWD;
 
 const USAGE: &[u8] = b"usage: modprobe [-a] [-q] [-v] [-n] [-D] NAME [PARAM=VALUE...]\n       modprobe -a NAME...\n\
     \x20 -a, --all           load every NAME\n\
-    \x20 -q, --quiet         say nothing of unknown names\n\
+    \x20 -q, --quiet         say nothing of modules that fail or are unknown\n\
     \x20 -v, --verbose       say what is loaded\n\
     \x20 -n, --dry-run       load nothing\n\
     \x20 -D, --show-depends  print what would be loaded, loaded or not\n";
@@ -71,6 +71,9 @@ pub(in crate::device) fn main(room: &'static mut Room, args: Args, env: Args) ->
     let Room { config, cmdline, plan: plan_room, .. } = room;
     let cmdline = read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
     let resolver = tree.resolver(config, cmdline);
+    if !flags.quiet {
+        tell_bad_lines(&resolver.config);
+    }
     let mut modprobe = Modprobe { sys: Sys::new(&tree, env), tree: &tree, resolver, plan_room, flags };
     if flags.all {
         names.iter().fold(0, |worst, name| worst.max(modprobe.name(name, &[])))
@@ -107,6 +110,13 @@ impl Flags {
         }
         Some(())
     }
+
+    /// Says why a module is not in; with -q nothing, as kmod.
+    fn complain(self, parts: &[&[u8]]) {
+        if !self.quiet {
+            complain(parts);
+        }
+    }
 }
 
 struct Modprobe<'a> {
@@ -126,11 +136,9 @@ impl Modprobe<'_> {
             Err(failure) => return self.failure(name, failure),
         };
         if found == Found::Nothing {
-            if !self.flags.quiet {
-                let level: &[u8] = if self.flags.all { b"WARNING" } else { b"FATAL" };
-                let dir = self.tree.path.strip_suffix(b"/").unwrap_or_default();
-                complain(&[level, b": Module ", name, b" not found in directory ", dir, b"\n"]);
-            }
+            let level: &[u8] = if self.flags.all { b"WARNING" } else { b"FATAL" };
+            let dir = self.tree.path.strip_suffix(b"/").unwrap_or_default();
+            self.flags.complain(&[level, b": Module ", name, b" not found in directory ", dir, b"\n"]);
             return 1;
         }
         matches.iter().fold(0, |worst, one| worst.max(self.one(name, *one, found, params)))
@@ -153,10 +161,16 @@ impl Modprobe<'_> {
                 return 0;
             }
             Match::Missing(target) => {
+                // An alias may lead to a name that is no module, but has a command.
+                if let Ok(name) = crate::name::modname(target)
+                    && let Some(command) = self.resolver.config.install(&name)
+                {
+                    return self.run_command(command, &name, &options);
+                }
                 if self.flags.show_depends {
                     return 0;
                 }
-                complain(&[b"ERROR: could not insert '", target, b"': it is not in the tree\n"]);
+                self.flags.complain(&[b"ERROR: could not insert '", target, b"': it is not in the tree\n"]);
                 return 1;
             }
             Match::Command(command) => return self.run_command(command, name, &options),
@@ -166,9 +180,10 @@ impl Modprobe<'_> {
         if how == Found::ByAlias && self.resolver.config.blacklists(modname) {
             return 0;
         }
-        if !self.flags.show_depends
-            && crate::name::modname(path(line)).is_ok_and(|modname| self.sys.state(&modname) == State::Live)
-        {
+        let is_in = |modname: crate::name::Modname| {
+            self.sys.state(&modname) == State::Live || self.resolver.indexes.is_builtin(&modname) == Ok(true)
+        };
+        if !self.flags.show_depends && crate::name::modname(path(line)).is_ok_and(is_in) {
             return 0;
         }
         let resolver = self.resolver;
@@ -188,7 +203,7 @@ impl Modprobe<'_> {
         match kernel.command(command, name, options) {
             Ok(()) => 0,
             Err(refusal) => {
-                complain(&[b"ERROR: could not insert '", name, b"': ", refusal_prose(refusal), b"\n"]);
+                self.flags.complain(&[b"ERROR: could not insert '", name, b"': ", refusal_prose(refusal), b"\n"]);
                 1
             }
         }
@@ -217,7 +232,7 @@ struct Console<'a> {
 
 impl Console<'_> {
     fn shows(&self) -> bool {
-        self.flags.verbose || self.flags.show_depends
+        (self.flags.verbose && !self.flags.quiet) || self.flags.show_depends
     }
 }
 
@@ -251,7 +266,7 @@ impl Kernel for Console<'_> {
         };
         // kmod is silent about softdeps that fail.
         if step.need == Need::Required {
-            complain(&[b"ERROR: could not insert '", name, b"': ", cause, detail, b"\n"]);
+            self.flags.complain(&[b"ERROR: could not insert '", name, b"': ", cause, detail, b"\n"]);
         }
     }
 }

@@ -102,7 +102,11 @@ fn run(options: &Options) -> Result<ExitCode> {
 }
 
 fn rules(options: &Options, kver: &str) -> Result<Rules> {
-    if options.config.is_empty() { Rules::read(&rules::DIRS.map(PathBuf::from), kver) } else { Rules::read(&options.config, kver) }
+    if options.config.is_empty() {
+        Rules::read(&rules::DIRS.map(PathBuf::from), kver)
+    } else {
+        Rules::read(&options.config, kver)
+    }
 }
 
 fn kernel_symbols(options: &Options) -> Result<Option<KernelSymbols>> {
@@ -155,8 +159,9 @@ fn read(tree: &Tree, options: &Options) -> (Vec<Module>, Vec<Error>) {
     if let Some(file) = cache_file
         && !cache.is_complete(tree)
         && let Err(error) = cache::write(&file, tree, &modules, begun)
+        && options.cache.is_some()
     {
-        tell("WARNING", error);
+        tell("WARNING", error); // nobody asked for the default one
     }
     (modules, faults)
 }
@@ -187,7 +192,9 @@ fn report_misfits(tree: &Tree, modules: &[Module], linkage: &Linkage<'_>, check_
             let name = String::from_utf8_lossy(symbol.name);
             match linkage.misfit(symbol, check_versions) {
                 None => {}
-                Some(Misfit::Unknown) => tell("WARNING", format_args!("{} needs unknown symbol {name}", path.display())),
+                Some(Misfit::Unknown) => {
+                    tell("WARNING", format_args!("{} needs unknown symbol {name}", path.display()))
+                }
                 Some(Misfit::Version) => {
                     tell("WARNING", format_args!("{} disagrees about version of symbol {name}", path.display()));
                 }

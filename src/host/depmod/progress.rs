@@ -17,7 +17,11 @@ impl Progress {
     pub(super) fn new(count: usize) -> Progress {
         let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::hidden());
         let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}").expect("the template is well formed");
-        Progress { bar: bar.with_style(style).with_message("reading modules"), begun: Instant::now(), shown: Once::new() }
+        Progress {
+            bar: bar.with_style(style).with_message("reading modules"),
+            begun: Instant::now(),
+            shown: Once::new(),
+        }
     }
 
     /// Counts a module as done.
