@@ -13,15 +13,16 @@ DIST   := target/dist
 ARCHES := x86_64 aarch64 armv7
 CODECS := gz,xz,zst
 FUZZ_SECONDS ?= 60
-RUSTUP_TARGETS := $(shell rustup target list --installed 2>/dev/null)
+RUSTUP_TARGETS = $(shell rustup target list --installed 2>/dev/null)
 
 TRIPLE_x86_64  := x86_64-unknown-linux-musl
 TRIPLE_aarch64 := aarch64-unknown-linux-musl
-# Where rustup can't add the musl triple the prebuilt core of gnueabihf serves: no libc is linked either way.
-TRIPLE_armv7   := $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)),armv7-unknown-linux-gnueabihf)
+# Asked when used, as set-up may add it first. Where rustup can't add the musl triple, the prebuilt core of gnueabihf
+# serves: no libc is linked either way.
+TRIPLE_armv7    = $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)),armv7-unknown-linux-gnueabihf)
 
 .DEFAULT_GOAL := all
-.PHONY: all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-qemu
+.PHONY: all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-bench setup-qemu
 .DELETE_ON_ERROR:
 
 all: mkinitmod loaders
@@ -39,6 +40,9 @@ loader-%: setup-build
 
 setup-build:
 	@config/setup build rust
+
+setup-bench:
+	@config/setup bench
 
 setup-qemu:
 	@config/setup build rust qemu
@@ -69,7 +73,7 @@ oracle: setup-build all
 size: setup-build
 	config/size
 
-bench: setup-qemu mkinitmod
+bench: setup-qemu setup-bench mkinitmod
 	tests/bench
 
 fuzz: setup-build

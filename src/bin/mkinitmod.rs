@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use initmod::host::cli::{Cli, Command};
-use initmod::host::{build, depmod};
+use initmod::host::{build, depmod, selected, why};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,6 +14,8 @@ fn main() -> ExitCode {
     }
     let outcome = match Cli::parse_from(args).command {
         Command::Build(args) => build::run(&args),
+        Command::Select(args) => selected::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Depmod { args } => return depmod::main([OsString::from("depmod")].into_iter().chain(args)),
     };
     match outcome {

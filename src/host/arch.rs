@@ -24,14 +24,23 @@ impl Arch {
     /// # Errors
     /// What the file is instead, in prose: `is for aarch64, not armv7`.
     pub fn check(self, elf: &[u8]) -> Result<(), String> {
+        let found = Arch::of(elf)
+            .map_err(|what| if what.starts_with("is for") { format!("{what}, not {self}") } else { what })?;
+        if found == self { Ok(()) } else { Err(format!("is for {found}, not {self}")) }
+    }
+
+    /// Tells which architecture an ELF file is for.
+    ///
+    /// # Errors
+    /// In prose: it is for one that there is no loader for.
+    pub fn of(elf: &[u8]) -> Result<Arch, String> {
         let file = object::File::parse(elf).map_err(|_| "is no ELF file".to_owned())?;
-        let found = match (file.architecture(), file.is_little_endian()) {
+        Ok(match (file.architecture(), file.is_little_endian()) {
             (Architecture::X86_64, true) => Arch::X86_64,
             (Architecture::Aarch64, true) => Arch::Aarch64,
             (Architecture::Arm, true) => Arch::Armv7,
-            (other, _) => return Err(format!("is for {}, not {self}", format!("{other:?}").to_lowercase())),
-        };
-        if found == self { Ok(()) } else { Err(format!("is for {found}, not {self}")) }
+            (other, _) => return Err(format!("is for {}", format!("{other:?}").to_lowercase())),
+        })
     }
 }
 

@@ -1,6 +1,25 @@
 //! The board file: what goes into the image of one board, config/boards/NAME.toml. Paths in it are relative to it.
 //!
-//! The format is that of the structs below. An unknown key is an error, with the nearest right one.
+//! The format is that of the structs below. An unknown key is an error, with the nearest right one. What the device
+//! tree leads to and what `[modules]` lists add up:
+//!
+//! ```toml
+//! name = "Beagle"                    # what people call it
+//! arch = "armv7"                     # x86_64, aarch64, armv7
+//! root = "mmc"                       # mmc, usb, nvme, sata, ufs, nfs, virtio, /dev/…, or a node: /soc/mmc@1, mmc0
+//! fs = "ext4"
+//! [dt]
+//! blob = "am335x-boneblack.dtb"      # beside this file, or among the kernel's device trees
+//! overlays = ["cape.dtbo"]           # applied in this order
+//! also = ["am335x-bonegreen.dtb"]    # other boards that the same image boots
+//! scope = "board"                    # all of the board, or only the way to the `root` (the default where there is one)
+//! [modules]
+//! names = ["smsc"]                   # and load, globs, dirs, aliases, exclude: see `Modules`
+//! [modules.why]
+//! smsc = "the PHY's driver: its id is read from the chip"     # told in the report
+//! [modules.optional]                 # what is not there is told
+//! [modules.expected-missing]         # and here it is not even that
+//! ```
 
 use super::arch::Arch;
 use super::codec::Format;
@@ -8,6 +27,7 @@ use super::error::{Error, Result};
 use super::nearest;
 use crate::config::{Config, join_lines};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What a board file says.
@@ -21,6 +41,13 @@ pub struct Board {
     pub name: Option<String>,
     /// What its CPU runs: picks the loader.
     pub arch: Arch,
+    /// What the root is on, as [`Root`](super::dt::class::Root) reads it: the way to it is loaded first.
+    pub root: Option<String>,
+    /// The root's file system.
+    pub fs: Option<String>,
+    /// The board's device tree.
+    #[serde(default)]
+    pub dt: DtKeys,
     /// Where the modules come from.
     #[serde(default)]
     pub tree: TreeKeys,
@@ -33,6 +60,30 @@ pub struct Board {
     /// Configuration of modules.
     #[serde(default)]
     pub modprobe: ModprobeKeys,
+}
+
+/// `[dt]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DtKeys {
+    /// The device tree: a path, or a name among the device trees of the kernel.
+    pub blob: Option<PathBuf>,
+    /// Overlays to apply to it, in this order.
+    pub overlays: Vec<PathBuf>,
+    /// Device trees of other boards that the image is for too.
+    pub also: Vec<PathBuf>,
+    /// Which part of it counts; by default the way to the root, or without `root` all.
+    pub scope: Option<Scope>,
+}
+
+/// Which part of a device tree counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// The way to the root: what it is on, and all that this hangs on.
+    Root,
+    /// The whole board.
+    Board,
 }
 
 /// `[tree]`
@@ -59,12 +110,17 @@ pub struct Modules {
     pub aliases: Vec<String>,
     /// Modnames that must stay out.
     pub exclude: Vec<String>,
-    /// What goes in where the tree has it.
+    /// For entries of any list below or above why they are there, for the report.
+    pub why: BTreeMap<String, String>,
+    /// What goes in where the tree has it; where not, the report says so.
     pub optional: Optional,
+    /// What goes in where the tree has it, and is known to be missing from some: nothing is said.
+    #[serde(rename = "expected-missing")]
+    pub expected_missing: Optional,
 }
 
-/// `[modules.optional]`: as in `[modules]`, but nothing found is no error.
-#[derive(Debug, Default, Deserialize)]
+/// `[modules.optional]` and `[modules.expected-missing]`: as in `[modules]`, but nothing found is no error.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Optional {
     /// Modnames.
@@ -127,6 +183,22 @@ pub enum ModuleFormat {
 }
 
 impl Board {
+    /// Makes one that a file does not describe, but the command line.
+    pub fn of_command_line(arch: Arch) -> Board {
+        Board {
+            path: "command line".into(),
+            name: None,
+            arch,
+            root: None,
+            fs: None,
+            dt: DtKeys::default(),
+            tree: TreeKeys::default(),
+            modules: Modules::default(),
+            image: ImageKeys::default(),
+            modprobe: ModprobeKeys::default(),
+        }
+    }
+
     /// Reads and checks a board file, and turns its paths into ones that the caller can open.
     ///
     /// # Errors
@@ -160,6 +232,12 @@ impl Board {
         if let Some(name) = self.modules.load.iter().find(odd) {
             return Err(self.fault("modules.load", format!("`{name}` is no name of a module")));
         }
+        let entries = self.modules.entries();
+        if let Some(entry) = self.modules.why.keys().find(|entry| !entries.contains(entry)) {
+            let near = nearest::spelling(entry, entries.iter().map(|entry| entry.as_str()));
+            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            return Err(self.fault("modules.why", format!("no list has `{entry}`{hint}")));
+        }
         if let Some(file) = self.image.files.iter().find(|file| file.mode > 0o7777) {
             return Err(self.fault("image.files", format!("{:#o} is no mode, of {}", file.mode, file.to)));
         }
@@ -170,6 +248,24 @@ impl Board {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl Modules {
+    /// Returns all entries of all lists.
+    fn entries(&self) -> Vec<&String> {
+        let mut entries: Vec<&String> =
+            [&self.load, &self.names, &self.globs, &self.dirs, &self.aliases].into_iter().flatten().collect();
+        for list in [&self.optional, &self.expected_missing] {
+            entries.extend([&list.names, &list.globs, &list.dirs, &list.aliases].into_iter().flatten());
+        }
+        entries
+    }
+
+    /// Returns the lists whose entries have to be there, in the shape of the others.
+    pub fn required(&self) -> Optional {
+        let Modules { names, globs, dirs, aliases, .. } = self;
+        Optional { names: names.clone(), globs: globs.clone(), dirs: dirs.clone(), aliases: aliases.clone() }
     }
 }
 

@@ -1,24 +1,19 @@
-//! `mkinitmod build`: tree -> scan -> graph -> select -> pack -> depmod -> image, and the report.
+//! `mkinitmod build`: board, stock and selection (see [`job`](super::job)) -> pack -> depmod -> image, and the report.
 
 use super::board::{Board, ModuleFormat};
 use super::cli::BuildArgs;
 use super::codec::Format;
 use super::depmod::{self, Builtin};
 use super::error::{Error, Result};
-use super::graph::Graph;
 use super::image::compress::compress;
 use super::image::layout::{Content, lay_out};
 use super::image::pack::{self, Packed};
 use super::image::trim;
+use super::job::Job;
 use super::module::Module;
-use super::report::Report;
-use super::scan::{Scan, scan_all};
-use super::select::{Catalogue, Selection, select};
+use super::report::{Report, print};
+use super::select::Selection;
 use super::tree::Tree;
-use crate::config::{Config, MARK};
-use crate::index::Index;
-use crate::resolve::{Indexes, Resolver};
-use std::io::Write;
 use std::path::Path;
 
 /// Builds the image that `args` describe, and prints what is in it.
@@ -26,25 +21,18 @@ use std::path::Path;
 /// # Errors
 /// What stands in the way, with the file and the key or line. The image is whole, or it is not written.
 pub fn run(args: &BuildArgs) -> Result<()> {
-    let board = Board::read(&args.board)?;
     let mtime = source_date()?;
-    let loader = read_loader(&board, args.loader.as_deref())?;
-    let no_tree = || board.fault("tree.modules", "the board file names no module tree; --modules DIR does".into());
-    let dir = args.modules.as_ref().or(board.tree.modules.as_ref()).ok_or_else(no_tree)?;
-    let tree = Tree::open(dir)?;
-    let modules = scan(&tree);
-    if let Some(module) = modules.first() {
-        // A tree of another machine would seem to lack the board's modules.
-        pack::read(&tree, module, board.arch)?;
-    }
-
-    let selection = select_from(&board, &tree, &modules)?;
+    let job = Job::read(&args.source, false)?;
+    let Job { board, stock, .. } = &job;
+    let (tree, modules) = (&stock.tree, &stock.modules);
+    let loader = read_loader(board, args.loader.as_deref())?;
+    let selection = job.select()?;
     let format = args.module_format.or(board.image.modules).unwrap_or(ModuleFormat::Keep).format();
     let mut places: Vec<usize> = selection.picks.iter().map(|pick| pick.at).collect();
     places.sort_unstable();
     let wanted: Vec<&Module> = places.iter().map(|&at| &modules[at]).collect();
-    let packed = pack::pack(&tree, &wanted, board.arch, format)?;
-    let indexes = indexes(&tree, &packed)?;
+    let packed = pack::pack(tree, &wanted, board.arch, format)?;
+    let indexes = indexes(tree, &packed)?;
     let extra = board.image.files.iter().map(|file| {
         let data = std::fs::read(&file.from).map_err(Error::io(&file.from))?;
         Ok((file.to.clone(), file.mode, data))
@@ -54,15 +42,15 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         kver: &tree.kver,
         modules: packed,
         indexes,
-        load: &board.modules.load,
+        load: &selection.lane,
         modprobe_conf: board.modprobe.file_text(),
         extra: extra.collect::<Result<_>>()?,
     };
 
     let lens = |lens: &mut dyn Iterator<Item = usize>| lens.sum::<usize>() as u64;
     let mut report = Report {
-        title: title(&board, &tree.kver),
-        modules: rows(&modules, &selection, &content.modules),
+        title: job.title(),
+        modules: rows(modules, &selection, &content.modules),
         totals: vec![
             (format!("{} modules", content.modules.len()), lens(&mut content.modules.iter().map(|p| p.data.len()))),
             ("loader".into(), content.loader.len() as u64),
@@ -85,31 +73,6 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     Ok(())
 }
 
-/// Reads the tree's modules. What can't be read is told and left out: only a module that is wanted has to be good.
-fn scan(tree: &Tree) -> Vec<Module> {
-    let bar = indicatif::ProgressBar::new(tree.files.len() as u64).with_message("reading modules");
-    let Scan { modules, faults } = scan_all(tree, &|| bar.inc(1));
-    bar.finish_and_clear();
-    for warning in tree.warnings.iter().cloned().chain(faults.iter().map(Error::to_string)) {
-        eprintln!("mkinitmod: {warning}");
-    }
-    modules
-}
-
-/// Selects on the whole tree's indexes, made in memory, with the configuration that the device will have.
-fn select_from(board: &Board, tree: &Tree, modules: &[Module]) -> Result<Selection> {
-    let builtin = Builtin { list: tree.builtin.as_deref(), modinfo: tree.builtin_modinfo.as_deref() };
-    let files = depmod::indexes(builtin, modules)?;
-    let file = |wanted: &str| files.iter().find(|(name, _)| *name == wanted).map_or(&[][..], |(_, data)| data);
-    let parts = [&[MARK][..], b"/etc/modprobe.d/initmod.conf\n", &board.modprobe.config_text()];
-    let softdeps = [&[MARK][..], b"modules.softdep\n", file("modules.softdep")];
-    let text = [parts, softdeps].concat().concat();
-    let index = |name| Index::new(file(name)).expect("it was just written");
-    let indexes = Indexes(crate::resolve::IndexFile::ALL.map(|which| index(which.file_name())));
-    let resolver = Resolver { indexes, config: Config { text: &text, cmdline: &[] } };
-    select(board, &Catalogue { dir: &tree.dir, modules, graph: &Graph::new(modules)?, resolver })
-}
-
 /// Emits the index files of the trimmed tree, and what depmod needs to write them again.
 fn indexes(tree: &Tree, packed: &[Packed]) -> Result<Vec<depmod::IndexFile>> {
     let modules: Vec<Module> = packed.iter().map(|packed| packed.module.clone()).collect();
@@ -126,14 +89,9 @@ fn rows<'a>(modules: &'a [Module], selection: &Selection, packed: &[Packed]) -> 
         let modname = modules[pick.at].modname.as_str();
         let len =
             packed.iter().find(|packed| packed.module.modname == modname).map_or(0, |packed| packed.module.file_len);
-        (modname, len, pick.reason.to_string())
+        (modname, len, pick.to_string())
     };
     selection.picks.iter().map(row).collect()
-}
-
-fn title(board: &Board, kver: &str) -> String {
-    let stem = || board.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    format!("{} ({}), Linux {kver}", board.name.clone().unwrap_or_else(stem), board.arch)
 }
 
 /// Reads the loader, and sees that the board can run it.
@@ -177,9 +135,4 @@ fn write_beside(output: &Path, image: &[u8]) -> Result<()> {
         let _ = std::fs::remove_file(&beside);
         Error::io(output)(error)
     })
-}
-
-/// Prints to a reader that may have gone away.
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -1,6 +1,6 @@
 //! The command line of mkinitmod.
 
-use super::board::ModuleFormat;
+use super::board::{ModuleFormat, Scope};
 use super::codec::Format;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,6 +19,10 @@ pub struct Cli {
 pub enum Command {
     /// Build an initramfs that loads a board's modules and goes on to its root.
     Build(BuildArgs),
+    /// Show the modules that a board needs: size, reason, who else needs them, what leaving one out would save.
+    Select(SelectArgs),
+    /// Tell why a module is in, or what a node of the device tree leads to.
+    Why(WhyArgs),
     /// Index a module tree; mkinitmod called by the name of depmod does the same.
     #[command(disable_help_flag = true)]
     Depmod {
@@ -28,18 +32,53 @@ pub enum Command {
     },
 }
 
-/// Arguments of `mkinitmod build`. What is given here counts instead of what the board file says.
-#[derive(Debug, clap::Args)]
-pub struct BuildArgs {
+/// What modules are selected for, and from. What is given here counts instead of what the board file says.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SourceArgs {
     /// The board file: which modules go in, and what the image looks like
     #[arg(long, value_name = "FILE")]
-    pub board: PathBuf,
-    /// The image to write
-    #[arg(short, long, value_name = "IMAGE")]
-    pub output: PathBuf,
+    pub board: Option<PathBuf>,
     /// The module tree of the kernel to boot: ROOT/lib/modules/KVER
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
+    /// The board's device tree; given again, those of other boards that the same image boots
+    #[arg(long, value_name = "FILE")]
+    pub dtb: Vec<PathBuf>,
+    /// An overlay to apply to the first device tree; several are applied in order
+    #[arg(long, value_name = "FILE", requires = "dtb")]
+    pub overlay: Vec<PathBuf>,
+    /// Where device trees lie that are named without directory [default: where the kernel's package puts them]
+    #[arg(long, value_name = "DIR")]
+    pub dtbs: Option<PathBuf>,
+    /// What the root is on: mmc, usb, nvme, sata, ufs, nfs, virtio, a /dev/ name, or a node of the device tree
+    #[arg(long, value_name = "WHAT")]
+    pub root: Option<String>,
+    /// The root's file system
+    #[arg(long, value_name = "NAME")]
+    pub fs: Option<String>,
+    /// How much of the device tree counts [default: with a root the way to it, else the whole board]
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Option<Scope>,
+    /// The kernel's image, which tells what is built in [default for select and why: ROOT/boot/vmlinuz-KVER]
+    #[arg(long, value_name = "FILE")]
+    pub kernel: Option<PathBuf>,
+    /// Keep what was read from modules in DIR for the next run [default: initmod in the user's caches]
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Read every module, and keep nothing
+    #[arg(long, conflicts_with = "cache")]
+    pub no_cache: bool,
+}
+
+/// Arguments of `mkinitmod build`. What is given here counts instead of what the board file says.
+#[derive(Debug, clap::Args)]
+pub struct BuildArgs {
+    /// What goes in.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// The image to write
+    #[arg(short, long, value_name = "IMAGE")]
+    pub output: PathBuf,
     /// The loader to take as /init [default: ../lib/initmod/ARCH/initmod from where mkinitmod is]
     #[arg(long, value_name = "FILE")]
     pub loader: Option<PathBuf>,
@@ -52,4 +91,29 @@ pub struct BuildArgs {
     /// Leave the table of modules out
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// Arguments of `mkinitmod select`.
+#[derive(Debug, clap::Args)]
+pub struct SelectArgs {
+    /// What is selected for.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Take each --dtb for itself, a directory for all device trees in it, and print a line for each
+    #[arg(long, requires = "dtb", conflicts_with_all = ["json", "overlay"])]
+    pub each: bool,
+}
+
+/// Arguments of `mkinitmod why`.
+#[derive(Debug, clap::Args)]
+pub struct WhyArgs {
+    /// A module's name, or a node of the device tree: path, alias, label, or name
+    #[arg(value_name = "MODULE|NODE")]
+    pub what: String,
+    /// What is selected for.
+    #[command(flatten)]
+    pub source: SourceArgs,
 }

@@ -23,10 +23,16 @@ pub mod linkage;
 pub mod graph;
 pub mod depmod;
 pub mod board;
+pub mod dt;
 pub mod select;
+pub mod stock;
 pub mod image;
+pub mod dominate;
 pub mod report;
 pub mod cli;
+pub mod job;
 pub mod build;
+pub mod selected;
+pub mod why;
 
 pub use error::{Error, Result};

@@ -2,6 +2,7 @@
 
 use super::select::Selection;
 use std::fmt::Write;
+use std::io::Write as _;
 
 /// What an image came to.
 #[derive(Debug)]
@@ -44,6 +45,9 @@ impl Report<'_> {
             writeln!(text, "not there: {softdep} (softdep of {owner}; modprobe ignores it)")
                 .expect("a String takes it");
         }
+        for (name, key) in &self.selection.absent {
+            writeln!(text, "not there: {name} ({key})").expect("a String takes it");
+        }
         for name in &self.selection.idle_exclusions {
             writeln!(text, "not there: {name} (modules.exclude)").expect("a String takes it");
         }
@@ -52,7 +56,7 @@ impl Report<'_> {
 }
 
 /// Writes a number with a comma before each three digits.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -62,6 +66,11 @@ fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// Prints to a reader that may have gone away.
+pub fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 #[cfg(test)]

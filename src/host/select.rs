@@ -1,9 +1,14 @@
-//! The module set of a board, and for each module the reason it is in: what the board file asks for, in its order, then
-//! all that this needs, by symbols and by softdeps. The first reason wins.
+//! The module set of a board, and for each module the reason it is in: what lies on the way to the root, what else the
+//! device tree and the board file ask for, in its order, then all that this needs, by symbols and by softdeps. The first
+//! reason wins.
 //!
 //! Names are resolved by the core, on the whole tree's indexes and the board's modprobe.d: as the device would.
 
-use super::board::Board;
+use super::board::{Board, Optional, Scope};
+use super::dt::class::Root;
+use super::dt::driver::Drivers;
+use super::dt::needs::{self, Needs};
+use super::dt::tree::Tree as DeviceTree;
 use super::error::{Error, Result};
 use super::graph::Graph;
 use super::module::Module;
@@ -28,6 +33,19 @@ pub struct Catalogue<'a> {
     pub graph: &'a Graph,
     /// Resolves names among them, with the board's configuration.
     pub resolver: Resolver<'a>,
+    /// Who serves a node of a device tree.
+    pub drivers: Drivers<'a>,
+}
+
+/// What a board's modules are selected for.
+#[derive(Debug)]
+pub struct Wish<'a> {
+    /// The board.
+    pub board: &'a Board,
+    /// Its device tree, and those of the other boards that the image is for.
+    pub trees: &'a [DeviceTree],
+    /// What the root is on.
+    pub root: Option<Root>,
 }
 
 /// What was selected.
@@ -35,6 +53,14 @@ pub struct Catalogue<'a> {
 pub struct Selection {
     /// The modules: asked for first, then those that they need.
     pub picks: Vec<Pick>,
+    /// What is loaded first, in this order: names as modules-load.d takes them.
+    pub lane: Vec<String>,
+    /// Who needs whom, by their places; `None` is the board itself.
+    pub edges: BTreeSet<(Option<usize>, usize)>,
+    /// Names that were optional, and are not there, with their keys.
+    pub absent: Vec<(String, String)>,
+    /// Nodes of which it is not known who serves them: on the way to the root, or of the board.
+    pub unserved: Vec<String>,
     /// Names that were asked for and are built into the kernel.
     pub builtin: Vec<(String, Reason)>,
     /// Exclusions of what the tree does not have: harmless, or a slip.
@@ -50,11 +76,17 @@ pub struct Pick {
     pub at: usize,
     /// Why it is in.
     pub reason: Reason,
+    /// What the board file says of it, in prose.
+    pub note: Option<String>,
 }
 
 /// Why a module is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
+    /// A node of the device tree leads to it, and how.
+    Node(String),
+    /// The root needs it: what it is on, or its file system.
+    Root(String),
     /// `modules.load` has it.
     Load,
     /// `names` has it.
@@ -71,15 +103,18 @@ pub enum Reason {
     SoftdepOf(String),
 }
 
-/// Selects the modules of `board`.
+/// Selects the modules that are wished for.
 ///
 /// # Errors
 /// [`Error::Key`] for what is asked for and found nowhere, and for an exclusion that can't be; [`Error::Input`] for a
 /// module whose dependency is missing.
-pub fn select(board: &Board, catalogue: &Catalogue<'_>) -> Result<Selection> {
+pub fn select(wish: &Wish<'_>, catalogue: &Catalogue<'_>) -> Result<Selection> {
+    let board = wish.board;
     let places = catalogue.modules.iter().enumerate().map(|(at, module)| (module.modname.as_str(), at)).collect();
     let picked = vec![false; catalogue.modules.len()];
     let mut selecting = Selecting { board, catalogue, places, picked, selection: Selection::default() };
+    selecting.what_is_loaded_first(wish)?;
+    selecting.what_the_board_has(wish);
     selecting.what_is_asked_for()?;
     selecting.what_that_needs()?;
     let idle = board.modules.exclude.iter().filter(|name| !selecting.places.contains_key(&*name.replace('-', "_")));
@@ -104,48 +139,149 @@ struct Hits {
 }
 
 impl<'a> Selecting<'a> {
+    /// Picks the first lane: what the board file says, the way to the root, the root's file system.
+    fn what_is_loaded_first(&mut self, wish: &Wish<'_>) -> Result<()> {
+        for name in &self.board.modules.load {
+            let hits = self.resolve("modules.load", name, true)?;
+            self.take(Must::Be, "modules.load", name, hits, Reason::Load)?;
+            self.selection.lane.push(name.clone());
+        }
+        if let Some(root) = &wish.root {
+            for tree in wish.trees {
+                let needs = needs::of_root(tree, &self.catalogue.drivers, root)
+                    .map_err(|what| self.board.fault("root", what))?;
+                self.take_needs(tree, needs, true, |chain| Reason::Node(chain.into()), &format!("root={root}"));
+            }
+        }
+        if let Some(fs) = &self.board.fs {
+            self.take_fs(fs)?;
+        }
+        Ok(())
+    }
+
+    fn what_the_board_has(&mut self, wish: &Wish<'_>) {
+        let all = self.board.dt.scope.unwrap_or(if wish.root.is_some() { Scope::Root } else { Scope::Board });
+        if all == Scope::Root {
+            return;
+        }
+        self.selection.unserved.clear();
+        for tree in wish.trees {
+            let needs = needs::of_board(tree, &self.catalogue.drivers);
+            self.take_needs(tree, needs, false, |chain| Reason::Node(chain.into()), "board");
+        }
+    }
+
+    /// Picks what a device tree asks for; what it implies may be missing.
+    fn take_needs(
+        &mut self,
+        tree: &DeviceTree,
+        needs: Needs,
+        is_lane: bool,
+        reason: impl Fn(&str) -> Reason,
+        what: &str,
+    ) {
+        for wanted in needs.wanted.iter().filter(|wanted| !self.is_excluded(wanted.at)).collect::<Vec<_>>() {
+            self.pick(wanted.at, reason(&wanted.chain));
+            self.add_to_lane(wanted.at, is_lane);
+        }
+        self.selection.edges.extend(needs.edges.iter().filter(|(_, at)| self.picked[*at]));
+        for name in needs.implied {
+            let hits = self.resolve("root", name, true).unwrap_or_default();
+            let why = Reason::Root(format!("{what} -> {name}"));
+            if hits.is_builtin && self.selection.builtin.iter().all(|(known, _)| known != name) {
+                self.selection.builtin.push((name.into(), why.clone()));
+            }
+            for at in hits.modules.into_iter().filter(|&at| !self.is_excluded(at)).collect::<Vec<_>>() {
+                self.pick_for_board(at, why.clone());
+                self.add_to_lane(at, is_lane);
+            }
+        }
+        self.selection.unserved.extend(
+            needs
+                .unserved
+                .iter()
+                .map(|&id| format!("{} ({})", tree.path(id), tree.compatible(id).next().unwrap_or_default())),
+        );
+    }
+
+    fn take_fs(&mut self, fs: &str) -> Result<()> {
+        let mut hits = self.resolve("fs", &format!("fs-{fs}"), true)?;
+        if hits.modules.is_empty() && !hits.is_builtin {
+            hits = self.by_name(fs);
+        }
+        if hits.modules.is_empty() && !hits.is_builtin {
+            let all = self.catalogue.modules.iter().filter(|module| module.path.starts_with("kernel/fs/"));
+            let near = nearest::spelling(fs, all.map(|module| module.modname.as_str()));
+            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            return Err(self.board.fault("fs", format!("neither kernel nor tree has the file system `{fs}`{hint}")));
+        }
+        for &at in &hits.modules {
+            self.add_to_lane(at, true);
+        }
+        let versions: &[&str] = if fs == "nfs" { &["nfsv3", "nfsv4"] } else { &[] };
+        self.take(Must::Be, "fs", fs, hits, Reason::Root(format!("fs={fs}")))?;
+        for version in versions {
+            let hits = self.by_name(version);
+            self.take(Must::Not, "fs", version, hits, Reason::Root(format!("fs={fs}")))?;
+        }
+        Ok(())
+    }
+
+    fn add_to_lane(&mut self, at: usize, is_lane: bool) {
+        let modname = &self.catalogue.modules[at].modname;
+        if is_lane && !self.selection.lane.contains(modname) {
+            self.selection.lane.push(modname.clone());
+        }
+    }
+
     fn what_is_asked_for(&mut self) -> Result<()> {
         let modules = &self.board.modules;
-        let optional = &modules.optional;
-        for (required, key, name) in keyed("load", &modules.load, &[]) {
-            let hits = self.resolve(&key, name, true)?;
-            self.take(required, &key, name, hits, Reason::Load)?;
-        }
-        for (required, key, name) in keyed("names", &modules.names, &optional.names) {
+        let required = modules.required();
+        let lists = [
+            (Must::Be, "modules", &required),
+            (Must::Tell, "modules.optional", &modules.optional),
+            (Must::Not, "modules.expected-missing", &modules.expected_missing),
+        ];
+        for (must, key, name) in keyed(&lists, "names", |list| &list.names) {
             let hits = self.by_name(name);
-            self.take(required, &key, name, hits, Reason::Name)?;
+            self.take(must, &key, name, hits, Reason::Name)?;
         }
-        for (required, key, pattern) in keyed("globs", &modules.globs, &optional.globs) {
+        for (must, key, pattern) in keyed(&lists, "globs", |list| &list.globs) {
             let hits = self.by_glob(&key, pattern)?;
-            self.take(required, &key, pattern, hits, Reason::Glob(pattern.clone()))?;
+            self.take(must, &key, pattern, hits, Reason::Glob(pattern.clone()))?;
         }
-        for (required, key, dir) in keyed("dirs", &modules.dirs, &optional.dirs) {
+        for (must, key, dir) in keyed(&lists, "dirs", |list| &list.dirs) {
             let dir = dir.trim_matches('/');
             let hits = self.by_dir(dir);
-            self.take(required, &key, dir, hits, Reason::Dir(dir.into()))?;
+            self.take(must, &key, dir, hits, Reason::Dir(dir.into()))?;
         }
-        for (required, key, alias) in keyed("aliases", &modules.aliases, &optional.aliases) {
+        for (must, key, alias) in keyed(&lists, "aliases", |list| &list.aliases) {
             let hits = self.resolve(&key, alias, true)?;
-            self.take(required, &key, alias, hits, Reason::Alias(alias.clone()))?;
+            self.take(must, &key, alias, hits, Reason::Alias(alias.clone()))?;
         }
         Ok(())
     }
 
     /// Picks what an entry of the board file came to, less what is excluded.
-    fn take(&mut self, required: bool, key: &str, entry: &str, hits: Hits, reason: Reason) -> Result<()> {
+    fn take(&mut self, must: Must, key: &str, entry: &str, hits: Hits, reason: Reason) -> Result<()> {
         if hits.is_builtin {
             self.selection.builtin.push((entry.into(), reason.clone()));
-        } else if hits.modules.is_empty() && required {
-            return Err(self.board.fault(key, self.not_found(entry, &reason)));
+        } else if hits.modules.is_empty() {
+            match must {
+                Must::Be => return Err(self.board.fault(key, self.not_found(entry, &reason))),
+                Must::Tell => self.selection.absent.push((entry.into(), key.into())),
+                Must::Not => {}
+            }
         }
         let (out, wanted): (Vec<usize>, Vec<usize>) = hits.modules.iter().partition(|&&at| self.is_excluded(at));
-        if required && wanted.is_empty() && !out.is_empty() {
+        if must == Must::Be && wanted.is_empty() && !out.is_empty() {
             let what = format!("`{entry}` leads only to what modules.exclude keeps out");
             return Err(self.board.fault(key, what));
         }
-        for at in wanted {
-            self.pick(at, reason.clone());
+        for &at in &wanted {
+            self.pick_for_board(at, reason.clone());
         }
+        self.note(entry, &wanted);
         Ok(())
     }
 
@@ -174,6 +310,7 @@ impl<'a> Selecting<'a> {
                 let what = format!("{needed} can't stay out, it is needed: {} -> {needed}", self.chain(at));
                 return Err(self.board.fault("modules.exclude", what));
             }
+            self.selection.edges.insert((Some(at), needed));
             self.pick(needed, Reason::NeededBy(module.modname.clone()));
         }
         Ok(())
@@ -188,18 +325,33 @@ impl<'a> Selecting<'a> {
             if hits.modules.is_empty() && !hits.is_builtin {
                 self.selection.unknown_softdeps.push((softdep.into(), owner.clone()));
             }
-            for at in hits.modules {
-                if !self.is_excluded(at) {
-                    self.pick(at, Reason::SoftdepOf(owner.clone()));
+            for softdep in hits.modules {
+                if !self.is_excluded(softdep) {
+                    self.selection.edges.insert((Some(at), softdep));
+                    self.pick(softdep, Reason::SoftdepOf(owner.clone()));
                 }
             }
         }
         Ok(())
     }
 
+    fn pick_for_board(&mut self, at: usize, reason: Reason) {
+        self.selection.edges.insert((None, at));
+        self.pick(at, reason);
+    }
+
+    /// Puts what the board file says of an entry beside the modules that the entry came to.
+    fn note(&mut self, entry: &str, places: &[usize]) {
+        if let Some(note) = self.board.modules.why.get(entry) {
+            for pick in self.selection.picks.iter_mut().filter(|pick| places.contains(&pick.at)) {
+                pick.note.get_or_insert_with(|| note.clone());
+            }
+        }
+    }
+
     fn pick(&mut self, at: usize, reason: Reason) {
         if !std::mem::replace(&mut self.picked[at], true) {
-            self.selection.picks.push(Pick { at, reason });
+            self.selection.picks.push(Pick { at, reason, note: None });
         }
     }
 
@@ -295,14 +447,26 @@ impl<'a> Selecting<'a> {
     }
 }
 
-/// Pairs each entry of a list with its key, and with whether finding nothing is an error.
+/// What it means that something is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Must {
+    /// It is an error.
+    Be,
+    /// It is told.
+    Tell,
+    /// Nothing.
+    Not,
+}
+
+/// Pairs each entry of one kind of list with its key, and with what it means that it is not there.
 fn keyed<'a>(
+    lists: &'a [(Must, &'static str, &'a Optional)],
     key: &'static str,
-    required: &'a [String],
-    optional: &'a [String],
-) -> impl Iterator<Item = (bool, String, &'a String)> + use<'a> {
-    let required = required.iter().map(move |entry| (true, format!("modules.{key}"), entry));
-    required.chain(optional.iter().map(move |entry| (false, format!("modules.optional.{key}"), entry)))
+    of: impl Fn(&Optional) -> &Vec<String> + Copy + 'a,
+) -> impl Iterator<Item = (Must, String, &'a String)> {
+    lists
+        .iter()
+        .flat_map(move |(must, table, list)| of(list).iter().map(move |entry| (*must, format!("{table}.{key}"), entry)))
 }
 
 /// Yields all directories above `path`.
@@ -317,9 +481,20 @@ fn prose(name: &str, failure: Failure) -> String {
     }
 }
 
+impl fmt::Display for Pick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.note {
+            Some(note) => write!(f, "{}: {note}", self.reason),
+            None => write!(f, "{}", self.reason),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Reason::Node(chain) => write!(f, "{chain}"),
+            Reason::Root(what) => write!(f, "{what}"),
             Reason::Load => write!(f, "load"),
             Reason::Name => write!(f, "names"),
             Reason::Glob(pattern) => write!(f, "glob {pattern}"),

@@ -29,6 +29,16 @@ pub fn pack(tree: &Tree, modules: &[&Module], arch: Arch, format: Option<Format>
 /// # Errors
 /// It can't be read or unpacked, or is not for `arch`.
 pub fn read(tree: &Tree, module: &Module, arch: Arch) -> Result<(Vec<u8>, Vec<u8>)> {
+    let (data, plain) = unpacked(tree, module)?;
+    arch.check(&plain).map_err(|what| Error::input(tree.dir.join(&module.path), what))?;
+    Ok((data, plain))
+}
+
+/// Reads one module file of any architecture: as it lies, and unpacked.
+///
+/// # Errors
+/// It can't be read or unpacked.
+pub fn unpacked(tree: &Tree, module: &Module) -> Result<(Vec<u8>, Vec<u8>)> {
     let path = tree.dir.join(&module.path);
     let data = std::fs::read(&path).map_err(Error::io(&path))?;
     let plain = codec::decompress(&data).map_err(|damage| Error::Damaged {
@@ -36,7 +46,6 @@ pub fn read(tree: &Tree, module: &Module, arch: Arch) -> Result<(Vec<u8>, Vec<u8
         off: damage.off,
         what: damage.what,
     })?;
-    arch.check(&plain).map_err(|what| Error::input(path, what))?;
     Ok((data, plain))
 }
 

@@ -1,0 +1,145 @@
+//! What a kernel image has drivers for, read from the image itself: no index has the `of:` aliases of what is built in.
+//!
+//! A driver's table is of `struct of_device_id { char name[32], type[32], compatible[128]; void *data; }`, which in an
+//! unpacked image stands as it is: 64 zeros, the string, zeros up to 128 bytes. Strings that code merely compares
+//! with are packed, and so not taken. Source: include/linux/mod_devicetable.h; scripts/extract-vmlinux.
+
+use crate::host::error::{Error, Result};
+use std::collections::HashSet;
+use std::io::Read;
+use std::path::Path;
+
+/// Bytes of zeros before a `compatible` in a table, and bytes that the field has.
+const BEFORE_LEN: usize = 64;
+const FIELD_LEN: usize = 128;
+
+/// An image that was unpacked is larger than this; what is smaller was no kernel.
+const KERNEL_LEN_MIN: usize = 1 << 20;
+const KERNEL_LEN_MAX: usize = 1 << 30;
+
+/// The `compatible`s that the kernel itself serves.
+#[derive(Debug, Default)]
+pub struct Kernel {
+    compatibles: HashSet<String>,
+}
+
+impl Kernel {
+    /// Reads the kernel image at `path`: vmlinuz, zImage, Image, vmlinux.
+    ///
+    /// # Errors
+    /// It can't be read, or holds no kernel that can be unpacked.
+    pub fn read(path: &Path) -> Result<Kernel> {
+        let data = std::fs::read(path).map_err(Error::io(path))?;
+        let image = unpack(&data)
+            .ok_or_else(|| Error::input(path, "no kernel in it that can be unpacked: plain, gzip, xz and zstd can"))?;
+        Ok(Kernel { compatibles: tables(&image) })
+    }
+
+    /// The kernel has a driver for it.
+    pub fn serves(&self, compatible: &str) -> bool {
+        self.compatibles.contains(compatible)
+    }
+}
+
+/// Finds and unpacks the kernel in a boot image.
+fn unpack(data: &[u8]) -> Option<Vec<u8>> {
+    let is_elf = data.starts_with(b"\x7fELF");
+    // arm64's boot header has its magic behind 56 bytes.
+    if is_elf || data.get(56..60) == Some(b"ARM\x64") {
+        return Some(data.to_vec());
+    }
+    const MAGICS: [&[u8]; 3] = [b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
+    let starts = (0..data.len()).filter(|&at| MAGICS.iter().any(|magic| data[at..].starts_with(magic)));
+    starts.filter_map(|at| unpack_from(&data[at..])).find(|image| image.len() > KERNEL_LEN_MIN)
+}
+
+/// Unpacks what begins here and ends somewhere.
+fn unpack_from(data: &[u8]) -> Option<Vec<u8>> {
+    let mut image = Vec::new();
+    match data[0] {
+        0x1f => return first_gzip_member(data),
+        0xfd => drop(liblzma::read::XzDecoder::new(data).read_to_end(&mut image).ok()?),
+        _ => {
+            let decoder = zstd::stream::read::Decoder::with_buffer(data).ok()?;
+            decoder.single_frame().read_to_end(&mut image).ok()?;
+        }
+    }
+    Some(image)
+}
+
+/// Unpacks one gzip member, whatever follows it; how long it is, only trying tells.
+fn first_gzip_member(data: &[u8]) -> Option<Vec<u8>> {
+    let mut image = Vec::new();
+    let mut len = KERNEL_LEN_MIN * 16;
+    while len <= KERNEL_LEN_MAX {
+        image.resize(len, 0);
+        match libdeflater::Decompressor::new().gzip_decompress(data, &mut image) {
+            Ok(len) => {
+                image.truncate(len);
+                return Some(image);
+            }
+            Err(libdeflater::DecompressionError::InsufficientSpace) => len *= 2,
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+/// Finds all strings that stand as a table has them.
+fn tables(image: &[u8]) -> HashSet<String> {
+    let mut found = HashSet::new();
+    let mut at = 0;
+    let mut zeros = 0;
+    while at < image.len() {
+        if image[at] == 0 {
+            (at, zeros) = (at + 1, zeros + 1);
+            continue;
+        }
+        let len = image[at..].iter().position(|&byte| byte == 0).unwrap_or(image.len() - at);
+        if zeros >= BEFORE_LEN
+            && let Some(field) = image.get(at..at + FIELD_LEN)
+            && len < FIELD_LEN
+            && field[len..].iter().all(|&byte| byte == 0)
+            && let Ok(text) = std::str::from_utf8(&field[..len])
+            && text.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            found.insert(text.to_owned());
+        }
+        (at, zeros) = (at + len, 0);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::codec;
+
+    fn entry(compatible: &str) -> Vec<u8> {
+        let mut entry = vec![0; 64];
+        entry.extend(compatible.bytes());
+        entry.resize(64 + 128, 0);
+        entry.extend([1, 2, 3, 4]);
+        entry
+    }
+
+    #[test]
+    fn tables_are_told_from_strings_in_code() {
+        let image = [b"x,literal\0".to_vec(), entry("a,b"), entry("fixed-clock"), b"y,literal\0z".to_vec()].concat();
+        let mut found: Vec<String> = tables(&image).into_iter().collect();
+        found.sort();
+        assert_eq!(found, ["a,b", "fixed-clock"]);
+        assert!(tables(&entry("a,b")[..100]).is_empty());
+    }
+
+    #[test]
+    fn a_packed_kernel_is_found_behind_its_decompressor() {
+        let mut image = entry("a,b");
+        image.resize(KERNEL_LEN_MIN + 1, 7);
+        for format in [codec::Format::Gz, codec::Format::Xz, codec::Format::Zst] {
+            let boot = [b"MZ code \x1f\x8b\x08 more".to_vec(), codec::compress(&image, format), b"tail".to_vec()];
+            assert!(tables(&unpack(&boot.concat()).unwrap()).contains("a,b"), "{format:?}");
+        }
+        assert_eq!(unpack(b"no kernel"), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! Which modules a device tree asks for, and why: those on the way to the root, in provider order, and those of the
+//! whole board.
+
+use super::class::Root;
+use super::driver::{Driver, Drivers};
+use super::supply::directories;
+use super::tree::{NodeId, Tree};
+use super::walk::Way;
+use std::collections::{BTreeSet, HashMap};
+
+/// What a device tree asks for.
+#[derive(Debug, Default)]
+pub struct Needs {
+    /// Modules, in the order in which they are to be loaded.
+    pub wanted: Vec<Wanted>,
+    /// What no node names, and the root's kind implies: modaliases and modnames.
+    pub implied: Vec<&'static str>,
+    /// Who needs whom, of the modules; `None` where a node without module does.
+    pub edges: BTreeSet<(Option<usize>, usize)>,
+    /// Nodes on the way, or of the board, of which it is not known who serves them.
+    pub unserved: Vec<NodeId>,
+}
+
+/// A module that a node asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its place.
+    pub at: usize,
+    /// How it was found: `mmc@1 -cd-gpios-> gpio@2 -> acme,gpio`.
+    pub chain: String,
+}
+
+/// Returns what lies on the way to the root.
+///
+/// # Errors
+/// In prose: there is no such root.
+pub fn of_root(tree: &Tree, drivers: &Drivers<'_>, root: &Root) -> Result<Needs, String> {
+    let (starts, classes) = root.nodes(tree, drivers).map_err(|what| format!("{root}: {what}"))?;
+    let way = Way::new(tree, &starts);
+    let mut needs = Needs::default();
+    let mut served: HashMap<NodeId, Vec<usize>> = HashMap::new();
+    for &id in way.order.iter().filter(|&&id| tree.has(id, "compatible")) {
+        let driver = drivers.of(tree, id);
+        if driver.modules.is_empty() && driver.builtin.is_none() {
+            needs.unserved.push(id);
+        }
+        let start = needs.wanted.len();
+        let chain = format!("root={root} -> {}", way.chain(tree, id));
+        want(&mut needs, drivers, &driver, &chain, |cell| serves_uses(&way, id, cell));
+        served.insert(id, needs.wanted[start..].iter().map(|wanted| wanted.at).collect());
+    }
+    for &start in &starts {
+        needs.edges.extend(served.get(&start).into_iter().flatten().map(|&at| (None, at)));
+    }
+    for &id in &way.order {
+        let users = served.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let users: Vec<Option<usize>> = match users {
+            [] if starts.contains(&id) => vec![None],
+            users => users.iter().copied().map(Some).collect(),
+        };
+        for target in reached(&way, &served, id) {
+            for &user in &users {
+                needs
+                    .edges
+                    .extend(served[&target].iter().map(|&at| (user, at)).filter(|(user, at)| *user != Some(*at)));
+            }
+        }
+    }
+    needs.implied = classes.iter().flat_map(|class| class.implied).copied().collect();
+    Ok(needs)
+}
+
+/// Returns what all enabled nodes ask for.
+pub fn of_board(tree: &Tree, drivers: &Drivers<'_>) -> Needs {
+    let mut needs = Needs::default();
+    for id in tree.devices() {
+        let driver = drivers.of(tree, id);
+        if driver.modules.is_empty() && driver.builtin.is_none() {
+            needs.unserved.push(id);
+        }
+        want(&mut needs, drivers, &driver, &tree.node(id).name, |_| true);
+        if tree.node(id).stem() == "mmc" && !needs.implied.contains(&"mmc:block") {
+            needs.implied.push("mmc:block");
+        }
+        let holds_disks = |(at, _): &(usize, String)| {
+            let path = drivers.path(*at);
+            path.starts_with("kernel/drivers/ata/") || path.starts_with("kernel/drivers/ufs/")
+        };
+        if driver.modules.iter().any(holds_disks) && !needs.implied.contains(&"scsi:t-0x00") {
+            needs.implied.push("scsi:t-0x00");
+        }
+    }
+    needs.edges = needs.wanted.iter().map(|wanted| (None, wanted.at)).collect();
+    needs
+}
+
+/// Adds a node's modules, and those for the parts of each that `takes_cell` wants.
+fn want(needs: &mut Needs, drivers: &Drivers<'_>, driver: &Driver, chain: &str, takes_cell: impl Fn(&str) -> bool) {
+    for (at, by) in &driver.modules {
+        needs.wanted.push(Wanted { at: *at, chain: format!("{chain} -> {by}") });
+        for &cell in drivers.cells(*at).iter().filter(|&&cell| takes_cell(drivers.path(cell))) {
+            needs.wanted.push(Wanted { at: cell, chain: format!("{chain} -> {by} -cell-> platform device") });
+        }
+    }
+}
+
+/// A module for a part answers to what the way refers to the device for.
+fn serves_uses(way: &Way, id: NodeId, path: &str) -> bool {
+    let below = path.strip_prefix("kernel/drivers/").unwrap_or(path);
+    way.uses(id).any(|prop| match directories(prop) {
+        [] => true,
+        dirs => dirs.iter().any(|dir| below.starts_with(dir)),
+    })
+}
+
+/// Finds the nearest nodes with modules that provide for `id`.
+fn reached(way: &Way, served: &HashMap<NodeId, Vec<usize>>, id: NodeId) -> BTreeSet<NodeId> {
+    let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::from([id]));
+    let mut open = vec![id];
+    while let Some(next) = open.pop() {
+        for &target in way.providers(next) {
+            if !seen.insert(target) {
+                continue;
+            }
+            match served.get(&target) {
+                Some(modules) if !modules.is_empty() => drop(found.insert(target)),
+                _ => open.push(target),
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,271 @@
+//! A device tree in memory: nodes with their properties, and what is asked of them. Source: the Devicetree
+//! Specification, chapters 2 and 3.
+
+use std::collections::HashMap;
+
+/// A node's place in its tree; the root is the first.
+pub type NodeId = usize;
+
+/// The root's place.
+pub const ROOT: NodeId = 0;
+
+/// A device tree.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    nodes: Vec<Node>,
+    phandles: HashMap<u32, NodeId>,
+}
+
+/// A node.
+#[derive(Debug, Clone, Default)]
+pub struct Node {
+    /// With its unit address: `mmc@2198000`; empty for the root.
+    pub name: String,
+    /// None for the root.
+    pub parent: Option<NodeId>,
+    /// In the order of the blob.
+    pub children: Vec<NodeId>,
+    /// Names and values, in the order of the blob.
+    pub props: Vec<(String, Vec<u8>)>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Tree { nodes: vec![Node::default()], phandles: HashMap::new() }
+    }
+}
+
+impl Tree {
+    /// Returns a node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id]
+    }
+
+    /// How many nodes there are, the root included.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// There is nothing but an empty root.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.len() == 1 && self.nodes[ROOT].props.is_empty()
+    }
+
+    /// Adds an empty node below `parent`.
+    pub fn add(&mut self, parent: NodeId, name: &str) -> NodeId {
+        let id = self.nodes.len();
+        self.nodes.push(Node { name: name.into(), parent: Some(parent), ..Node::default() });
+        self.nodes[parent].children.push(id);
+        id
+    }
+
+    /// Sets a property, new or not.
+    pub fn set(&mut self, id: NodeId, name: &str, value: Vec<u8>) {
+        if matches!(name, "phandle" | "linux,phandle")
+            && let Some(phandle) = first_cell(&value)
+        {
+            self.phandles.insert(phandle, id);
+        }
+        let props = &mut self.nodes[id].props;
+        match props.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = value,
+            None => props.push((name.into(), value)),
+        }
+    }
+
+    /// Returns the node with a phandle.
+    pub fn by_phandle(&self, phandle: u32) -> Option<NodeId> {
+        self.phandles.get(&phandle).copied()
+    }
+
+    /// Returns the highest phandle in use; 0 without any.
+    pub fn max_phandle(&self) -> u32 {
+        self.phandles.keys().copied().max().unwrap_or(0)
+    }
+
+    /// Returns the child of that very name.
+    pub fn child(&self, id: NodeId, name: &str) -> Option<NodeId> {
+        self.nodes[id].children.iter().copied().find(|&child| self.nodes[child].name == name)
+    }
+
+    /// Finds a node by path, `/soc/mmc@2198000`, or path below an alias, `mmc0`.
+    pub fn find(&self, path: &str) -> Option<NodeId> {
+        if let Some(below_root) = path.strip_prefix('/') {
+            let mut parts = below_root.split('/').filter(|part| !part.is_empty());
+            return parts.try_fold(ROOT, |id, part| self.child(id, part));
+        }
+        let (alias, rest) = path.split_once('/').unwrap_or((path, ""));
+        let target = self.str(self.child(ROOT, "aliases")?, alias)?;
+        if !target.starts_with('/') {
+            return None;
+        }
+        let parts = rest.split('/').filter(|part| !part.is_empty());
+        parts.into_iter().try_fold(self.find(target)?, |id, part| self.child(id, part))
+    }
+
+    /// Returns the path of a label, of which a tree built with symbols keeps a list.
+    pub fn symbol(&self, label: &str) -> Option<&str> {
+        self.str(self.child(ROOT, "__symbols__")?, label)
+    }
+
+    /// Returns a node's full path.
+    pub fn path(&self, id: NodeId) -> String {
+        let mut names: Vec<&str> = self.up(id).map(|id| self.nodes[id].name.as_str()).collect();
+        names.reverse();
+        if id == ROOT { "/".into() } else { names.join("/") }
+    }
+
+    /// Yields a node and all above it, up to the root.
+    pub fn up(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        std::iter::successors(Some(id), |&id| self.nodes[id].parent)
+    }
+
+    /// Yields a node and all below it, depth first.
+    pub fn down(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
+        let mut open = vec![id];
+        std::iter::from_fn(move || {
+            let id = open.pop()?;
+            open.extend(self.nodes[id].children.iter().rev());
+            Some(id)
+        })
+    }
+
+    /// Returns a property's bytes.
+    pub fn prop(&self, id: NodeId, name: &str) -> Option<&[u8]> {
+        let found = self.nodes[id].props.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_slice())
+    }
+
+    /// The node has the property.
+    pub fn has(&self, id: NodeId, name: &str) -> bool {
+        self.prop(id, name).is_some()
+    }
+
+    /// Returns a property's first string.
+    pub fn str(&self, id: NodeId, name: &str) -> Option<&str> {
+        strings(self.prop(id, name)?).next()
+    }
+
+    /// Returns a property's first cell.
+    pub fn cell(&self, id: NodeId, name: &str) -> Option<u32> {
+        first_cell(self.prop(id, name)?)
+    }
+
+    /// Yields the strings of `compatible`, the most specific first.
+    pub fn compatible(&self, id: NodeId) -> impl Iterator<Item = &str> {
+        strings(self.prop(id, "compatible").unwrap_or_default())
+    }
+
+    /// Says whether the node and all above it are to be used. Source: drivers/of/base.c,
+    /// `__of_device_is_available`.
+    pub fn is_enabled(&self, id: NodeId) -> bool {
+        self.up(id).all(|id| match self.prop(id, "status") {
+            None => true,
+            Some(status) => matches!(strings(status).next(), Some("okay" | "ok")),
+        })
+    }
+
+    /// Yields the enabled nodes that become devices: all with a `compatible` below the root. Source:
+    /// drivers/of/platform.c; bus drivers add what it leaves out.
+    pub fn devices(&self) -> Vec<NodeId> {
+        let mut devices = Vec::new();
+        let mut open = vec![ROOT];
+        while let Some(id) = open.pop() {
+            match self.prop(id, "status").map(|status| strings(status).next()) {
+                None | Some(Some("okay" | "ok")) => {}
+                _ => continue,
+            }
+            // What overlays leave in the root has no device.
+            if self.nodes[id].parent == Some(ROOT) && self.nodes[id].name.starts_with("__") {
+                continue;
+            }
+            if id != ROOT && self.has(id, "compatible") {
+                devices.push(id);
+            }
+            open.extend(self.nodes[id].children.iter().rev());
+        }
+        devices
+    }
+
+    /// Returns the node itself or the nearest above it that has a `compatible`: whose device it belongs to.
+    pub fn device_of(&self, id: NodeId) -> Option<NodeId> {
+        self.up(id).find(|&id| id != ROOT && self.has(id, "compatible"))
+    }
+}
+
+impl Node {
+    /// Returns the name without unit address.
+    pub fn stem(&self) -> &str {
+        self.name.split('@').next().unwrap_or_default()
+    }
+}
+
+/// Yields the NUL-terminated strings of a property; what is no UTF-8 is no string.
+pub fn strings(value: &[u8]) -> impl Iterator<Item = &str> {
+    let value = value.strip_suffix(b"\0").unwrap_or(value);
+    value.split(|&byte| byte == 0).filter_map(|text| std::str::from_utf8(text).ok()).filter(|text| !text.is_empty())
+}
+
+/// Yields the big-endian 32-bit cells of a property.
+pub fn cells(value: &[u8]) -> impl Iterator<Item = u32> {
+    value.as_chunks().0.iter().map(|cell| u32::from_be_bytes(*cell))
+}
+
+fn first_cell(value: &[u8]) -> Option<u32> {
+    cells(value).next()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    impl Tree {
+        /// Makes a tree of lines: `/path`, or `  name = "string", <cells>` of the path before.
+        pub(crate) fn of_text(text: &str) -> Tree {
+            let (mut tree, mut at) = (Tree::default(), ROOT);
+            for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                if let Some(path) = line.strip_prefix('/') {
+                    at = path
+                        .split('/')
+                        .filter(|part| !part.is_empty())
+                        .fold(ROOT, |id, part| tree.child(id, part).unwrap_or_else(|| tree.add(id, part)));
+                    continue;
+                }
+                let (name, value) = line.split_once('=').unwrap_or((line, ""));
+                let mut bytes = Vec::new();
+                for value in value.split(", ").map(str::trim).filter(|value| !value.is_empty()) {
+                    match value.strip_prefix('<') {
+                        Some(list) => {
+                            for cell in list.trim_end_matches('>').split_whitespace() {
+                                bytes.extend(cell.parse::<u32>().unwrap().to_be_bytes());
+                            }
+                        }
+                        None => bytes.extend(value.trim_matches('"').bytes().chain([0])),
+                    }
+                }
+                tree.set(at, name.trim(), bytes);
+            }
+            tree
+        }
+    }
+
+    #[test]
+    fn a_node_below_a_disabled_one_is_disabled() {
+        let tree = Tree::of_text(
+            "/soc\ncompatible = \"simple-bus\"\n/soc/i2c@1\ncompatible = \"a,i2c\"\nstatus = \"disabled\"\n\
+            /soc/i2c@1/pmic@2\ncompatible = \"a,pmic\"\n/soc/mmc@3\ncompatible = \"a,mmc\"\nstatus = \"okay\"",
+        );
+        let names: Vec<String> = tree.devices().iter().map(|&id| tree.path(id)).collect();
+        assert_eq!(names, ["/soc", "/soc/mmc@3"]);
+        assert!(!tree.is_enabled(tree.find("/soc/i2c@1/pmic@2").unwrap()));
+    }
+
+    #[test]
+    fn paths_aliases_and_phandles_find_their_node() {
+        let tree = Tree::of_text("/soc/mmc@3\nphandle = <7>\n/aliases\nmmc0 = \"/soc/mmc@3\"\nodd = \"mmc0\"");
+        let mmc = tree.find("/soc/mmc@3");
+        assert!(mmc.is_some() && mmc == tree.find("mmc0") && mmc == tree.by_phandle(7));
+        assert_eq!((tree.find("odd"), tree.find("/soc/mmc"), tree.find("mmc1")), (None, None, None));
+        assert_eq!((tree.find("/"), tree.path(ROOT).as_str()), (Some(ROOT), "/"));
+    }
+}

@@ -1,0 +1,146 @@
+//! What build, select and why have in common: from the command line to the board, its device trees and the stock of
+//! modules, and from these to a selection. What the command line says counts instead of what the board file says.
+
+use super::arch::Arch;
+use super::board::Board;
+use super::cache;
+use super::cli::SourceArgs;
+use super::dt::class::Root;
+use super::dt::kernel::Kernel;
+use super::dt::tree::Tree as DeviceTree;
+use super::dt::{blob, overlay};
+use super::error::{Error, Result};
+use super::image::pack;
+use super::nearest;
+use super::select::{Selection, Wish, select};
+use super::stock::{Stock, check_machine};
+use std::path::{Path, PathBuf};
+
+/// All that a selection is made from.
+#[derive(Debug)]
+pub struct Job {
+    /// The board.
+    pub board: Board,
+    /// The modules.
+    pub stock: Stock,
+    /// What is built in, if that is known.
+    pub kernel: Option<Kernel>,
+    /// The board's device tree, and those of others.
+    pub trees: Vec<DeviceTree>,
+    /// What the root is on.
+    pub root: Option<Root>,
+    /// The stock's and the board's modprobe configuration, which a catalogue borrows.
+    pub config_text: Vec<u8>,
+}
+
+impl Job {
+    /// Reads what `args` name. The kernel's image is read where it is given, and where `wants_kernel` also if it lies
+    /// where packages put it.
+    ///
+    /// # Errors
+    /// What can't be read, is not there, or does not fit together.
+    pub fn read(args: &SourceArgs, wants_kernel: bool) -> Result<Job> {
+        let board = args.board.as_deref().map(Board::read).transpose()?;
+        let named = board.as_ref().and_then(|board| board.tree.modules.as_ref());
+        let dir = args.modules.as_ref().or(named).ok_or_else(|| match &board {
+            Some(board) => {
+                board.fault("tree.modules", "the board file names no module tree; --modules DIR does".into())
+            }
+            None => Error::input("--modules", "the module tree of the kernel to boot is needed: ROOT/lib/modules/KVER"),
+        })?;
+        let caches = if args.no_cache { None } else { args.cache.clone().or_else(cache::default_dir) };
+        let stock = Stock::read(dir, caches)?;
+        let mut board = match board {
+            Some(board) => board,
+            None => Board::of_command_line(arch(&stock)?),
+        };
+        check_machine(&stock, board.arch)?;
+        let trees = read_trees(args, &board, &stock)?;
+        let root = read_root(args, &board)?;
+        board.fs = args.fs.clone().or(board.fs);
+        if board.fs.is_none() && matches!(&root, Some(Root::Class(class)) if class.name == "nfs") {
+            board.fs = Some("nfs".into());
+        }
+        board.dt.scope = args.scope.or(board.dt.scope);
+        if root.is_some() && trees.is_empty() {
+            return Err(board.fault("root", "the way to it needs a device tree: dt.blob, or --dtb FILE".into()));
+        }
+        let given = args.kernel.clone();
+        let kernel = given.or_else(|| stock.beside("vmlinuz").filter(|_| wants_kernel));
+        let kernel = kernel.as_deref().map(Kernel::read).transpose()?;
+        let config_text = stock.config_text(&board.modprobe.config_text());
+        Ok(Job { board, stock, kernel, trees, root, config_text })
+    }
+
+    /// Selects the board's modules.
+    ///
+    /// # Errors
+    /// As of [`select`].
+    pub fn select(&self) -> Result<Selection> {
+        let wish = Wish { board: &self.board, trees: &self.trees, root: self.root.clone() };
+        select(&wish, &self.stock.catalogue(&self.config_text, self.kernel.as_ref()))
+    }
+
+    /// Returns board, architecture and kernel for a first line.
+    pub fn title(&self) -> String {
+        let model = || self.trees.first().and_then(|tree| tree.str(super::dt::tree::ROOT, "model")).map(str::to_owned);
+        let stem = || self.board.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = self.board.name.clone().or_else(model).unwrap_or_else(stem);
+        format!("{name} ({}), Linux {}", self.board.arch, self.stock.tree.kver)
+    }
+}
+
+/// Tells the machine that the stock's modules are for.
+fn arch(stock: &Stock) -> Result<Arch> {
+    let no_module = || Error::input(&stock.tree.dir, "no module in there can be read");
+    let module = stock.modules.first().ok_or_else(no_module)?;
+    let plain = pack::unpacked(&stock.tree, module)?.1;
+    Arch::of(&plain).map_err(|what| Error::input(stock.tree.dir.join(&module.path), what))
+}
+
+fn read_root(args: &SourceArgs, board: &Board) -> Result<Option<Root>> {
+    match (&args.root, &board.root) {
+        (Some(root), _) => root.parse().map(Some).map_err(|what: String| Error::input("--root", what)),
+        (None, Some(root)) => root.parse().map(Some).map_err(|what| board.fault("root", what)),
+        (None, None) => Ok(None),
+    }
+}
+
+fn read_trees(args: &SourceArgs, board: &Board, stock: &Stock) -> Result<Vec<DeviceTree>> {
+    let mut dirs: Vec<PathBuf> = vec![board.path.parent().unwrap_or(Path::new("")).to_owned()];
+    dirs.extend(args.dtbs.clone());
+    dirs.extend(stock.dtb_dirs());
+    let find = |name: &PathBuf, key: &str| {
+        let found = dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file());
+        found.ok_or_else(|| board.fault(key, no_blob(name, &dirs)))
+    };
+    let (blobs, overlays) = if args.dtb.is_empty() {
+        let blob = board.dt.blob.iter().map(|name| find(name, "dt.blob"));
+        let also = board.dt.also.iter().map(|name| find(name, "dt.also"));
+        let blobs = blob.chain(also).collect::<Result<Vec<_>>>()?;
+        (blobs, board.dt.overlays.iter().map(|name| find(name, "dt.overlays")).collect::<Result<Vec<_>>>()?)
+    } else {
+        let given = |name: &PathBuf| if name.is_file() { Ok(name.clone()) } else { find(name, "--dtb") };
+        (args.dtb.iter().map(given).collect::<Result<Vec<_>>>()?, args.overlay.clone())
+    };
+    let mut trees = blobs.iter().map(|path| blob::read(path)).collect::<Result<Vec<_>>>()?;
+    for path in overlays {
+        let first = trees.first_mut().ok_or_else(|| Error::input(&path, "there is no device tree to apply it to"))?;
+        let layer = blob::read(&path)?;
+        overlay::apply(first, &layer).map_err(|what| Error::input(&path, what))?;
+    }
+    Ok(trees)
+}
+
+/// Says that there is no such device tree, and which name is most like it.
+fn no_blob(name: &Path, dirs: &[PathBuf]) -> String {
+    let sub = name.parent().unwrap_or(Path::new(""));
+    let files = dirs.iter().filter_map(|dir| std::fs::read_dir(dir.join(sub)).ok()).flatten().flatten();
+    let names: Vec<String> = files.map(|entry| sub.join(entry.file_name()).to_string_lossy().into_owned()).collect();
+    let near = nearest::spelling(&name.to_string_lossy(), names.iter().map(String::as_str));
+    let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    format!(
+        "there is no `{}` beside the board file or among the kernel's device trees (--dtbs DIR){hint}",
+        name.display()
+    )
+}

@@ -1,0 +1,208 @@
+//! `mkinitmod select`: the modules that a board needs, for people and as JSON; and many boards at once, a line each.
+
+use super::cli::SelectArgs;
+use super::dominate::savings;
+use super::dt::blob;
+use super::dt::class::Root;
+use super::error::{Error, Result};
+use super::job::Job;
+use super::report::{grouped, print};
+use super::select::{Selection, Wish, select};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// What is printed of a selection.
+#[derive(Debug, Serialize)]
+struct Selected<'a> {
+    board: String,
+    kernel: &'a str,
+    modules: Vec<Row<'a>>,
+    /// Bytes of all modules, as the tree has them.
+    bytes: u64,
+    /// What is loaded first, in this order.
+    load: &'a [String],
+    builtin: Vec<Named>,
+    /// It is known what the kernel serves by itself.
+    knows_kernel: bool,
+    /// Nodes that no module serves; nor, if that is known, the kernel.
+    unserved: &'a [String],
+}
+
+/// A module.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    module: &'a str,
+    path: &'a str,
+    bytes: u64,
+    /// What would fall away with it, itself included.
+    saves: u64,
+    why: String,
+    needed_by: Vec<&'a str>,
+}
+
+/// What is asked for, and why.
+#[derive(Debug, Serialize)]
+struct Named {
+    name: String,
+    why: String,
+}
+
+/// Selects, and prints what came of it.
+///
+/// # Errors
+/// As of [`Job::read`] and [`select`].
+pub fn run(args: &SelectArgs) -> Result<()> {
+    if args.each {
+        return each(args);
+    }
+    let job = Job::read(&args.source, true)?;
+    let selection = job.select()?;
+    let selected = selected(&job, &selection);
+    let text = if args.json {
+        serde_json::to_string_pretty(&selected).expect("strings and numbers are JSON") + "\n"
+    } else {
+        table(&selected)
+    };
+    print(&text);
+    Ok(())
+}
+
+fn selected<'a>(job: &'a Job, selection: &'a Selection) -> Selected<'a> {
+    let modules = &job.stock.modules;
+    let places: Vec<usize> = selection.picks.iter().map(|pick| pick.at).collect();
+    let saves = savings(&places, &selection.edges, |at| modules[at].file_len);
+    let rows = selection.picks.iter().zip(saves).map(|(pick, saves)| {
+        let users = selection.edges.iter().filter(|(_, needed)| *needed == pick.at).filter_map(|(user, _)| *user);
+        let module = &modules[pick.at];
+        Row {
+            module: &module.modname,
+            path: &module.path,
+            bytes: module.file_len,
+            saves,
+            why: pick.to_string(),
+            needed_by: users.map(|at| modules[at].modname.as_str()).collect(),
+        }
+    });
+    Selected {
+        board: job.title(),
+        kernel: &job.stock.tree.kver,
+        modules: rows.collect(),
+        bytes: places.iter().map(|&at| modules[at].file_len).sum(),
+        load: &selection.lane,
+        builtin: selection
+            .builtin
+            .iter()
+            .map(|(name, why)| Named { name: name.clone(), why: why.to_string() })
+            .collect(),
+        knows_kernel: job.kernel.is_some(),
+        unserved: &selection.unserved,
+    }
+}
+
+fn table(selected: &Selected<'_>) -> String {
+    let mut text = format!("{}\n\n", selected.board);
+    let total = format!("{} modules", selected.modules.len());
+    let names = selected.modules.iter().map(|row| row.module.len()).chain(["module".len(), total.len()]);
+    let width = names.max().unwrap_or(0);
+    let size_width = grouped(selected.bytes).len().max("bytes".len());
+    let mut line = |name: &str, bytes: &str, saves: &str, why: &str| {
+        let line = format!("{name:width$}  {bytes:>size_width$}  {saves:>size_width$}  {why}");
+        writeln!(text, "{}", line.trim_end()).expect("a String takes it");
+    };
+    line("module", "bytes", "saves", "why; and who else needs it");
+    for row in &selected.modules {
+        let also = row
+            .needed_by
+            .iter()
+            .filter(|user| !row.why.ends_with(&format!(" {user}")))
+            .copied()
+            .collect::<Vec<_>>()
+            .join(", ");
+        let why = if also.is_empty() { row.why.clone() } else { format!("{}; {also}", row.why) };
+        line(row.module, &grouped(row.bytes), &grouped(row.saves), &why);
+    }
+    line(&total, &grouped(selected.bytes), "", "");
+    if !selected.load.is_empty() {
+        writeln!(text, "\nloaded first: {}", selected.load.join(" ")).expect("a String takes it");
+    }
+    for Named { name, why } in &selected.builtin {
+        writeln!(text, "built in: {name} ({why})").expect("a String takes it");
+    }
+    if selected.knows_kernel {
+        for node in selected.unserved {
+            writeln!(text, "no driver: {node}").expect("a String takes it");
+        }
+    } else if !selected.unserved.is_empty() {
+        let count = selected.unserved.len();
+        writeln!(
+            text,
+            "{count} nodes without module: whether the kernel serves them is not known (--kernel FILE tells)"
+        )
+        .expect("a String takes it");
+    }
+    text
+}
+
+/// Selects for each device tree by itself. What is wrong with one is told, and the others go on.
+fn each(args: &SelectArgs) -> Result<()> {
+    let mut source = args.source.clone();
+    let blobs = blobs(&std::mem::take(&mut source.dtb))?;
+    let root = source.root.take().map(|root| root.parse::<Root>()).transpose();
+    let root = root.map_err(|what| Error::input("--root", what))?;
+    let job = Job::read(&source, true)?;
+    let catalogue = job.stock.catalogue(&job.config_text, job.kernel.as_ref());
+    let lines: Vec<(String, bool)> = blobs
+        .par_iter()
+        .map(|path| {
+            let name = path.display();
+            let outcome = blob::read(path).and_then(|tree| {
+                let has_root = root.as_ref().is_none_or(|root| root.nodes(&tree, &catalogue.drivers).is_ok());
+                let trees = [tree];
+                let root = root.clone().filter(|_| has_root);
+                let none = if has_root { "" } else { "  (no such root: whole board)" };
+                let selection = select(&Wish { board: &job.board, trees: &trees, root }, &catalogue)?;
+                Ok((selection, none))
+            });
+            match outcome {
+                Ok((selection, none)) => {
+                    let bytes = selection.picks.iter().map(|pick| job.stock.modules[pick.at].file_len).sum();
+                    (format!("{:5}  {:>11}  {name}{none}\n", selection.picks.len(), grouped(bytes)), true)
+                }
+                Err(error) => (format!("{error}\n"), false),
+            }
+        })
+        .collect();
+    print("count        bytes  device tree\n");
+    print(&lines.iter().filter(|(_, is_good)| *is_good).map(|(line, _)| line.as_str()).collect::<String>());
+    let bad: Vec<&str> = lines.iter().filter(|(_, is_good)| !is_good).map(|(line, _)| line.trim_end()).collect();
+    bad.iter().for_each(|line| eprintln!("mkinitmod: {line}"));
+    match bad.len() {
+        0 => Ok(()),
+        count => Err(Error::input("--each", format!("{count} of {} device trees failed", blobs.len()))),
+    }
+}
+
+/// Lists the files given, and all device trees in the directories given.
+fn blobs(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let (mut blobs, mut open) = (Vec::new(), given.to_vec());
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            for entry in std::fs::read_dir(&path).map_err(Error::io(&path))? {
+                let path = entry.map_err(Error::io(&path))?.path();
+                if path.is_dir() || path.extension() == Some("dtb".as_ref()) {
+                    open.push(path);
+                }
+            }
+        } else {
+            blobs.push(path);
+        }
+    }
+    blobs.sort();
+    if blobs.is_empty() {
+        let path: &Path = given.first().map_or(Path::new("--dtb"), PathBuf::as_path);
+        return Err(Error::input(path, "no device tree in there"));
+    }
+    Ok(blobs)
+}
