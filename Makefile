@@ -12,6 +12,7 @@ CARGO  ?= cargo
 DIST   := target/dist
 ARCHES := x86_64 aarch64 armv7
 CODECS := gz,xz,zst
+FEATURES := identify,explain,parallel
 FUZZ_SECONDS ?= 60
 RUSTUP_TARGETS = $(shell rustup target list --installed 2>/dev/null)
 
@@ -35,7 +36,7 @@ loaders: $(ARCHES:%=loader-%)
 
 # Features `host` and `device` can't be built together, so each has its own call of cargo.
 loader-%: setup-build
-	$(CARGO) build --profile loader --bin initmod --no-default-features --features device,$(CODECS) --target $(TRIPLE_$*)
+	$(CARGO) build --profile loader --bin initmod --no-default-features --features device,$(CODECS),$(FEATURES) --target $(TRIPLE_$*)
 	@install -D target/$(TRIPLE_$*)/loader/initmod $(DIST)/lib/initmod/$*/initmod
 
 setup-build:
@@ -52,14 +53,14 @@ run: setup-qemu all
 
 test: setup-qemu all
 	INITMOD_ORACLE="$$(qemu/oracle)" $(CARGO) test --no-fail-fast
-	$(CARGO) test --lib --no-default-features --features device,$(CODECS) device::
+	$(CARGO) test --lib --no-default-features --features device,$(CODECS),$(FEATURES) device::
 	config/size --enforce
 	qemu/run -j 2 --all
 
 check: setup-build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	$(CARGO) clippy --bin initmod --no-default-features --features device,$(CODECS) --target $(TRIPLE_x86_64) --profile loader -- -D warnings
+	$(CARGO) clippy --bin initmod --no-default-features --features device,$(CODECS),$(FEATURES) --target $(TRIPLE_x86_64) --profile loader -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	config/layers
 	config/size --enforce
