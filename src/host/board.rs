@@ -15,6 +15,8 @@
 //! scope = "board"                    # all of the board, or only the way to the `root` (the default where there is one)
 //! [modules]
 //! names = ["smsc"]                   # and load, globs, dirs, aliases, exclude: see `Modules`
+//! [modules.why]
+//! smsc = "the PHY's driver: its id is read from the chip"     # told in the report
 //! [modules.optional]                 # what is not there is told
 //! [modules.expected-missing]         # and here it is not even that
 //! ```
@@ -25,6 +27,7 @@ use super::error::{Error, Result};
 use super::nearest;
 use crate::config::{Config, join_lines};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What a board file says.
@@ -107,6 +110,8 @@ pub struct Modules {
     pub aliases: Vec<String>,
     /// Modnames that must stay out.
     pub exclude: Vec<String>,
+    /// For entries of any list below or above why they are there, for the report.
+    pub why: BTreeMap<String, String>,
     /// What goes in where the tree has it; where not, the report says so.
     pub optional: Optional,
     /// What goes in where the tree has it, and is known to be missing from some: nothing is said.
@@ -227,6 +232,12 @@ impl Board {
         if let Some(name) = self.modules.load.iter().find(odd) {
             return Err(self.fault("modules.load", format!("`{name}` is no name of a module")));
         }
+        let entries = self.modules.entries();
+        if let Some(entry) = self.modules.why.keys().find(|entry| !entries.contains(entry)) {
+            let near = nearest::spelling(entry, entries.iter().map(|entry| entry.as_str()));
+            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            return Err(self.fault("modules.why", format!("no list has `{entry}`{hint}")));
+        }
         if let Some(file) = self.image.files.iter().find(|file| file.mode > 0o7777) {
             return Err(self.fault("image.files", format!("{:#o} is no mode, of {}", file.mode, file.to)));
         }
@@ -241,6 +252,16 @@ impl Board {
 }
 
 impl Modules {
+    /// Returns all entries of all lists.
+    fn entries(&self) -> Vec<&String> {
+        let mut entries: Vec<&String> =
+            [&self.load, &self.names, &self.globs, &self.dirs, &self.aliases].into_iter().flatten().collect();
+        for list in [&self.optional, &self.expected_missing] {
+            entries.extend([&list.names, &list.globs, &list.dirs, &list.aliases].into_iter().flatten());
+        }
+        entries
+    }
+
     /// Returns the lists whose entries have to be there, in the shape of the others.
     pub fn required(&self) -> Optional {
         let Modules { names, globs, dirs, aliases, .. } = self;

@@ -89,7 +89,7 @@ fn rows<'a>(modules: &'a [Module], selection: &Selection, packed: &[Packed]) -> 
         let modname = modules[pick.at].modname.as_str();
         let len =
             packed.iter().find(|packed| packed.module.modname == modname).map_or(0, |packed| packed.module.file_len);
-        (modname, len, pick.reason.to_string())
+        (modname, len, pick.to_string())
     };
     selection.picks.iter().map(row).collect()
 }

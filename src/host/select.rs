@@ -76,6 +76,8 @@ pub struct Pick {
     pub at: usize,
     /// Why it is in.
     pub reason: Reason,
+    /// What the board file says of it, in prose.
+    pub note: Option<String>,
 }
 
 /// Why a module is in.
@@ -186,7 +188,7 @@ impl<'a> Selecting<'a> {
         for name in needs.implied {
             let hits = self.resolve("root", name, true).unwrap_or_default();
             let why = Reason::Root(format!("{what} -> {name}"));
-            if hits.is_builtin {
+            if hits.is_builtin && self.selection.builtin.iter().all(|(known, _)| known != name) {
                 self.selection.builtin.push((name.into(), why.clone()));
             }
             for at in hits.modules.into_iter().filter(|&at| !self.is_excluded(at)).collect::<Vec<_>>() {
@@ -276,9 +278,10 @@ impl<'a> Selecting<'a> {
             let what = format!("`{entry}` leads only to what modules.exclude keeps out");
             return Err(self.board.fault(key, what));
         }
-        for at in wanted {
+        for &at in &wanted {
             self.pick_for_board(at, reason.clone());
         }
+        self.note(entry, &wanted);
         Ok(())
     }
 
@@ -337,9 +340,18 @@ impl<'a> Selecting<'a> {
         self.pick(at, reason);
     }
 
+    /// Puts what the board file says of an entry beside the modules that the entry came to.
+    fn note(&mut self, entry: &str, places: &[usize]) {
+        if let Some(note) = self.board.modules.why.get(entry) {
+            for pick in self.selection.picks.iter_mut().filter(|pick| places.contains(&pick.at)) {
+                pick.note.get_or_insert_with(|| note.clone());
+            }
+        }
+    }
+
     fn pick(&mut self, at: usize, reason: Reason) {
         if !std::mem::replace(&mut self.picked[at], true) {
-            self.selection.picks.push(Pick { at, reason });
+            self.selection.picks.push(Pick { at, reason, note: None });
         }
     }
 
@@ -466,6 +478,15 @@ fn prose(name: &str, failure: Failure) -> String {
     match failure {
         Failure::Name(error) => format!("`{name}` {error}"),
         Failure::Index(file, fault) => format!("{}: node at {:#x} {}", file.file_name(), fault.off, fault.error),
+    }
+}
+
+impl fmt::Display for Pick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.note {
+            Some(note) => write!(f, "{}: {note}", self.reason),
+            None => write!(f, "{}", self.reason),
+        }
     }
 }
 

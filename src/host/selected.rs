@@ -81,7 +81,7 @@ fn selected<'a>(job: &'a Job, selection: &'a Selection) -> Selected<'a> {
             path: &module.path,
             bytes: module.file_len,
             saves,
-            why: pick.reason.to_string(),
+            why: pick.to_string(),
             needed_by: users.map(|at| modules[at].modname.as_str()).collect(),
         }
     });
@@ -113,8 +113,13 @@ fn table(selected: &Selected<'_>) -> String {
     };
     line("module", "bytes", "saves", "why; and who else needs it");
     for row in &selected.modules {
-        let also =
-            row.needed_by.iter().filter(|user| !row.why.ends_with(*user)).copied().collect::<Vec<_>>().join(", ");
+        let also = row
+            .needed_by
+            .iter()
+            .filter(|user| !row.why.ends_with(&format!(" {user}")))
+            .copied()
+            .collect::<Vec<_>>()
+            .join(", ");
         let why = if also.is_empty() { row.why.clone() } else { format!("{}; {also}", row.why) };
         line(row.module, &grouped(row.bytes), &grouped(row.saves), &why);
     }

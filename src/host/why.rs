@@ -73,10 +73,11 @@ fn why_module(job: &Job, at: usize) -> Result<String> {
 fn trail(job: &Job, selection: &Selection, at: usize) -> String {
     let modname = &job.stock.modules[at].modname;
     let place = |name: &str| job.stock.modules.iter().position(|module| module.modname == name).expect("it was picked");
-    match selection.picks.iter().find(|pick| pick.at == at).map(|pick| &pick.reason) {
-        Some(Reason::NeededBy(user)) => format!("{} -> {modname}", trail(job, selection, place(user))),
-        Some(Reason::SoftdepOf(user)) => format!("{} -softdep-> {modname}", trail(job, selection, place(user))),
-        Some(reason) => format!("{reason} -> {modname}"),
+    match selection.picks.iter().find(|pick| pick.at == at).map(|pick| (&pick.reason, &pick.note)) {
+        Some((Reason::NeededBy(user), _)) => format!("{} -> {modname}", trail(job, selection, place(user))),
+        Some((Reason::SoftdepOf(user), _)) => format!("{} -softdep-> {modname}", trail(job, selection, place(user))),
+        Some((reason, Some(note))) => format!("{reason} ({note}) -> {modname}"),
+        Some((reason, None)) => format!("{reason} -> {modname}"),
         None => modname.clone(),
     }
 }

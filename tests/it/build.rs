@@ -124,7 +124,10 @@ fn what_is_built_in_or_optional_need_not_be_there() {
         names = ['nowhere']\nglobs = ['no*where']\ndirs = ['kernel/none']\naliases = ['no:alias']";
     let text = String::from_utf8(build(&fixture, board, &[]).stdout).unwrap();
     assert!(text.contains("built in: mmc_block (load)\nbuilt in: mmc:block (load)\n"), "{text}");
-    assert!(text.ends_with("not there: nowhere (softdep of other_mmc; modprobe ignores it)\n"), "{text}");
+    let not_there = "not there: nowhere (softdep of other_mmc; modprobe ignores it)\n\
+        not there: nowhere (modules.optional.names)\nnot there: no*where (modules.optional.globs)\n\
+        not there: kernel/none (modules.optional.dirs)\nnot there: no:alias (modules.optional.aliases)\n";
+    assert!(text.ends_with(not_there), "{text}");
     assert!(text.contains("\n1 modules "), "{text}");
 }
 
