@@ -6,6 +6,7 @@
 //! ```
 //! Source: the kernel's lib/kobject_uevent.c, drivers/base/core.c; drivers/of/device.c for the OF_ keys.
 
+use crate::bytes::split_once;
 use crate::error::Error;
 use heapless::VecView;
 
@@ -31,6 +32,12 @@ impl<'map> Uevent<'map> {
     pub fn get(&self, key: &[u8]) -> Option<&'map [u8]> {
         let end = self.end;
         self.text.split(move |&byte| byte == end).find_map(|line| line.strip_prefix(key)?.strip_prefix(b"="))
+    }
+
+    /// Says whether one of the device's compatible strings is `compatible`.
+    pub fn is_compatible(&self, compatible: &[u8]) -> bool {
+        let lines = self.text.split(|&byte| byte == self.end).filter_map(|line| line.strip_prefix(b"OF_COMPATIBLE_"));
+        lines.filter_map(|line| split_once(line, b'=')).any(|(number, value)| number != b"N" && value == compatible)
     }
 
     /// Writes the modalias that a device tree's node has for the compatible string `number`: of:NnameTtypeCstring. For
@@ -75,6 +82,7 @@ mod tests {
         assert_eq!(spi.of_modalias(1, &mut out), Ok(true));
         assert_eq!(out, b"of:NflashT(null)Cjedec,spi-nor");
         assert_eq!(spi.of_modalias(2, &mut out), Ok(false));
+        assert!(spi.is_compatible(b"jedec,spi-nor") && !spi.is_compatible(b"jedec"));
         assert_eq!(spi.of_modalias(0, &mut heapless::Vec::<u8, 9>::new()), Err(Error::Full));
     }
 }

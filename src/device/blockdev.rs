@@ -168,7 +168,7 @@ fn partition(name: &[u8]) -> Option<(Name, u32)> {
     let number = path(&[b"/sys/class/block/", name, b"/partition"]).ok()?;
     let number = decimal(read(CWD, number.as_bytes(), &mut text).ok()?.trim_ascii())?;
     // ../../devices/.../block/DISK/NAME
-    let link = link(&[b"/sys/class/block/", name])?;
+    let link = super::file::link(&[b"/sys/class/block/", name])?;
     let disk = link.as_bytes().rsplit(|&byte| byte == b'/').nth(1)?;
     Some((Name::from_slice(disk).ok()?, number))
 }
@@ -178,11 +178,4 @@ fn read_at<'buf>(device: &OwnedFd, from: u64, buf: &'buf mut [u8]) -> &'buf [u8]
     // A bad sector, a device that goes away: nothing is known of it.
     let len = rustix::io::pread(device, &mut *buf, from).unwrap_or(0);
     buf.get(..len).unwrap_or_default()
-}
-
-/// Reads where a symbolic link leads.
-fn link(parts: &[&[u8]]) -> Option<Path> {
-    let mut buf = [core::mem::MaybeUninit::uninit(); 1024];
-    let (target, _) = rustix::fs::readlinkat_raw(CWD, path(parts).ok()?.as_c_str(), &mut buf).ok()?;
-    path(&[target]).ok()
 }

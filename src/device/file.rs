@@ -94,6 +94,14 @@ pub(super) fn read<'buf>(dir: BorrowedFd<'_>, path: &[u8], buf: &'buf mut [u8]) 
     Ok(buf.get(..len).unwrap_or_default())
 }
 
+/// Reads where a symbolic link leads.
+#[cfg(any(feature = "identify", feature = "explain"))]
+pub(super) fn link(parts: &[&[u8]]) -> Option<Path> {
+    let mut buf = [MaybeUninit::uninit(); 1024];
+    let (target, _) = rustix::fs::readlinkat_raw(rustix::fs::CWD, path(parts).ok()?.as_c_str(), &mut buf).ok()?;
+    path(&[target]).ok()
+}
+
 /// Appends a configuration file to `text`, behind a line that names it, its continued lines joined.
 pub(super) fn append_config(
     dir: BorrowedFd<'_>,

@@ -56,6 +56,7 @@ pub(super) enum Scope {
 
 impl<'a> Lanes<'a> {
     /// Reads `initmod.coldplug=`, `initmod.serial=` and `initmod.jobs=`, listens to the kernel, and starts workers.
+    #[inline(never)] // smaller so
     pub(super) fn new(tree: &'a Tree, resolver: Resolver<'static>, room: &'static mut PlanRoom, env: Args) -> Self {
         let text = resolver.config.cmdline;
         let serial = cmdline::value(text, b"initmod.serial").unwrap_or_default();
@@ -93,6 +94,7 @@ impl<'a> Lanes<'a> {
     }
 
     /// Puts the first lane into the plan; `text` is that of modules-load.d.
+    #[inline(never)] // smaller so
     pub(super) fn ask_first(&mut self, text: &'static [u8]) {
         self.asks.first(text);
         self.first_lane = self.asks.plan.steps.len();
@@ -100,6 +102,7 @@ impl<'a> Lanes<'a> {
 
     /// Does what there is to do now, and waits, at most `wait_ms`, for something to happen. Returns whether nothing was
     /// left to do.
+    #[inline(never)] // smaller so
     pub(super) fn turn(&mut self, wait_ms: u64) -> bool {
         self.hear();
         self.schedule.extend(self.asks.plan.steps, &self.asks.resolver);
@@ -174,6 +177,7 @@ impl<'a> Lanes<'a> {
     }
 
     /// Waits for the modules that are with the kernel, and lets the workers end.
+    #[inline(never)] // smaller so
     pub(super) fn finish(&mut self) {
         let start_ms = super::now_ms();
         while !self.schedule.is_idle() && super::now_ms().saturating_sub(start_ms) < STUCK_MS {
@@ -182,6 +186,7 @@ impl<'a> Lanes<'a> {
         self.pool.stop();
     }
 
+    #[inline(never)] // smaller so
     fn start(&mut self, at: usize) {
         let Some((earlier, [step, ..])) = self.asks.plan.steps.split_at_checked(at) else { return };
         let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();

@@ -79,10 +79,12 @@ fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
     let Room { config, load_list, cmdline, plan } = room;
     let cmdline = file::read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
     let tree = Tree::open();
+    let mut known = None;
     let mut lanes = match &tree {
         Ok(tree) => {
             let resolver = tree.resolver(config, cmdline);
             tree::tell_bad_lines(&resolver.config);
+            known = Some((tree, resolver));
             Some(Lanes::new(tree, resolver, plan, env))
         }
         Err(errno) => {
@@ -94,12 +96,14 @@ fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
         tree::read_load_d(load_list);
         lanes.ask_first(load_list);
     }
+    let scene = || known.as_ref().map(|(tree, resolver)| explain::Scene { tree, resolver });
     let mut root = Root::parse(cmdline);
     let fs_type = loop {
         match reach(&mut root, &mut lanes, start_ms) {
             Ok(fs_type) => break fs_type,
             Err(why) => {
                 tell_unreached(&root, why);
+                explain::tell(scene());
                 hold(cmdline, env);
             }
         }
@@ -128,6 +132,7 @@ enum Unreached {
 }
 
 /// Loads modules until the root is there and mounted, and what else there is to load is done. Returns its type.
+#[inline(never)] // smaller so
 fn reach(
     root: &mut Result<Root, &'static [u8]>,
     lanes: &mut Option<Lanes<'_>>,
@@ -191,6 +196,7 @@ fn reach(
     }
 }
 
+#[inline(never)] // smaller so
 fn tell_unreached(root: &Result<Root, &'static [u8]>, why: Unreached) {
     match (root, why) {
         (Err(prose), _) => line(Level::Error, &[*prose]),
@@ -228,6 +234,7 @@ const POLL_MS: u64 = 20;
 const TELL_MS: u64 = 3000;
 
 /// Says in one line what was done and how long it took. Its form is fixed: scripts read it.
+#[inline(never)] // smaller so
 fn tell_summary(lanes: &Option<Lanes<'_>>, start_ms: u64, total_ms: u64) {
     let [loaded, modules_ms, kernel_ms] = lanes.as_ref().map_or([0; 3], |lanes| {
         [lanes.tally.loaded.into(), lanes.last_ms.saturating_sub(start_ms), lanes.kernel_us / 1000]

@@ -6,6 +6,17 @@ use super::root::{Root, mount_prose};
 use super::rt::Args;
 use crate::load::Errno;
 
+/// Where the post-mortem would know drivers from.
+pub(super) struct Scene<'a> {
+    pub(super) tree: &'a super::tree::Tree,
+    pub(super) resolver: &'a crate::resolve::Resolver<'static>,
+}
+
+/// There is none.
+pub(super) fn tell(scene: Option<Scene<'_>>) {
+    let _ = scene.map(|scene| (scene.tree, scene.resolver));
+}
+
 /// Says why the root can't be mounted.
 pub(super) fn tell_unmountable(root: &Root, errno: Errno) {
     line(Level::Error, &[b"mounting ", root.node_path(), b" failed: ", mount_prose(errno)]);

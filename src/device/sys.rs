@@ -32,12 +32,7 @@ impl<'a> Sys<'a> {
 
     /// Reads /sys/module/MODNAME/initstate.
     pub(super) fn state(&self, modname: &[u8]) -> State {
-        let mut text = [0; 16];
-        let initstate = path(&[b"/sys/module/", modname, b"/initstate"]);
-        match initstate.and_then(|path| read(CWD, path.as_bytes(), &mut text)) {
-            Ok(b"live\n") => State::Live,
-            _ => State::Unknown,
-        }
+        state_of(modname)
     }
 
     /// Loads the module file at `path`, relative to the tree or absolute.
@@ -96,6 +91,16 @@ impl<'a> Sys<'a> {
             Ok(status) => Err(Refusal::Command(status)),
             Err(refusal) => Err(refusal),
         }
+    }
+}
+
+/// Reads /sys/module/MODNAME/initstate.
+pub(super) fn state_of(modname: &[u8]) -> State {
+    let mut text = [0; 16];
+    let initstate = path(&[b"/sys/module/", modname, b"/initstate"]);
+    match initstate.and_then(|path| read(CWD, path.as_bytes(), &mut text)) {
+        Ok(b"live\n") => State::Live,
+        _ => State::Unknown,
     }
 }
 

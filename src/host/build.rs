@@ -32,7 +32,8 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     places.sort_unstable();
     let wanted: Vec<&Module> = places.iter().map(|&at| &modules[at]).collect();
     let packed = pack::pack(tree, &wanted, board.arch, format)?;
-    let indexes = indexes(tree, &packed)?;
+    let mut indexes = indexes(tree, &packed)?;
+    indexes.push(("modules.left-out", left_out(modules, &wanted)));
     let extra = board.image.files.iter().map(|file| {
         let data = std::fs::read(&file.from).map_err(Error::io(&file.from))?;
         Ok((file.to.clone(), file.mode, data))
@@ -82,6 +83,50 @@ fn indexes(tree: &Tree, packed: &[Packed]) -> Result<Vec<depmod::IndexFile>> {
     files.extend(tree.builtin.clone().map(|list| ("modules.builtin", list)));
     files.extend(modinfo.map(|modinfo| ("modules.builtin.modinfo", modinfo)));
     Ok(files)
+}
+
+/// Directories of drivers that others wait for.
+const SUPPLIER_DIRS: [&str; 20] = [
+    "bus",
+    "clk",
+    "dma",
+    "gpio",
+    "i2c",
+    "interconnect",
+    "iommu",
+    "irqchip",
+    "mailbox",
+    "mfd",
+    "nvmem",
+    "phy",
+    "pinctrl",
+    "pmdomain",
+    "pwm",
+    "regulator",
+    "reset",
+    "soc",
+    "spi",
+    "spmi",
+];
+
+/// Names the suppliers' drivers that the image goes without, `compatible modname` a line: where a device of a device tree
+/// waits for one of them, the loader can say what is missing.
+fn left_out(modules: &[Module], wanted: &[&Module]) -> Vec<u8> {
+    let is_supplier = |module: &&Module| {
+        let dir = module.path.strip_prefix("kernel/drivers/").and_then(|rest| rest.split('/').next());
+        dir.is_some_and(|dir| SUPPLIER_DIRS.contains(&dir))
+            && !wanted.iter().any(|wanted| wanted.modname == module.modname)
+    };
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    for module in modules.iter().filter(is_supplier) {
+        let compatibles = module.aliases().filter_map(|alias| alias.strip_prefix(b"of:N*T*C"));
+        for compatible in compatibles.filter(|compatible| !compatible.contains(&b'*')) {
+            lines.push([compatible, b" ", module.modname.as_bytes(), b"\n"].concat());
+        }
+    }
+    lines.sort_unstable();
+    lines.dedup();
+    lines.concat()
 }
 
 fn rows<'a>(modules: &'a [Module], selection: &Selection, packed: &[Packed]) -> Vec<(&'a str, u64, String)> {
