@@ -12,7 +12,7 @@ use super::image::trim;
 use super::job::Job;
 use super::module::Module;
 use super::report::{Report, print};
-use super::select::Selection;
+use super::selection::Selection;
 use super::tree::Tree;
 use std::path::Path;
 
@@ -85,7 +85,7 @@ fn indexes(tree: &Tree, packed: &[Packed]) -> Result<Vec<depmod::IndexFile>> {
 }
 
 fn rows<'a>(modules: &'a [Module], selection: &Selection, packed: &[Packed]) -> Vec<(&'a str, u64, String)> {
-    let row = |pick: &super::select::Pick| {
+    let row = |pick: &super::selection::Pick| {
         let modname = modules[pick.at].modname.as_str();
         let len =
             packed.iter().find(|packed| packed.module.modname == modname).map_or(0, |packed| packed.module.file_len);

@@ -24,6 +24,7 @@ pub mod graph;
 pub mod depmod;
 pub mod board;
 pub mod dt;
+pub mod selection;
 pub mod select;
 pub mod stock;
 pub mod image;

@@ -3,10 +3,12 @@
 
 mod build;
 mod case;
+mod dt;
 mod fakekernel;
 mod fixture;
 mod glob;
 mod index;
+mod mkdtb;
 mod mkko;
 mod oracle;
 mod modprobe;

@@ -58,7 +58,7 @@ pub fn parse(data: &[u8]) -> Result<Tree, Damage> {
     if data.len() < total_len {
         return Err(Damage { off: data.len(), what: "the device tree is cut short" });
     }
-    if version < VERSION || compatible > VERSION || compatible < COMPATIBLE_VERSION {
+    if version < VERSION || !(COMPATIBLE_VERSION..=VERSION).contains(&compatible) {
         return Err(Damage { off: 20, what: "device tree of a version that is not 17" });
     }
     let block = |start_field, len_field, what| {
