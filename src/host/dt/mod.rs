@@ -2,7 +2,7 @@
 //!
 //! * [`blob`] reads a flattened tree, [`overlay`] applies others to it: both end in a [`tree::Tree`].
 //! * [`alias`] gives a node's modaliases, [`driver`] what serves them: a module, the kernel itself, or nobody knows.
-//! * [`supply`] reads from a node's properties which nodes provide for it, [`cells`] how long a reference is.
+//! * [`supply`] reads from a node's properties which nodes provide for it.
 //! * [`class`] tells which nodes can hold the root, [`walk`] follows them and all their providers, [`needs`]
 //!   makes modules of that.
 //!
