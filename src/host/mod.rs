@@ -8,6 +8,7 @@
 
 pub mod error;
 pub mod nearest;
+pub mod kconfig;
 pub mod arch;
 mod hash;
 pub mod rules;
