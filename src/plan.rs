@@ -26,7 +26,7 @@ pub struct Step<'map> {
     pub need: Need,
     /// How far it has come.
     pub state: StepState,
-    /// How often it was handed to the kernel, by a [`crate::schedule`].
+    /// How often it was handed to the kernel, by a schedule.
     pub tries: u8,
     /// Whether modules are configured to be loaded before or after it.
     pub has_softdeps: bool,

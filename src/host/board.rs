@@ -141,6 +141,8 @@ pub struct ImageKeys {
     pub compress: Option<Format>,
     /// How the modules in it are; by default as the tree has them.
     pub modules: Option<ModuleFormat>,
+    /// What becomes of the modules' signatures; they are kept by default.
+    pub signatures: Option<Signatures>,
     /// Files to add.
     pub files: Vec<ExtraFile>,
 }
@@ -180,6 +182,16 @@ pub enum ModuleFormat {
     Xz,
     /// By zstd.
     Zst,
+}
+
+/// What becomes of the signatures of modules on their way into the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Signatures {
+    /// They stay.
+    Keep,
+    /// They are cut off: the kernel need not check them, is tainted, and refuses such modules where it enforces.
+    Drop,
 }
 
 impl Board {

@@ -1,18 +1,21 @@
 //! `mkinitmod build`: board, stock and selection (see [`job`](super::job)) -> pack -> depmod -> image, and the report.
 
-use super::board::{Board, ModuleFormat};
+use super::arch::Arch;
+use super::board::{Board, ModuleFormat, Signatures};
 use super::cli::BuildArgs;
 use super::codec::Format;
 use super::depmod::{self, Builtin};
 use super::error::{Error, Result};
 use super::image::compress::compress;
 use super::image::layout::{Content, lay_out};
-use super::image::pack::{self, Packed};
+use super::image::pack::{self, Packed, Style};
 use super::image::trim;
 use super::job::Job;
+use super::kconfig::Kconfig;
+use super::left_out::left_out;
 use super::module::Module;
 use super::report::{Report, print};
-use super::select::Selection;
+use super::selection::Selection;
 use super::tree::Tree;
 use std::path::Path;
 
@@ -31,9 +34,17 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     let mut places: Vec<usize> = selection.picks.iter().map(|pick| pick.at).collect();
     places.sort_unstable();
     let wanted: Vec<&Module> = places.iter().map(|&at| &modules[at]).collect();
-    let packed = pack::pack(tree, &wanted, board.arch, format)?;
+    let signatures = args.signatures.or(board.image.signatures).unwrap_or(Signatures::Keep);
+    let compression = args.compress.or(board.image.compress).unwrap_or(Format::Zst);
+    if let Some(config) = args.config.clone().or_else(|| stock.beside("config")) {
+        check_config(&Kconfig::read(&config)?, compression, signatures)?;
+    }
+    let packed = pack::pack(tree, &wanted, Style { arch: board.arch, format, signatures })?;
     let mut indexes = indexes(tree, &packed)?;
-    indexes.push(("modules.left-out", left_out(modules, &wanted)));
+    let suppliers = left_out(modules, &wanted);
+    if board.arch != Arch::X86_64 && !suppliers.is_empty() {
+        indexes.push(("modules.left-out", suppliers));
+    }
     let extra = board.image.files.iter().map(|file| {
         let data = std::fs::read(&file.from).map_err(Error::io(&file.from))?;
         Ok((file.to.clone(), file.mode, data))
@@ -62,7 +73,6 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     if !content.extra.is_empty() {
         report.totals.push(("extra files".into(), lens(&mut content.extra.iter().map(|(_, _, data)| data.len()))));
     }
-    let compression = args.compress.or(board.image.compress).unwrap_or(Format::Zst);
     let archive = lay_out(content).map_err(|error| board.fault("image.files", error.to_string()))?.emit(mtime);
     let image = compress(&archive, compression);
     report.totals.push(("archive".into(), archive.len() as u64));
@@ -70,6 +80,27 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     write_beside(&args.output, &image)?;
     if !args.quiet {
         print(&report.text());
+    }
+    Ok(())
+}
+
+/// Refuses what the kernel would refuse.
+fn check_config(config: &Kconfig, compression: Format, signatures: Signatures) -> Result<()> {
+    config.require("BLK_DEV_INITRD", "an initramfs")?;
+    let method = match compression {
+        Format::None => None,
+        Format::Gz => Some("RD_GZIP"),
+        Format::Xz => Some("RD_XZ"),
+        Format::Zst => Some("RD_ZSTD"),
+    };
+    if let Some(method) = method {
+        config.require(method, "an image so compressed")?;
+    }
+    if signatures == Signatures::Drop {
+        for option in ["MODULE_SIG_FORCE", "LOCK_DOWN_KERNEL_FORCE_INTEGRITY", "LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY"]
+        {
+            config.forbid(option, "modules without signature")?;
+        }
     }
     Ok(())
 }
@@ -85,52 +116,8 @@ fn indexes(tree: &Tree, packed: &[Packed]) -> Result<Vec<depmod::IndexFile>> {
     Ok(files)
 }
 
-/// Directories of drivers that others wait for.
-const SUPPLIER_DIRS: [&str; 20] = [
-    "bus",
-    "clk",
-    "dma",
-    "gpio",
-    "i2c",
-    "interconnect",
-    "iommu",
-    "irqchip",
-    "mailbox",
-    "mfd",
-    "nvmem",
-    "phy",
-    "pinctrl",
-    "pmdomain",
-    "pwm",
-    "regulator",
-    "reset",
-    "soc",
-    "spi",
-    "spmi",
-];
-
-/// Names the suppliers' drivers that the image goes without, `compatible modname` a line: where a device of a device tree
-/// waits for one of them, the loader can say what is missing.
-fn left_out(modules: &[Module], wanted: &[&Module]) -> Vec<u8> {
-    let is_supplier = |module: &&Module| {
-        let dir = module.path.strip_prefix("kernel/drivers/").and_then(|rest| rest.split('/').next());
-        dir.is_some_and(|dir| SUPPLIER_DIRS.contains(&dir))
-            && !wanted.iter().any(|wanted| wanted.modname == module.modname)
-    };
-    let mut lines: Vec<Vec<u8>> = Vec::new();
-    for module in modules.iter().filter(is_supplier) {
-        let compatibles = module.aliases().filter_map(|alias| alias.strip_prefix(b"of:N*T*C"));
-        for compatible in compatibles.filter(|compatible| !compatible.contains(&b'*')) {
-            lines.push([compatible, b" ", module.modname.as_bytes(), b"\n"].concat());
-        }
-    }
-    lines.sort_unstable();
-    lines.dedup();
-    lines.concat()
-}
-
 fn rows<'a>(modules: &'a [Module], selection: &Selection, packed: &[Packed]) -> Vec<(&'a str, u64, String)> {
-    let row = |pick: &super::select::Pick| {
+    let row = |pick: &super::selection::Pick| {
         let modname = modules[pick.at].modname.as_str();
         let len =
             packed.iter().find(|packed| packed.module.modname == modname).map_or(0, |packed| packed.module.file_len);

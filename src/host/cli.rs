@@ -1,6 +1,6 @@
 //! The command line of mkinitmod.
 
-use super::board::{ModuleFormat, Scope};
+use super::board::{ModuleFormat, Scope, Signatures};
 use super::codec::Format;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -88,6 +88,12 @@ pub struct BuildArgs {
     /// How the modules in it are [default: keep]
     #[arg(long, value_name = "FORMAT")]
     pub module_format: Option<ModuleFormat>,
+    /// What becomes of the modules' signatures [default: keep]
+    #[arg(long, value_name = "WHAT")]
+    pub signatures: Option<Signatures>,
+    /// The kernel's configuration, to check the image against [default: ROOT/boot/config-KVER, where it is]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Leave the table of modules out
     #[arg(short, long)]
     pub quiet: bool,

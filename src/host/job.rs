@@ -12,7 +12,8 @@ use super::dt::{blob, overlay};
 use super::error::{Error, Result};
 use super::image::pack;
 use super::nearest;
-use super::select::{Selection, Wish, select};
+use super::select::{Wish, select};
+use super::selection::Selection;
 use super::stock::{Stock, check_machine};
 use std::path::{Path, PathBuf};
 
@@ -107,7 +108,7 @@ fn read_root(args: &SourceArgs, board: &Board) -> Result<Option<Root>> {
 }
 
 fn read_trees(args: &SourceArgs, board: &Board, stock: &Stock) -> Result<Vec<DeviceTree>> {
-    let mut dirs: Vec<PathBuf> = vec![board.path.parent().unwrap_or(Path::new("")).to_owned()];
+    let mut dirs: Vec<PathBuf> = vec![Path::new(".").join(board.path.parent().unwrap_or(Path::new("")))];
     dirs.extend(args.dtbs.clone());
     dirs.extend(stock.dtb_dirs());
     let find = |name: &PathBuf, key: &str| {

@@ -8,6 +8,7 @@
 
 pub mod error;
 pub mod nearest;
+pub mod kconfig;
 pub mod arch;
 mod hash;
 pub mod rules;
@@ -24,6 +25,7 @@ pub mod graph;
 pub mod depmod;
 pub mod board;
 pub mod dt;
+pub mod selection;
 pub mod select;
 pub mod stock;
 pub mod image;
@@ -31,6 +33,7 @@ pub mod dominate;
 pub mod report;
 pub mod cli;
 pub mod job;
+mod left_out;
 pub mod build;
 pub mod selected;
 pub mod why;

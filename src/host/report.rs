@@ -1,6 +1,6 @@
 //! What was built, for people: a table of the modules with sizes and reasons, and totals.
 
-use super::select::Selection;
+use super::selection::Selection;
 use std::fmt::Write;
 use std::io::Write as _;
 
@@ -76,7 +76,7 @@ pub fn print(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::select::Reason;
+    use crate::host::selection::Reason;
 
     #[test]
     fn columns_line_up() {

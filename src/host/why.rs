@@ -10,7 +10,7 @@ use super::dt::walk::Way;
 use super::error::{Error, Result};
 use super::job::Job;
 use super::report::print;
-use super::select::{Reason, Selection};
+use super::selection::{Reason, Selection};
 use std::collections::BTreeSet;
 
 /// Answers, and prints the answer.

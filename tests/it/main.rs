@@ -4,10 +4,12 @@
 mod build;
 mod case;
 mod depmod;
+mod dt;
 mod fakekernel;
 mod fixture;
 mod glob;
 mod index;
+mod mkdtb;
 mod mkko;
 mod oracle;
 mod modprobe;

@@ -179,7 +179,11 @@ impl Root {
             }
             Root::Node(path) => {
                 let labelled = tree.symbol(path).map(str::to_owned);
-                let id = tree.find(path).or_else(|| tree.find(&labelled?)).ok_or_else(|| unknown(tree, path))?;
+                let id = tree.find(path).or_else(|| tree.find(&labelled?)).ok_or_else(|| {
+                    let kinds = CLASSES.iter().map(|class| class.name).collect::<Vec<_>>().join(", ");
+                    let is_kind = if path.contains('/') { String::new() } else { format!("; the kinds are {kinds}") };
+                    unknown(tree, path) + &is_kind
+                })?;
                 if !tree.is_enabled(id) {
                     return Err(format!("node {path} is disabled"));
                 }

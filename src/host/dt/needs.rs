@@ -49,6 +49,11 @@ pub fn of_root(tree: &Tree, drivers: &Drivers<'_>, root: &Root) -> Result<Needs,
         want(&mut needs, drivers, &driver, &chain, |cell| serves_uses(&way, id, cell));
         served.insert(id, needs.wanted[start..].iter().map(|wanted| wanted.at).collect());
     }
+    let is_served = |&&start: &&NodeId| !needs.unserved.contains(&start);
+    if drivers.knows_kernel() && starts.iter().find(is_served).is_none() {
+        let hosts: Vec<String> = starts.iter().map(|&id| described(tree, id)).collect();
+        return Err(format!("{root}: neither a module nor the kernel serves {}", hosts.join(", ")));
+    }
     for &start in &starts {
         needs.edges.extend(served.get(&start).into_iter().flatten().map(|&at| (None, at)));
     }
@@ -68,6 +73,11 @@ pub fn of_root(tree: &Tree, drivers: &Drivers<'_>, root: &Root) -> Result<Needs,
     }
     needs.implied = classes.iter().flat_map(|class| class.implied).copied().collect();
     Ok(needs)
+}
+
+/// Names a node by path and what it is.
+pub fn described(tree: &Tree, id: NodeId) -> String {
+    format!("{} ({})", tree.path(id), tree.compatible(id).next().unwrap_or_default())
 }
 
 /// Returns what all enabled nodes ask for.

@@ -3,5 +3,6 @@
 pub mod compress;
 pub mod cpio;
 pub mod layout;
+pub mod signature;
 pub mod pack;
 pub mod trim;

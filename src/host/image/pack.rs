@@ -1,6 +1,8 @@
 //! Module files on their way into the image: read, checked against architecture and kernel, packed anew if so wanted.
 
+use super::signature;
 use crate::host::arch::Arch;
+use crate::host::board::Signatures;
 use crate::host::codec::{self, Format};
 use crate::host::error::{Error, Result};
 use crate::host::module::Module;
@@ -16,12 +18,23 @@ pub struct Packed {
     pub data: Vec<u8>,
 }
 
-/// Reads module files of `tree`; `format` says how to pack them, `None` leaves them as they are. The order stays.
+/// What becomes of module files.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// For which machine they have to be.
+    pub arch: Arch,
+    /// How they are packed; `None` leaves that as it is.
+    pub format: Option<Format>,
+    /// What becomes of their signatures.
+    pub signatures: Signatures,
+}
+
+/// Reads module files of `tree`, and makes of them what `style` says. The order stays.
 ///
 /// # Errors
 /// A file can't be read or unpacked, or is not for `arch` or the tree's kernel.
-pub fn pack(tree: &Tree, modules: &[&Module], arch: Arch, format: Option<Format>) -> Result<Vec<Packed>> {
-    modules.par_iter().with_max_len(1).map(|module| one(tree, module, arch, format)).collect()
+pub fn pack(tree: &Tree, modules: &[&Module], style: Style) -> Result<Vec<Packed>> {
+    modules.par_iter().with_max_len(1).map(|module| one(tree, module, style)).collect()
 }
 
 /// Reads one module file: as it lies, and unpacked.
@@ -49,20 +62,24 @@ pub fn unpacked(tree: &Tree, module: &Module) -> Result<(Vec<u8>, Vec<u8>)> {
     Ok((data, plain))
 }
 
-fn one(tree: &Tree, module: &Module, arch: Arch, format: Option<Format>) -> Result<Packed> {
+fn one(tree: &Tree, module: &Module, style: Style) -> Result<Packed> {
     let path = tree.dir.join(&module.path);
-    check_kernel(module, &tree.kver).map_err(|what| Error::input(path, what))?;
-    let (data, plain) = read(tree, module, arch)?;
+    check_kernel(module, &tree.kver).map_err(|what| Error::input(&path, what))?;
+    let (data, plain) = read(tree, module, style.arch)?;
     let mut module = module.clone();
-    // A file that is packed as wanted already stays as it is, its signature of the distribution included.
-    let data = match format.filter(|&format| format != Format::of(&data)) {
-        Some(format) => {
-            module.path = format!("{}{}", plain_path(&module.path), format.suffix());
-            codec::compress(&plain, format)
-        }
-        None => data,
+    let was = Format::of(&data);
+    let wanted = match style.signatures {
+        Signatures::Keep => &plain[..],
+        Signatures::Drop => signature::dropped(&plain).map_err(|what| Error::input(&path, what))?,
     };
-    module.file_len = data.len() as u64;
+    let format = style.format.unwrap_or(was);
+    // A file that is as wanted already stays as it is, to the byte.
+    let data = if format == was && wanted.len() == plain.len() { data } else { codec::compress(wanted, format) };
+    if format != was {
+        module.path = format!("{}{}", plain_path(&module.path), format.suffix());
+    }
+    module.signed &= style.signatures == Signatures::Keep;
+    (module.file_len, module.plain_len) = (data.len() as u64, wanted.len() as u64);
     Ok(Packed { module, data })
 }
 
