@@ -5,6 +5,8 @@
 # make bless      rewrites the expectations under tests/trees from what the oracle, kmod 34, says
 # make oracle     compares with kmod 34 on whole stock module trees; downloads them
 # make size       the loader's bytes per architecture and decoder, beside the budget
+# make soak       a hundred boots in a row of one case on two CPUs, none lost (SOAK_COUNT)
+# make bench-boot the boot's time, in the kernel and beside it, counted in instructions and on two CPUs
 # make bench      speed, against kmod 34 on this machine
 # make fuzz       every fuzz target for FUZZ_SECONDS (60)
 
@@ -23,7 +25,9 @@ TRIPLE_aarch64 := aarch64-unknown-linux-musl
 TRIPLE_armv7    = $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)),armv7-unknown-linux-gnueabihf)
 
 .DEFAULT_GOAL := all
-.PHONY: all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-bench setup-qemu
+SOAK_COUNT ?= 100
+
+.PHONY: soak bench-boot all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-bench setup-qemu
 .DELETE_ON_ERROR:
 
 all: mkinitmod loaders
@@ -82,3 +86,9 @@ fuzz: setup-build
 	for target in $$(ls tests/fuzz/fuzz_targets | sed 's/\.rs$$//'); do \
 	  $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
+
+soak: setup-qemu all
+	qemu/soak root-uuid $(SOAK_COUNT)
+
+bench-boot: setup-qemu all
+	qemu/bench-boot
