@@ -24,12 +24,29 @@ pub enum Command {
     Select(SelectArgs),
     /// Tell why a module is in, or what a node of the device tree leads to.
     Why(WhyArgs),
+    /// Make use of what a running board tells.
+    Snapshot {
+        /// What to do.
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
     /// Index a module tree; mkinitmod called by the name of depmod does the same.
     #[command(disable_help_flag = true)]
     Depmod {
         /// What depmod takes: see `mkinitmod depmod --help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
         args: Vec<OsString>,
+    },
+}
+
+/// What to do with a snapshot.
+#[derive(Debug, clap::Subcommand)]
+pub enum SnapshotCommand {
+    /// Print lines of a board file from lsmod's output, uevent files or modaliases.
+    Import {
+        /// The snapshot
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
 }
 

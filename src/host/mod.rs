@@ -39,5 +39,6 @@ mod output;
 pub mod build;
 pub mod selected;
 pub mod why;
+pub mod snapshot;
 
 pub use error::{Error, Result};

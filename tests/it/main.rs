@@ -3,6 +3,7 @@
 
 mod build;
 mod case;
+mod content;
 mod dt;
 mod fakekernel;
 mod fixture;
