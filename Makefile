@@ -5,6 +5,8 @@
 # make bless      rewrites the expectations under tests/trees from what the oracle, kmod 34, says
 # make oracle     compares with kmod 34 on whole stock module trees; downloads them
 # make size       the loader's bytes per architecture and decoder, beside the budget
+# make soak       a hundred boots in a row of one case on two CPUs, none lost (SOAK_COUNT)
+# make bench-boot the boot's time, in the kernel and beside it, counted in instructions and on two CPUs
 # make bench      speed, against kmod 34 on this machine
 # make fuzz       every fuzz target for FUZZ_SECONDS (60)
 
@@ -12,15 +14,20 @@ CARGO  ?= cargo
 DIST   := target/dist
 ARCHES := x86_64 aarch64 armv7
 CODECS := gz,xz,zst
-RUSTUP_TARGETS := $(shell rustup target list --installed 2>/dev/null)
+FEATURES := identify,explain,parallel
+FUZZ_SECONDS ?= 60
+RUSTUP_TARGETS = $(shell rustup target list --installed 2>/dev/null)
 
 TRIPLE_x86_64  := x86_64-unknown-linux-musl
 TRIPLE_aarch64 := aarch64-unknown-linux-musl
-# Where rustup can't add the musl triple the prebuilt core of gnueabihf serves: no libc is linked either way.
-TRIPLE_armv7   := $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)),armv7-unknown-linux-gnueabihf)
+# Asked when used, as set-up may add it first. Where rustup can't add the musl triple, the prebuilt core of gnueabihf
+# serves: no libc is linked either way.
+TRIPLE_armv7    = $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)),armv7-unknown-linux-gnueabihf)
 
 .DEFAULT_GOAL := all
-.PHONY: all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-qemu
+SOAK_COUNT ?= 100
+
+.PHONY: soak bench-boot all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-bench setup-qemu
 .DELETE_ON_ERROR:
 
 all: mkinitmod loaders
@@ -33,11 +40,14 @@ loaders: $(ARCHES:%=loader-%)
 
 # Features `host` and `device` can't be built together, so each has its own call of cargo.
 loader-%: setup-build
-	$(CARGO) build --profile loader --bin initmod --no-default-features --features device,$(CODECS) --target $(TRIPLE_$*)
+	$(CARGO) build --profile loader --bin initmod --no-default-features --features device,$(CODECS),$(FEATURES) --target $(TRIPLE_$*)
 	@install -D target/$(TRIPLE_$*)/loader/initmod $(DIST)/lib/initmod/$*/initmod
 
 setup-build:
 	@config/setup build rust
+
+setup-bench:
+	@config/setup bench
 
 setup-qemu:
 	@config/setup build rust qemu
@@ -47,14 +57,14 @@ run: setup-qemu all
 
 test: setup-qemu all
 	INITMOD_ORACLE="$$(qemu/oracle)" $(CARGO) test --no-fail-fast
-	$(CARGO) test --lib --no-default-features --features device,$(CODECS) device::
+	$(CARGO) test --lib --no-default-features --features device,$(CODECS),$(FEATURES) device::
 	config/size --enforce
 	qemu/run -j 2 --all
 
 check: setup-build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	$(CARGO) clippy --bin initmod --no-default-features --features device,$(CODECS) --target $(TRIPLE_x86_64) --profile loader -- -D warnings
+	$(CARGO) clippy --bin initmod --no-default-features --features device,$(CODECS),$(FEATURES) --target $(TRIPLE_x86_64) --profile loader -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	config/layers
 	config/size --enforce
@@ -67,3 +77,18 @@ oracle: setup-build all
 
 size: setup-build
 	config/size
+
+bench: setup-qemu setup-bench mkinitmod
+	tests/bench
+
+fuzz: setup-build
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
+	for target in $$(ls tests/fuzz/fuzz_targets | sed 's/\.rs$$//'); do \
+	  $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	done
+
+soak: setup-qemu all
+	qemu/soak root-uuid $(SOAK_COUNT)
+
+bench-boot: setup-qemu all
+	qemu/bench-boot

@@ -60,12 +60,25 @@ pub fn options<'map>(cmdline: &'map [u8], modname: &[u8]) -> impl Iterator<Item 
     })
 }
 
-/// Says whether `modprobe.blacklist=` names the module. Unlike kmod's, it takes dashes for underscores here too.
-pub fn blacklists(cmdline: &[u8], modname: &[u8]) -> bool {
+/// Yields the names that all parameters `key` list, with commas between.
+pub fn names<'map>(cmdline: &'map [u8], key: &'static [u8]) -> impl Iterator<Item = &'map [u8]> {
     params(cmdline)
-        .filter(|param| param.key == b"modprobe.blacklist")
-        .filter_map(|param| param.value)
-        .any(|list| list.split(|&byte| byte == b',').any(|name| same(name, modname)))
+        .filter(move |param| param.key == key)
+        .flat_map(|param| param.value.unwrap_or_default().split(|&byte| byte == b','))
+        .filter(|name| !name.is_empty())
+}
+
+/// Says whether a parameter `key` lists the module; dashes count as underscores.
+pub fn lists(cmdline: &[u8], key: &'static [u8], modname: &[u8]) -> bool {
+    names(cmdline, key).any(|name| same(name, modname))
+}
+
+/// Says whether `modprobe.blacklist=`, dracut's `rd.driver.blacklist=` or the kernel's own `module_blacklist=` names the
+/// module. Unlike kmod's, they take dashes for underscores here too.
+pub fn blacklists(cmdline: &[u8], modname: &[u8]) -> bool {
+    [&b"modprobe.blacklist"[..], b"rd.driver.blacklist", b"module_blacklist"]
+        .into_iter()
+        .any(|key| lists(cmdline, key, modname))
 }
 
 impl<'map> Param<'map> {
@@ -112,6 +125,16 @@ mod tests {
     #[test]
     fn a_blacklist_takes_dashes() {
         assert!(blacklists(CMDLINE, b"pc_spkr") && blacklists(CMDLINE, b"nouveau") && !blacklists(CMDLINE, b"snd"));
+        assert!(
+            blacklists(b"rd.driver.blacklist=a,b rd.driver.blacklist=c", b"c")
+                && blacklists(b"module_blacklist=a", b"a")
+        );
+    }
+
+    #[test]
+    fn lists_of_one_key_add_up() {
+        let got: Vec<_> = names(b"modules_load=a,b quiet modules_load=,c", b"modules_load").collect();
+        assert_eq!(got, [b"a", b"b", b"c"]);
     }
 
     #[test]

@@ -209,6 +209,12 @@ impl<'map> Config<'map> {
             .flat_map(softdep_words)
     }
 
+    /// Says whether a softdep line matches the module.
+    pub fn has_softdeps(&self, modname: &[u8]) -> bool {
+        self.directives()
+            .any(|directive| matches!(directive, Directive::Softdep(pattern, _) if matches_name(pattern, modname)))
+    }
+
     /// Says whether an `install` line is for this very name, which then need not be a module's. Source: kmod,
     /// libkmod-module.c, `kmod_lookup_alias_from_commands`.
     pub fn knows_install(&self, name: &[u8]) -> bool {

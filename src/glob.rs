@@ -91,23 +91,28 @@ fn class_end(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((text.get(..len)?, text.get(len..)?.strip_prefix(b":]")?))
 }
 
-/// Says whether `byte` is in the POSIX character class `name`, in the C locale; `None` for an unknown class.
+/// A character class: its name, and whether a byte is in it.
+type Class = (&'static [u8], fn(u8) -> bool);
+
+/// The POSIX character classes, in the C locale.
+const CLASSES: [Class; 12] = [
+    (b"alnum", |byte| byte.is_ascii_alphanumeric()),
+    (b"alpha", |byte| byte.is_ascii_alphabetic()),
+    (b"blank", |byte| byte == b' ' || byte == b'\t'),
+    (b"cntrl", |byte| byte.is_ascii_control()),
+    (b"digit", |byte| byte.is_ascii_digit()),
+    (b"graph", |byte| byte.is_ascii_graphic()),
+    (b"lower", |byte| byte.is_ascii_lowercase()),
+    (b"print", |byte| byte == b' ' || byte.is_ascii_graphic()),
+    (b"punct", |byte| byte.is_ascii_punctuation()),
+    (b"space", |byte| byte.is_ascii_whitespace() || byte == 0x0b),
+    (b"upper", |byte| byte.is_ascii_uppercase()),
+    (b"xdigit", |byte| byte.is_ascii_hexdigit()),
+];
+
+/// Says whether `byte` is in the class `name`; `None` for an unknown class.
 fn in_class(name: &[u8], byte: u8) -> Option<bool> {
-    Some(match name {
-        b"alnum" => byte.is_ascii_alphanumeric(),
-        b"alpha" => byte.is_ascii_alphabetic(),
-        b"blank" => byte == b' ' || byte == b'\t',
-        b"cntrl" => byte.is_ascii_control(),
-        b"digit" => byte.is_ascii_digit(),
-        b"graph" => byte.is_ascii_graphic(),
-        b"lower" => byte.is_ascii_lowercase(),
-        b"print" => byte == b' ' || byte.is_ascii_graphic(),
-        b"punct" => byte.is_ascii_punctuation(),
-        b"space" => byte.is_ascii_whitespace() || byte == 0x0b,
-        b"upper" => byte.is_ascii_uppercase(),
-        b"xdigit" => byte.is_ascii_hexdigit(),
-        _ => return None,
-    })
+    CLASSES.iter().find(|(class, _)| *class == name).map(|(_, holds)| holds(byte))
 }
 
 #[cfg(test)]

@@ -41,6 +41,11 @@ pub mod index;
 pub mod resolve;
 pub mod plan;
 pub mod load;
+pub mod schedule;
+pub mod uevent;
+pub mod superblock;
+pub mod partition;
+pub mod rootdev;
 
 #[cfg(feature = "device")]
 pub mod device;

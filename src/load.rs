@@ -4,7 +4,7 @@
 //! check is three quarters of its work. Source of the rules: kmod, libkmod-module.c, `kmod_module_probe_insert_module`.
 
 use crate::error::Error;
-use crate::name::modname;
+use crate::name::{Modname, modname};
 use crate::plan::{Need, Step, StepState, find};
 use crate::resolve::Resolver;
 
@@ -13,6 +13,8 @@ use crate::resolve::Resolver;
 pub struct Errno(pub i32);
 
 impl Errno {
+    /// Not permitted; of a module: it is on the command line's module_blacklist=, or nothing may be loaded any more.
+    pub const EPERM: Errno = Errno(1);
     /// No such file, or, of a module: a symbol is unknown.
     pub const ENOENT: Errno = Errno(2);
     /// The hardware is not here; of a mount: no such file system.
@@ -126,6 +128,7 @@ pub struct Tally {
 pub const OPTIONS_LEN: usize = 4096;
 
 /// Loads the steps that still wait, in order, and marks each with its outcome.
+#[inline(never)] // of the boot and of a command: one copy
 pub fn run<'map>(
     steps: &mut [Step<'map>],
     resolver: &Resolver<'map>,
@@ -140,14 +143,8 @@ pub fn run<'map>(
             continue;
         }
         let outcome = one(step, earlier, resolver, target, kernel);
-        let count = match (outcome, step.need) {
-            (Outcome::Loaded, _) => &mut tally.loaded,
-            (Outcome::AlreadyIn, _) => &mut tally.already,
-            (_, Need::Required) => &mut tally.failed,
-            (_, Need::Optional) => &mut tally.optional_failed,
-        };
-        *count = count.saturating_add(1);
-        let is_in = matches!(outcome, Outcome::Loaded | Outcome::AlreadyIn);
+        tally.count(outcome, step.need);
+        let is_in = outcome.is_in();
         step.state = if is_in { StepState::In } else { StepState::Failed };
         kernel.told(step, outcome);
         if !is_in && step.need == Need::Required && on_failure == OnFailure::Stop {
@@ -164,35 +161,84 @@ fn one<'map>(
     target: Option<Target<'_>>,
     kernel: &mut dyn Kernel,
 ) -> Outcome<'map> {
-    let name = match modname(step.path()) {
-        Ok(name) => name,
-        Err(error) => return Outcome::Unfit(error),
+    let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();
+    let job = match prepare(step, earlier, resolver, target, &mut options, kernel) {
+        Ok(job) => job,
+        Err(outcome) => return outcome,
     };
+    Outcome::of(match job.command {
+        Some(command) => kernel.command(command, &job.name, &options),
+        None => kernel.insert(step.path(), &options),
+    })
+}
+
+/// What is to be done for a step, its options aside.
+#[derive(Clone, Debug)]
+pub struct Job<'map> {
+    /// The module's name.
+    pub name: Modname,
+    /// The shell command in its place, if modprobe.d has one.
+    pub command: Option<&'map [u8]>,
+}
+
+/// Decides what to do for `step`, of a plan in which `earlier` comes before it, and puts its options into `options`,
+/// which is empty.
+///
+/// # Errors
+/// The outcome, where there is nothing to do: it is in, or a module that it needs failed, or it is unfit.
+#[inline(never)] // as above
+pub fn prepare<'map>(
+    step: &Step<'map>,
+    earlier: &[Step<'map>],
+    resolver: &Resolver<'map>,
+    target: Option<Target<'_>>,
+    options: &mut heapless::VecView<u8>,
+    kernel: &mut dyn Kernel,
+) -> Result<Job<'map>, Outcome<'map>> {
+    let name = modname(step.path()).map_err(Outcome::Unfit)?;
     if kernel.state(&name) == State::Live {
-        return Outcome::AlreadyIn;
+        return Err(Outcome::AlreadyIn);
     }
     let failed = |dep: &&[u8]| find(earlier, dep).is_some_and(|dep| dep.state == StepState::Failed);
     if let Some(dep) = step.deps().rev().find(failed) {
-        return Outcome::Needs(dep);
+        return Err(Outcome::Needs(dep));
     }
     let target = target.filter(|target| target.path == step.path());
-    let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();
     let asked_as = target.map(|target| target.asked_as);
-    let filled = resolver.config.options(&name, asked_as, &mut options);
+    let filled = resolver.config.options(&name, asked_as, options);
     let own = target.map_or(&[][..], |target| target.options);
-    if let Err(error) = filled.and(options.extend_from_slice(own).map_err(|_| Error::Full)) {
-        return Outcome::Unfit(error);
-    }
+    filled.and(options.extend_from_slice(own).map_err(|_| Error::Full)).map_err(Outcome::Unfit)?;
     // kmod: a module with softdeps is not given to its own install command, which may well do the same.
-    let command = resolver.config.install(&name).filter(|_| resolver.config.softdeps(&name).next().is_none());
-    let done = match command {
-        Some(command) => kernel.command(command, &name, &options),
-        None => kernel.insert(step.path(), &options),
-    };
-    match done {
-        Ok(()) => Outcome::Loaded,
-        Err(Refusal::Kernel(Errno::EEXIST)) => Outcome::AlreadyIn,
-        Err(refusal) => Outcome::Refused(refusal),
+    let command = if step.has_softdeps { None } else { resolver.config.install(&name) };
+    Ok(Job { name, command })
+}
+
+impl Outcome<'_> {
+    /// Reads the kernel's answer.
+    pub fn of(answer: Result<(), Refusal>) -> Self {
+        match answer {
+            Ok(()) => Outcome::Loaded,
+            Err(Refusal::Kernel(Errno::EEXIST)) => Outcome::AlreadyIn,
+            Err(refusal) => Outcome::Refused(refusal),
+        }
+    }
+
+    /// Says whether the module is in.
+    pub fn is_in(&self) -> bool {
+        matches!(self, Outcome::Loaded | Outcome::AlreadyIn)
+    }
+}
+
+impl Tally {
+    /// Counts one step.
+    pub fn count(&mut self, outcome: Outcome<'_>, need: Need) {
+        let count = match (outcome, need) {
+            (Outcome::Loaded, _) => &mut self.loaded,
+            (Outcome::AlreadyIn, _) => &mut self.already,
+            (_, Need::Required) => &mut self.failed,
+            (_, Need::Optional) => &mut self.optional_failed,
+        };
+        *count = count.saturating_add(1);
     }
 }
 

@@ -26,6 +26,10 @@ pub struct Step<'map> {
     pub need: Need,
     /// How far it has come.
     pub state: StepState,
+    /// How often it was handed to the kernel, by a schedule.
+    pub tries: u8,
+    /// Whether modules are configured to be loaded before or after it.
+    pub has_softdeps: bool,
 }
 
 /// How far the loading of a step has come.
@@ -33,6 +37,10 @@ pub struct Step<'map> {
 pub enum StepState {
     /// Not tried yet.
     Waiting,
+    /// Handed to the kernel, which has not answered yet.
+    Running,
+    /// Tried in vain, to be tried once more when all else is done.
+    Retry,
     /// In the kernel.
     In,
     /// Tried in vain.
@@ -62,7 +70,15 @@ pub struct Plan<'buf, 'map> {
 
 impl<'map> Step<'map> {
     fn new(line: &'map [u8], need: Need) -> Self {
-        Step { line, hash: hash(path(line)), settled: false, need, state: StepState::Waiting }
+        Step {
+            line,
+            hash: hash(path(line)),
+            settled: false,
+            need,
+            state: StepState::Waiting,
+            tries: 0,
+            has_softdeps: false,
+        }
     }
 
     /// Returns the module file's path, relative to /lib/modules/KVER unless it begins with `/`.
@@ -140,11 +156,18 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         if self.note_need(line, need).is_some_and(|step| step.settled) {
             return Ok(());
         }
-        self.softdeps(resolver, line, Side::Pre, depth)?;
-        if self.note_need(line, need).is_none() {
-            self.steps.push(Step::new(line, need)).map_err(|_| Failure::Name(Error::Full))?;
+        // Most have none, and the text of all is long: look once.
+        let has_softdeps = modname(path(line)).is_ok_and(|name| resolver.config.has_softdeps(&name));
+        if has_softdeps {
+            self.softdeps(resolver, line, Side::Pre, depth)?;
         }
-        self.softdeps(resolver, line, Side::Post, depth)?;
+        if self.note_need(line, need).is_none() {
+            let step = Step { has_softdeps, ..Step::new(line, need) };
+            self.steps.push(step).map_err(|_| Failure::Name(Error::Full))?;
+        }
+        if has_softdeps {
+            self.softdeps(resolver, line, Side::Post, depth)?;
+        }
         if let Some(step) = self.note_need(line, need) {
             step.settled = true;
         }
@@ -186,8 +209,13 @@ impl<'buf, 'map> Plan<'buf, 'map> {
 
 /// Finds the step of a module, by its path.
 pub fn find<'steps, 'map>(steps: &'steps [Step<'map>], path: &[u8]) -> Option<&'steps Step<'map>> {
+    steps.get(position(steps, path)?)
+}
+
+/// Finds the place of a module's step, by its path.
+pub fn position(steps: &[Step<'_>], path: &[u8]) -> Option<usize> {
     let hash = hash(path);
-    steps.iter().find(|step| step.is(path, hash))
+    steps.iter().position(|step| step.is(path, hash))
 }
 
 /// Returns the module's path of a modules.dep line.

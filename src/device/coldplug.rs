@@ -1,24 +1,25 @@
-//! /sys/devices: the modaliases of the devices that are there already.
+//! /sys/devices: the devices that are there already.
 //!
 //! Read from `uevent` files, not from `modalias` ones: some buses (`mmc:block`, PHYs) put theirs only there. Source:
 //! the kernel's drivers/base/core.c, `uevent_show`.
 
 use super::file::{EntryType, each_entry, open, read};
 use crate::name::ALIAS_LEN;
+use crate::uevent::Uevent;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::CWD;
 
 /// Deepest that /sys/devices is followed. USB behind seven hubs, the deepest there is, ends at about 20.
 const DEPTH: u8 = 40;
 
-/// Calls `each` with the modalias of every device under /sys/devices.
-pub(super) fn each_modalias(each: &mut dyn FnMut(&[u8])) {
+/// Calls `each` with the keys of every device under /sys/devices.
+pub(super) fn each_device(each: &mut dyn FnMut(Uevent<'_>)) {
     if let Ok(devices) = open(CWD, b"/sys/devices") {
         walk(&devices, DEPTH, each);
     }
 }
 
-fn walk(dir: &OwnedFd, depth: u8, each: &mut dyn FnMut(&[u8])) {
+fn walk(dir: &OwnedFd, depth: u8, each: &mut dyn FnMut(Uevent<'_>)) {
     let Some(depth) = depth.checked_sub(1) else { return };
     each_entry(dir.as_fd(), b".", &mut |name, entry_type| {
         if entry_type == EntryType::Directory
@@ -31,11 +32,9 @@ fn walk(dir: &OwnedFd, depth: u8, each: &mut dyn FnMut(&[u8])) {
     });
 }
 
-fn device(dir: &OwnedFd, each: &mut dyn FnMut(&[u8])) {
+fn device(dir: &OwnedFd, each: &mut dyn FnMut(Uevent<'_>)) {
     let mut buf = [0; ALIAS_LEN];
     // A device that is going away gives an error: it needs no module any more.
     let uevent = read(dir.as_fd(), b"uevent", &mut buf).unwrap_or_default();
-    if let Some(modalias) = uevent.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"MODALIAS=")) {
-        each(modalias);
-    }
+    each(Uevent::file(uevent));
 }

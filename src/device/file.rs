@@ -2,8 +2,9 @@
 
 use crate::config::{MARK, join_lines};
 use crate::load::Errno;
+use core::ffi::CStr;
 use core::mem::MaybeUninit;
-use heapless::{CString, VecView};
+use heapless::VecView;
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, RawDir, fstat, openat};
 
@@ -18,13 +19,42 @@ pub(super) fn errno(error: rustix::io::Errno) -> Errno {
 }
 
 /// A path with its NUL. Much longer ones than a tree or a root has are refused.
-pub(super) type Path = CString<1024>;
+#[derive(Clone)]
+pub(super) struct Path(heapless::Vec<u8, 1024>);
+
+impl Path {
+    pub(super) fn as_c_str(&self) -> &CStr {
+        c_str(&self.0)
+    }
+
+    /// Returns it without its NUL.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        c_str(&self.0).to_bytes()
+    }
+}
 
 /// Joins the parts of a path as they are.
 pub(super) fn path(parts: &[&[u8]]) -> Result<Path, Errno> {
-    let mut path = Path::new();
-    parts.iter().try_for_each(|part| path.extend_from_bytes(part)).map_err(|_| Errno::EINVAL)?;
-    Ok(path)
+    let mut path = heapless::Vec::new();
+    join(parts, &mut path)?;
+    Ok(Path(path))
+}
+
+/// Appends the parts and a NUL to `out`, which is empty, for [`c_str`].
+///
+/// # Errors
+/// `EINVAL` where they are too long, or have a NUL in them.
+pub(super) fn join(parts: &[&[u8]], out: &mut VecView<u8>) -> Result<(), Errno> {
+    for part in parts {
+        out.extend_from_slice(part).map_err(|_| Errno::EINVAL)?;
+    }
+    let is_text = !out.contains(&0);
+    out.push(0).ok().filter(|()| is_text).ok_or(Errno::EINVAL)
+}
+
+/// Borrows what [`join`] has made, or the empty string.
+pub(super) fn c_str(text: &[u8]) -> &CStr {
+    CStr::from_bytes_until_nul(text).unwrap_or_default()
 }
 
 /// Opens a file for reading. `path` is relative to `dir`, or absolute.
@@ -62,6 +92,14 @@ pub(super) fn read<'buf>(dir: BorrowedFd<'_>, path: &[u8], buf: &'buf mut [u8]) 
         }
     }
     Ok(buf.get(..len).unwrap_or_default())
+}
+
+/// Reads where a symbolic link leads.
+#[cfg(any(feature = "identify", feature = "explain"))]
+pub(super) fn link(parts: &[&[u8]]) -> Option<Path> {
+    let mut buf = [MaybeUninit::uninit(); 1024];
+    let (target, _) = rustix::fs::readlinkat_raw(rustix::fs::CWD, path(parts).ok()?.as_c_str(), &mut buf).ok()?;
+    path(&[target]).ok()
 }
 
 /// Appends a configuration file to `text`, behind a line that names it, its continued lines joined.

@@ -1,151 +1,285 @@
-//! The two lanes of a boot: first the modules that /etc/modules-load.d lists, in their order, the way to the root; then
-//! those that the devices ask for, pass by pass, as new devices come up.
+//! The two lanes of a boot: the modules that lead to the root, by name and in their order, and behind them those that
+//! the devices ask for, the ones that are there and the ones that come up. All are steps of one plan, in which the first
+//! lane's stand first; the [`Schedule`] says which may go, the [`Pool`] takes them to the kernel.
 
-use super::log::{Decimal, Level, line, refusal_prose};
+use super::asks::{Asks, BootKernel};
+use super::pool::{Answer, Errand, Pool};
 use super::room::PlanRoom;
 use super::rt::Args;
 use super::sys::Sys;
 use super::tree::Tree;
-use crate::config::lines;
-use crate::load::{Errno, Kernel, OnFailure, Outcome, Refusal, State, Tally, run};
+use super::uevents::{Heard, MESSAGE_LEN, Uevents};
+use crate::cmdline;
+use crate::load::{Errno, Kernel, OPTIONS_LEN, Outcome, Refusal, Tally, prepare};
 use crate::name::stem;
-use crate::plan::{Need, Plan, Step, path};
-use crate::resolve::{Failure, Found, Match, Resolver};
+use crate::plan::Plan;
+use crate::resolve::Resolver;
+use crate::schedule::Schedule;
+use crate::uevent::Uevent;
 
 /// Loads what is asked for, and remembers what was.
 pub(super) struct Lanes<'a> {
     kernel: BootKernel<'a>,
-    resolver: Resolver<'static>,
-    plan: Plan<'static, 'static>,
-    seen: &'static mut heapless::VecView<u64>,
-    /// What all lanes together came to.
+    asks: Asks,
+    schedule: Schedule<'static>,
+    pool: Pool,
+    uevents: Option<Uevents>,
+    scope: Scope,
+    /// /sys has to be looked through.
+    scan_due: bool,
+    /// Something was loaded since it was.
+    loaded_since_scan: bool,
+    /// How many steps the first lane has.
+    first_lane: usize,
+    /// A block device came, went or changed, or may have, since [`Lanes::block_news`] was asked.
+    block_news: bool,
+    /// What all came to.
     pub(super) tally: Tally,
-    told: Option<Failure>,
+    /// How long modules were with the kernel, microseconds; time with several counts once.
+    pub(super) kernel_us: u64,
+    /// Until when that is counted.
+    counted_us: u32,
+    /// When the last module was done, ms.
+    pub(super) last_ms: u64,
+}
+
+/// How far a coldplug goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All devices.
+    Full,
+    /// Until the root is there; the rest is left to the real root.
+    Root,
+    /// Not at all: only what is named.
+    None,
 }
 
 impl<'a> Lanes<'a> {
+    /// Reads `initmod.coldplug=`, `initmod.serial=` and `initmod.jobs=`, listens to the kernel, and starts workers.
+    #[inline(never)] // smaller so
     pub(super) fn new(tree: &'a Tree, resolver: Resolver<'static>, room: &'static mut PlanRoom, env: Args) -> Self {
-        Lanes {
-            kernel: BootKernel(Sys::new(tree, env)),
-            resolver,
-            plan: Plan::new(&mut room.steps, &mut room.visited, &mut room.matches),
-            seen: &mut room.seen,
-            tally: Tally::default(),
-            told: None,
-        }
-    }
-
-    /// Loads the modules that modules-load.d names, a name a line.
-    pub(super) fn load_list(&mut self, text: &'static [u8]) {
-        for entry in lines(text) {
-            if !self.ask(entry.text) {
-                line(Level::Error, &[entry.file, b": ", entry.text, b": no such module in this image"]);
-            }
-        }
-        self.load();
-    }
-
-    /// Loads what the devices that are there ask for, and again what the devices ask for that come up by that, until
-    /// nothing new does. Returns whether anything was loaded.
-    pub(super) fn coldplug(&mut self) -> bool {
-        let loaded_before = self.tally.loaded;
-        loop {
-            let loaded = self.tally.loaded;
-            super::coldplug::each_modalias(&mut |modalias| {
-                let hash = fnv(modalias);
-                if !self.seen.contains(&hash) {
-                    // Full: it is looked up again in the next pass, which costs time and nothing else.
-                    let _ = self.seen.push(hash);
-                    self.ask(modalias);
-                }
-            });
-            self.load();
-            if self.tally.loaded == loaded {
-                return loaded != loaded_before;
-            }
-        }
-    }
-
-    /// Plans what a name stands for; says whether anything knows it.
-    fn ask(&mut self, name: &[u8]) -> bool {
-        let mut matches = heapless::Vec::<Match<'static>, 128>::new();
-        let found = match self.resolver.resolve(name, &mut matches) {
-            Ok(Found::Nothing) => return false,
-            Ok(found) => found,
-            Err(failure) => {
-                self.tell(name, failure);
-                return true;
-            }
+        let text = resolver.config.cmdline;
+        let serial = cmdline::value(text, b"initmod.serial").unwrap_or_default();
+        let said = cmdline::value(text, b"initmod.jobs").and_then(crate::bytes::decimal);
+        let jobs = match (serial, said) {
+            (b"1", _) | (_, Some(0 | 1)) => 0,
+            (_, Some(jobs)) => jobs,
+            // On one CPU too: a module that waits for its hardware does so behind another.
+            (_, None) => rustix::thread::sched_getaffinity(None).map_or(2, |cpus| cpus.count().max(2)),
         };
-        for one in matches {
-            let Match::Module(dep_line) = one else { continue };
-            if found == Found::ByAlias && self.resolver.config.blacklists(stem(path(dep_line))) {
-                continue;
-            }
-            let added = self.plan.add(&self.resolver, dep_line);
-            if let Some(failure) = added.err().or(self.plan.left_out.take()) {
-                self.tell(name, failure);
+        let sys = Sys::new(tree, env);
+        let pool = Pool::start(jobs, &sys);
+        let serial = if pool.is_direct() { b"1" } else { serial };
+        let scope = match cmdline::value(text, b"initmod.coldplug") {
+            Some(b"root") => Scope::Root,
+            Some(b"none") => Scope::None,
+            _ => Scope::Full,
+        };
+        Lanes {
+            kernel: BootKernel(sys),
+            asks: Asks::new(resolver, Plan::new(&mut room.steps, &mut room.visited, &mut room.matches), &mut room.seen),
+            schedule: Schedule::new(&mut room.edges, &mut room.blockers, serial),
+            pool,
+            uevents: Uevents::open(),
+            scope,
+            scan_due: scope != Scope::None,
+            loaded_since_scan: false,
+            first_lane: 0,
+            block_news: true,
+            tally: Tally::default(),
+            kernel_us: 0,
+            counted_us: super::now_us() as u32,
+            last_ms: super::now_ms(),
+        }
+    }
+
+    /// Puts the first lane into the plan; `text` is that of modules-load.d.
+    #[inline(never)] // smaller so
+    pub(super) fn ask_first(&mut self, text: &'static [u8]) {
+        self.asks.first(text);
+        self.first_lane = self.asks.plan.steps.len();
+    }
+
+    /// Does what there is to do now, and waits, at most `wait_ms`, for something to happen. Returns whether nothing was
+    /// left to do.
+    #[inline(never)] // smaller so
+    pub(super) fn turn(&mut self, wait_ms: u64) -> bool {
+        self.hear();
+        self.schedule.extend(self.asks.plan.steps, &self.asks.resolver);
+        let mut is_busy = false;
+        while self.pool.has_room()
+            && let Some(at) = self.schedule.next(self.asks.plan.steps)
+        {
+            self.start(at);
+            is_busy = true;
+            if self.pool.is_direct() {
+                break;
             }
         }
-        true
+        if self.scan_due && !(is_busy && self.pool.is_direct()) {
+            // While the workers are at the first lane.
+            let step_count = self.asks.plan.steps.len();
+            self.scan();
+            if self.asks.plan.steps.len() > step_count {
+                return false;
+            }
+        }
+        if self.schedule.is_idle() && !is_busy {
+            if !self.asks.is_post {
+                self.asks.is_post = true;
+                self.asks.listed(b"rd.driver.post");
+                return false;
+            }
+            let step_count = self.asks.plan.steps.len();
+            if self.uevents.is_none() && self.scope != Scope::None {
+                // Nothing tells of new devices but a look.
+                if !self.loaded_since_scan {
+                    self.wait(wait_ms);
+                }
+                self.scan();
+                self.block_news = true;
+            } else {
+                self.wait(wait_ms);
+                self.hear();
+            }
+            return self.asks.plan.steps.len() == step_count && !self.scan_due;
+        }
+        if !self.schedule.is_idle() {
+            // A worker may never come back from the kernel: whoever waits for the root gets a turn.
+            self.wait(BUSY_MS);
+        }
+        false
     }
 
-    fn load(&mut self) {
-        let tally = run(self.plan.steps, &self.resolver, None, OnFailure::GoOn, &mut self.kernel);
-        self.tally.loaded = self.tally.loaded.saturating_add(tally.loaded);
-        self.tally.already = self.tally.already.saturating_add(tally.already);
-        self.tally.failed = self.tally.failed.saturating_add(tally.failed);
-        self.tally.optional_failed = self.tally.optional_failed.saturating_add(tally.optional_failed);
+    fn wait(&mut self, wait_ms: u64) {
+        let mut answers = heapless::Vec::<Answer, 16>::new();
+        let socket = self.uevents.as_ref().map(Uevents::fd);
+        self.pool.wait(&self.kernel.0, socket, wait_ms, &mut |answer| drop(answers.push(answer)));
+        for answer in answers {
+            self.answered(answer);
+        }
     }
 
-    /// Says once what is wrong with an index, not once per name.
-    fn tell(&mut self, name: &[u8], failure: Failure) {
-        if self.told == Some(failure) {
+    /// Says whether the modules of the first lane are in, or will not be.
+    pub(super) fn first_lane_is_done(&self) -> bool {
+        use crate::plan::StepState::{Failed, In, Retry};
+        self.asks.plan.steps.iter().take(self.first_lane).all(|step| matches!(step.state, In | Failed | Retry))
+    }
+
+    /// Says whether block devices may have changed since this was asked last.
+    pub(super) fn block_news(&mut self) -> bool {
+        core::mem::take(&mut self.block_news)
+    }
+
+    /// Says whether there is no more to be done, as the root is there: all is idle, or the rest is left to the root.
+    pub(super) fn is_finished(&self, is_idle: bool) -> bool {
+        is_idle || self.scope == Scope::Root
+    }
+
+    /// Waits for the modules that are with the kernel, and lets the workers end.
+    #[inline(never)] // smaller so
+    pub(super) fn finish(&mut self) {
+        let start_ms = super::now_ms();
+        while !self.schedule.is_idle() && super::now_ms().saturating_sub(start_ms) < STUCK_MS {
+            self.wait(BUSY_MS);
+        }
+        self.pool.stop();
+    }
+
+    #[inline(never)] // smaller so
+    fn start(&mut self, at: usize) {
+        let Some((earlier, [step, ..])) = self.asks.plan.steps.split_at_checked(at) else { return };
+        let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();
+        let job = match prepare(step, earlier, &self.asks.resolver, None, &mut options, &mut self.kernel) {
+            Ok(job) if cmdline::lists(self.asks.resolver.config.cmdline, b"module_blacklist", &job.name) => {
+                return self.done(at, Outcome::Refused(Refusal::Kernel(Errno::EPERM)));
+            }
+            Ok(job) => job,
+            Err(outcome) => return self.done(at, outcome),
+        };
+        let errand = Errand {
+            is_command: job.command.is_some(),
+            text: job.command.unwrap_or(step.path()),
+            name: &job.name,
+            options: &options,
+        };
+        if let Some(answer) = self.pool.submit(&self.kernel.0, at, &errand) {
+            self.answered(answer);
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        let end_us = answer.start_us.wrapping_add(answer.took_us);
+        // Of what ran side by side only what is not counted yet. A worker that died has no times.
+        let uncounted_us = end_us.wrapping_sub(self.counted_us);
+        if answer.took_us > 0 && uncounted_us < u32::MAX / 2 {
+            self.kernel_us = self.kernel_us.saturating_add(answer.took_us.min(uncounted_us).into());
+            self.counted_us = end_us;
+        }
+        self.done(answer.at, Outcome::of(answer.result));
+    }
+
+    fn done(&mut self, at: usize, outcome: Outcome<'static>) {
+        let is_final = self.schedule.done(self.asks.plan.steps, at, outcome);
+        let Some(step) = self.asks.plan.steps.get(at) else { return };
+        if outcome == Outcome::Loaded {
+            self.loaded_since_scan = true;
+            self.last_ms = super::now_ms();
+        }
+        if !is_final {
             return;
         }
-        self.told = Some(failure);
-        match failure {
-            Failure::Index(file, fault) => {
-                let off = Decimal::new(fault.off.into());
-                let (file, prose) = (file.file_name().as_bytes(), fault.error.prose().as_bytes());
-                line(Level::Error, &[file, b": node at ", off.text(), b" ", prose]);
+        self.tally.count(outcome, step.need);
+        let is_barred = outcome == Outcome::Refused(Refusal::Kernel(Errno::EPERM))
+            && cmdline::lists(self.asks.resolver.config.cmdline, b"module_blacklist", stem(step.path()));
+        if !is_barred {
+            self.kernel.told(step, outcome);
+        }
+    }
+
+    /// Asks for the modules of all devices that are there.
+    fn scan(&mut self) {
+        self.scan_due = false;
+        self.loaded_since_scan = false;
+        super::coldplug::each_device(&mut |device| self.ask_device(device));
+    }
+
+    /// Asks for the modules of the devices that the kernel has told of.
+    fn hear(&mut self) {
+        let mut buf = [0; MESSAGE_LEN];
+        let Some(uevents) = self.uevents.take() else { return };
+        loop {
+            match uevents.next(&mut buf) {
+                Heard::Nothing => break,
+                Heard::Overrun => (self.scan_due, self.block_news) = (self.scope != Scope::None, true),
+                Heard::Message(text) => {
+                    let device = Uevent::message(text);
+                    self.block_news |= device.get(b"SUBSYSTEM") == Some(b"block");
+                    if self.scope != Scope::None && device.get(b"ACTION") != Some(b"remove") {
+                        self.ask_device(device);
+                    }
+                }
             }
-            Failure::Name(error) => line(Level::Error, &[name, b" ", error.prose().as_bytes()]),
+        }
+        self.uevents = Some(uevents);
+    }
+
+    /// Asks for the modules of a device.
+    fn ask_device(&mut self, device: Uevent<'_>) {
+        let Some(modalias) = device.get(b"MODALIAS") else { return };
+        // SPI devices have aliases of their bus only, and drivers that know them by the device tree's name alone.
+        if !self.asks.modalias(modalias) && modalias.starts_with(b"spi:") {
+            let mut of_alias = heapless::Vec::<u8, 512>::new();
+            let mut number = 0;
+            while device.of_modalias(number, &mut of_alias) == Ok(true) && !self.asks.ask(&of_alias) {
+                number = number.saturating_add(1);
+            }
         }
     }
 }
 
-/// The kernel as the boot reaches it: failures are lines on the console.
-struct BootKernel<'a>(Sys<'a>);
+/// How long a turn waits while workers are busy, ms.
+const BUSY_MS: u64 = 100;
 
-impl Kernel for BootKernel<'_> {
-    fn state(&mut self, modname: &[u8]) -> State {
-        self.0.state(modname)
-    }
-
-    fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
-        self.0.insert(path, options)
-    }
-
-    fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal> {
-        self.0.command(command, modname, options)
-    }
-
-    fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
-        let (prose, detail): (&[u8], &[u8]) = match outcome {
-            Outcome::Loaded | Outcome::AlreadyIn => return,
-            // A driver whose hardware is not here, or that nobody insists on: nothing is wrong.
-            Outcome::Refused(Refusal::Kernel(Errno::ENODEV)) => return,
-            Outcome::Refused(refusal) => (refusal_prose(refusal), b""),
-            Outcome::Needs(dep) => (b"left out, it needs ", stem(dep)),
-            Outcome::Unfit(error) => (error.prose().as_bytes(), b""),
-        };
-        let level = if step.need == Need::Required { Level::Error } else { Level::Notice };
-        line(level, &[stem(step.path()), b": ", prose, detail]);
-    }
-}
-
-/// FNV-1a, 64 bits: modaliases are told apart by it.
-fn fnv(text: &[u8]) -> u64 {
-    text.iter().fold(0xcbf2_9ce4_8422_2325, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
-}
+/// How long the switch to the root waits for modules that are still with the kernel, ms.
+const STUCK_MS: u64 = 10_000;

@@ -110,7 +110,7 @@ pub(super) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
         Refusal::Damaged => b"its compressed data is damaged",
         Refusal::NoDecoder => b"this kernel does not take its compression, and no decoder for it is built in",
         Refusal::NoMemory => b"not enough memory to decompress it",
-        Refusal::Killed(_) => b"the process that decompressed it was killed",
+        Refusal::Killed(_) => b"the process that loaded it was killed",
         Refusal::Command(_) => b"its install command failed",
     }
 }

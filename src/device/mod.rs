@@ -19,14 +19,25 @@ mod codec;
 mod room;
 mod tree;
 mod sys;
+#[cfg(feature = "parallel")]
+mod pool;
+#[cfg(feature = "parallel")]
+mod uevents;
 mod coldplug;
+mod asks;
+#[cfg_attr(not(feature = "parallel"), path = "serial_lanes.rs")]
 mod lanes;
+#[cfg_attr(not(feature = "identify"), path = "no_blockdev.rs")]
+mod blockdev;
 mod root;
+#[cfg_attr(not(feature = "explain"), path = "no_explain.rs")]
+mod explain;
 mod applets;
 
 use crate::bytes::{self, basename};
 use crate::cmdline;
-use crate::load::Tally;
+use crate::load::Errno;
+use file::Name;
 use lanes::Lanes;
 use log::{Decimal, Level, line};
 use room::Room;
@@ -68,10 +79,12 @@ fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
     let Room { config, load_list, cmdline, plan } = room;
     let cmdline = file::read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
     let tree = Tree::open();
+    let mut known = None;
     let mut lanes = match &tree {
         Ok(tree) => {
             let resolver = tree.resolver(config, cmdline);
             tree::tell_bad_lines(&resolver.config);
+            known = Some((tree, resolver));
             Some(Lanes::new(tree, resolver, plan, env))
         }
         Err(errno) => {
@@ -81,24 +94,119 @@ fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
     };
     if let Some(lanes) = &mut lanes {
         tree::read_load_d(load_list);
-        lanes.load_list(load_list);
-        lanes.coldplug();
+        lanes.ask_first(load_list);
     }
-    let modules_ms = now_ms().saturating_sub(start_ms);
-
-    let root = match Root::parse(cmdline) {
-        Ok(root) => root,
-        Err(prose) => hold(cmdline, &[prose]),
+    let scene = || known.as_ref().map(|(tree, resolver)| explain::Scene { tree, resolver });
+    let mut root = Root::parse(cmdline);
+    let fs_type = loop {
+        match reach(&mut root, &mut lanes, start_ms) {
+            Ok(fs_type) => break fs_type,
+            Err(why) => {
+                tell_unreached(&root, why);
+                explain::tell(scene());
+                hold(cmdline, env);
+            }
+        }
     };
-    wait_for(&root, &mut lanes, cmdline);
-    let fs_type = match root.mount() {
-        Ok(fs_type) => fs_type,
-        Err(errno) => hold(cmdline, &[b"mounting ", root.device, b" failed: ", root::mount_prose(errno)]),
-    };
-    let tally = lanes.map_or(Tally::default(), |lanes| lanes.tally);
-    tell_summary(&tally, modules_ms, &root, &fs_type, now_ms().saturating_sub(start_ms));
+    let total_ms = now_ms().saturating_sub(start_ms);
+    let Ok(root) = root else { died() };
+    line(Level::Notice, &[b"root ", root.text, b" is ", root.node_path(), b" (", &fs_type, b")"]);
+    explain::pause(cmdline, env);
+    tell_summary(&lanes, start_ms, total_ms);
     let errno = root.switch(args, env);
-    hold(cmdline, &[b"no init in the root ", root.device, b" could be started: ", log::errno_prose(errno)])
+    line(Level::Error, &[b"no init in the root ", root.text, b" could be started: ", log::errno_prose(errno)]);
+    loop {
+        hold(cmdline, env);
+    }
+}
+
+/// Why the root is not mounted.
+#[derive(Clone, Copy)]
+enum Unreached {
+    /// The command line does not say which it is.
+    NotSaid,
+    /// Its device is not here, after so many ms.
+    Absent(u64),
+    /// It can't be mounted.
+    Unmountable(Errno),
+}
+
+/// Loads modules until the root is there and mounted, and what else there is to load is done. Returns its type.
+#[inline(never)] // smaller so
+fn reach(
+    root: &mut Result<Root, &'static [u8]>,
+    lanes: &mut Option<Lanes<'_>>,
+    start_ms: u64,
+) -> Result<Name, Unreached> {
+    let mut mounted = None;
+    let mut idle_since_ms = None;
+    let (mut is_tried, mut is_told) = (false, false);
+    loop {
+        let wait_ms = if mounted.is_some() { 0 } else { POLL_MS };
+        let is_idle = match lanes {
+            Some(lanes) => lanes.turn(wait_ms),
+            None => {
+                sleep_ms(wait_ms);
+                true
+            }
+        };
+        let now_ms = now_ms();
+        let idle_ms = if is_idle { now_ms.saturating_sub(*idle_since_ms.get_or_insert(now_ms)) } else { 0 };
+        if !is_idle {
+            idle_since_ms = None;
+        }
+        let Ok(root) = root else {
+            if is_idle {
+                return Err(Unreached::NotSaid);
+            }
+            continue;
+        };
+        if let Some(fs_type) = mounted.take() {
+            if lanes.as_ref().is_none_or(|lanes| lanes.is_finished(is_idle)) {
+                if let Some(lanes) = lanes {
+                    lanes.finish();
+                }
+                return Ok(fs_type);
+            }
+            mounted = Some(fs_type);
+            continue;
+        }
+        // Without workers and indexes nothing tells of block devices: look each time.
+        let (block_news, is_open) =
+            lanes.as_mut().map_or((true, true), |lanes| (lanes.block_news(), lanes.first_lane_is_done()));
+        if root.is_there(block_news) && is_open && now_ms.saturating_sub(start_ms) >= root.delay_ms {
+            // Once at once, and once more when all that could help is loaded.
+            if !is_tried || is_idle {
+                is_tried = true;
+                match root.mount() {
+                    Ok(fs_type) => mounted = Some(fs_type),
+                    Err(errno) if is_idle => return Err(Unreached::Unmountable(errno)),
+                    Err(_) => {}
+                }
+            }
+            continue;
+        }
+        if is_idle && root.patience_ms.is_some_and(|patience_ms| idle_ms >= patience_ms.max(root.delay_ms)) {
+            return Err(Unreached::Absent(now_ms.saturating_sub(start_ms)));
+        }
+        if !is_told && idle_ms >= TELL_MS {
+            is_told = true;
+            line(Level::Notice, &[b"waiting for the root ", root.text]);
+        }
+    }
+}
+
+#[inline(never)] // smaller so
+fn tell_unreached(root: &Result<Root, &'static [u8]>, why: Unreached) {
+    match (root, why) {
+        (Err(prose), _) => line(Level::Error, &[*prose]),
+        (Ok(root), Unreached::Unmountable(errno)) => explain::tell_unmountable(root, errno),
+        (Ok(root), Unreached::Absent(waited_ms)) => {
+            let waited = Decimal::new(waited_ms / 1000);
+            line(Level::Error, &[root.text, b" did not appear within ", waited.text(), b" s"]);
+        }
+        (Ok(_), Unreached::NotSaid) => {}
+    }
 }
 
 /// Mounts /proc, /sys, /dev and /run. What is mounted already stays.
@@ -119,66 +227,37 @@ fn mount_kernel_file_systems() {
     let _ = mkdir(root::MOUNT_POINT, Mode::from_raw_mode(0o755));
 }
 
-/// Waits for the root device, and loads what devices ask for that come up meanwhile.
-fn wait_for(root: &Root, lanes: &mut Option<Lanes<'_>>, cmdline: &[u8]) {
-    let start_ms = now_ms();
-    let mut told = false;
-    while !root.is_there() {
-        sleep_ms(POLL_MS);
-        if root.is_there() {
-            return;
-        }
-        if let Some(lanes) = lanes {
-            lanes.coldplug();
-        }
-        let waited_ms = now_ms().saturating_sub(start_ms);
-        if root.patience_ms.is_some_and(|patience_ms| waited_ms >= patience_ms) {
-            hold(cmdline, &[root.device, b" did not appear within ", Decimal::new(waited_ms / 1000).text(), b" s"]);
-        }
-        if !told && waited_ms >= TELL_MS {
-            told = true;
-            line(Level::Notice, &[b"waiting for the root device ", root.device]);
-        }
-    }
-}
-
 /// How often the root device is looked for, ms.
 const POLL_MS: u64 = 20;
 
 /// After how long a wait is told, ms.
 const TELL_MS: u64 = 3000;
 
-/// Says in one line what was done and how long it took.
-fn tell_summary(tally: &Tally, modules_ms: u64, root: &Root, fs_type: &[u8], total_ms: u64) {
-    let [loaded, failed, modules_ms, total_ms] =
-        [tally.loaded.into(), tally.failed.into(), modules_ms, total_ms].map(Decimal::new);
-    let (failed, failed_word): (&[u8], &[u8]) =
-        if tally.failed > 0 { (failed.text(), b" failed, ") } else { (b"", b"") };
-    line(
-        Level::Notice,
-        &[
-            loaded.text(),
-            b" modules in ",
-            modules_ms.text(),
-            b" ms, ",
-            failed,
-            failed_word,
-            b"root ",
-            root.device,
-            b" (",
-            fs_type,
-            b") after ",
-            total_ms.text(),
-            b" ms",
-        ],
-    );
+/// Says in one line what was done and how long it took. Its form is fixed: scripts read it.
+#[inline(never)] // smaller so
+fn tell_summary(lanes: &Option<Lanes<'_>>, start_ms: u64, total_ms: u64) {
+    let [loaded, modules_ms, kernel_ms] = lanes.as_ref().map_or([0; 3], |lanes| {
+        [lanes.tally.loaded.into(), lanes.last_ms.saturating_sub(start_ms), lanes.kernel_us / 1000]
+    });
+    let [loaded, modules_ms, kernel_ms, total_ms] = [loaded, modules_ms, kernel_ms, total_ms].map(Decimal::new);
+    let parts = [
+        loaded.text(),
+        b" modules in ",
+        modules_ms.text(),
+        b" ms (kernel ",
+        kernel_ms.text(),
+        b" ms), root after ",
+        total_ms.text(),
+        b" ms",
+    ];
+    line(Level::Notice, &parts);
 }
 
-/// Says why the boot can't go on, and what is here; then does what panic= asks for: reboots after that many seconds, at
-/// once where it is negative, and waits for a person where it is 0 or not given. PID 1 never ends.
-fn hold(cmdline: &[u8], why: &[&[u8]]) -> ! {
-    line(Level::Error, why);
-    root::tell_devices();
+/// Says what is here where the boot can't go on; then reboots, as panic= asks: after that many seconds, at once where it
+/// is negative. Without it a shell is started where the image has one, and the boot tries again when that ends; or a
+/// person is waited for. PID 1 never ends.
+fn hold(cmdline: &[u8], env: Args) {
+    explain::tell_devices();
     if let Some(panic) = cmdline::value(cmdline, b"panic").filter(|seconds| *seconds != b"0") {
         let seconds = if panic.starts_with(b"-") { 0 } else { bytes::decimal(panic).unwrap_or(0) };
         let in_s = Decimal::new(seconds.into());
@@ -188,8 +267,10 @@ fn hold(cmdline: &[u8], why: &[&[u8]]) -> ! {
         let _ = reboot(RebootCommand::Restart);
     }
     line(Level::Error, &[b"the boot ends here; mend the image or the command line, and reset the machine"]);
-    loop {
-        sleep_ms(3_600_000);
+    if !explain::shell(env) {
+        loop {
+            sleep_ms(3_600_000);
+        }
     }
 }
 
@@ -199,9 +280,13 @@ pub fn died() -> ! {
     rt::exit(134)
 }
 
-fn now_ms() -> u64 {
+fn now_us() -> u64 {
     let (seconds, nanos) = rt::uptime();
-    u64::from(seconds).saturating_mul(1000).saturating_add(u64::from(nanos) / 1_000_000)
+    u64::from(seconds).saturating_mul(1_000_000).saturating_add(u64::from(nanos) / 1000)
+}
+
+fn now_ms() -> u64 {
+    now_us() / 1000
 }
 
 fn sleep_ms(duration_ms: u64) {

@@ -3,6 +3,7 @@
 
 use crate::plan::Step;
 use crate::resolve::Match;
+use crate::schedule::Edge;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use heapless::Vec;
@@ -22,12 +23,16 @@ pub(super) struct Room {
 }
 
 /// The buffers of a plan.
+#[cfg_attr(not(feature = "parallel"), allow(dead_code, reason = "who loads in order needs no edges"))]
 pub(super) struct PlanRoom {
     pub(super) steps: Vec<Step<'static>, MODULE_COUNT>,
     pub(super) visited: Vec<&'static [u8], MODULE_COUNT>,
     pub(super) matches: Vec<Match<'static>, 1024>,
     /// Hashes of the modaliases that were looked up; once full, a modalias may be looked up again.
     pub(super) seen: Vec<u64, 8192>,
+    /// What holds steps back; once full, one module goes after the other.
+    pub(super) edges: Vec<Edge, 0x4_0000>,
+    pub(super) blockers: Vec<u16, MODULE_COUNT>,
 }
 
 struct Once {
@@ -44,7 +49,14 @@ static ROOM: Once = Once {
         config: Vec::new(),
         load_list: Vec::new(),
         cmdline: [0; 8192],
-        plan: PlanRoom { steps: Vec::new(), visited: Vec::new(), matches: Vec::new(), seen: Vec::new() },
+        plan: PlanRoom {
+            steps: Vec::new(),
+            visited: Vec::new(),
+            matches: Vec::new(),
+            seen: Vec::new(),
+            edges: Vec::new(),
+            blockers: Vec::new(),
+        },
     }),
     taken: AtomicBool::new(false),
 };

@@ -3,11 +3,13 @@
 //! Source: the kernel's init/do_mounts.c for the parameters and their defaults; its
 //! Documentation/filesystems/ramfs-rootfs-initramfs.rst for the hand-over.
 
+use super::blockdev;
 use super::file::{EntryType, Name, Path, each_entry, errno, open, path, read};
 use super::log::{Level, line};
 use super::rt::{Args, Strings, execve};
 use crate::cmdline;
 use crate::load::Errno;
+use crate::rootdev::RootDev;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
@@ -19,14 +21,17 @@ use rustix::process::{chdir, chroot};
 /// Where the real root is mounted before it becomes the root.
 pub(super) const MOUNT_POINT: &CStr = c"/root";
 
-/// Longest wait for the root device where neither rootwait nor a longer rootdelay= says otherwise, ms.
+/// Longest wait for the root device, from when all else is done, where rootwait does not say otherwise, ms.
 const PATIENCE_MS: u64 = 30_000;
 
 /// What the command line says of the root.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Root {
-    /// `/dev/mmcblk0p2`
-    pub(super) device: &'static [u8],
+    /// What root= says.
+    pub(super) text: &'static [u8],
+    dev: RootDev<'static>,
+    /// Where the device is, once it is there: `/dev/mmcblk0p2`
+    node: Option<Path>,
     /// Types to try, with commas between; all that the kernel knows where nothing is said.
     types: Option<&'static [u8]>,
     options: &'static [u8],
@@ -34,6 +39,8 @@ pub(super) struct Root {
     init: Option<&'static [u8]>,
     /// How long to wait for the device, ms; `None` for ever.
     pub(super) patience_ms: Option<u64>,
+    /// How long to leave it alone at first, ms.
+    pub(super) delay_ms: u64,
 }
 
 impl Root {
@@ -42,32 +49,36 @@ impl Root {
     /// # Errors
     /// What is missing or not understood.
     pub(super) fn parse(text: &'static [u8]) -> Result<Root, &'static [u8]> {
-        let device = cmdline::value(text, b"root").ok_or(&b"no root= on the kernel command line"[..])?;
-        if !device.starts_with(b"/dev/") {
-            return Err(b"root= takes a device here: root=/dev/...");
-        }
+        let root = cmdline::value(text, b"root").ok_or(&b"no root= on the kernel command line"[..])?;
+        let dev = blockdev::parse(root).ok_or(blockdev::NOT_UNDERSTOOD)?;
         let last_of_two =
             cmdline::params(text).map(|param| param.key).filter(|key| matches!(*key, b"ro" | b"rw")).last();
-        let seconds = |key| cmdline::value(text, key).and_then(crate::bytes::decimal);
-        let patience_ms = match (seconds(b"rootwait"), seconds(b"rootdelay")) {
-            (Some(wait_s), _) => Some(u64::from(wait_s).saturating_mul(1000)),
-            (None, _) if cmdline::has(text, b"rootwait") => None,
-            (None, delay_s) => Some(PATIENCE_MS.max(u64::from(delay_s.unwrap_or(0)).saturating_mul(1000))),
+        let ms =
+            |key| cmdline::value(text, key).and_then(crate::bytes::decimal).map(|s| u64::from(s).saturating_mul(1000));
+        let patience_ms = match ms(b"rootwait") {
+            None if cmdline::has(text, b"rootwait") => None,
+            said => Some(said.unwrap_or(PATIENCE_MS)),
         };
         Ok(Root {
-            device,
+            text: root,
+            dev,
+            node: None,
             types: cmdline::value(text, b"rootfstype"),
             options: cmdline::value(text, b"rootflags").unwrap_or_default(),
             read_only: last_of_two != Some(b"rw"),
             init: cmdline::value(text, b"init"),
             patience_ms,
+            delay_ms: ms(b"rootdelay").unwrap_or(0),
         })
     }
 
-    /// Says whether the device is there.
-    pub(super) fn is_there(&self) -> bool {
-        let stat = path(&[self.device]).map(|device| statat(CWD, device.as_c_str(), AtFlags::empty()));
-        stat.is_ok_and(|stat| stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice))
+    /// Says whether the device is there. One that is named by what is on it is looked for only where `block_news` says
+    /// that block devices have changed.
+    pub(super) fn is_there(&mut self, block_news: bool) -> bool {
+        if block_news || matches!(self.dev, RootDev::Path(_) | RootDev::Number(..)) {
+            self.node = blockdev::find(&self.dev);
+        }
+        self.node.is_some()
     }
 
     /// Mounts the root and returns its type.
@@ -75,6 +86,7 @@ impl Root {
     /// # Errors
     /// The errno of the type that came furthest: one that fits, but fails, over those that do not fit.
     pub(super) fn mount(&self) -> Result<Name, Errno> {
+        let node = self.node.as_ref().ok_or(Errno::ENODEV)?;
         let mut known = [0; 4096];
         let known = read(CWD, b"/proc/filesystems", &mut known).unwrap_or_default();
         // A type of a device stands behind a tab; one that needs none behind `nodev` and a tab.
@@ -82,11 +94,19 @@ impl Root {
         let wanted = self.types.unwrap_or_default().split(|&byte| byte == b',').filter(|word| !word.is_empty());
         // ext4's driver mounts ext2 and ext3 as well, and asking for them first is two refusals on the console.
         let has_ext4 = known.clone().any(|fs_type| fs_type == b"ext4");
-        let known =
-            known.filter(|fs_type| self.types.is_none() && !(has_ext4 && matches!(*fs_type, b"ext2" | b"ext3")));
+        let is_ext = |fs_type: &[u8]| matches!(fs_type, b"ext2" | b"ext3");
+        // What is on it first: mount(2) has the kernel ask for its module, where it is not in yet.
+        let mut found = Name::new();
+        if self.types.is_none() {
+            self.fs_type(&mut found);
+            if has_ext4 && is_ext(&found) {
+                found.clear();
+            }
+        }
+        let known = known.filter(|fs_type| self.types.is_none() && !(has_ext4 && is_ext(fs_type)) && *fs_type != found);
         let mut best = Errno::EINVAL;
-        for fs_type in wanted.chain(known) {
-            match self.mount_as(fs_type) {
+        for fs_type in Some(found.as_slice()).filter(|found| !found.is_empty()).into_iter().chain(wanted).chain(known) {
+            match self.mount_as(node, fs_type) {
                 Ok(()) => return Name::from_slice(fs_type).map_err(|_| Errno::EINVAL),
                 Err(Errno::EINVAL) => {}
                 Err(error) => best = error,
@@ -95,22 +115,35 @@ impl Root {
         Err(best)
     }
 
-    fn mount_as(&self, fs_type: &[u8]) -> Result<(), Errno> {
+    /// Writes the type of the file system on it into `out`; leaves it empty where that can't be told.
+    pub(super) fn fs_type(&self, out: &mut Name) {
+        if let Some(node) = &self.node {
+            blockdev::fs_type(node, out);
+        }
+    }
+
+    /// Returns the device's path, or what root= says while there is none.
+    pub(super) fn node_path(&self) -> &[u8] {
+        self.node.as_ref().map_or(self.text, |node| node.as_bytes())
+    }
+
+    #[inline(never)] // smaller so
+    fn mount_as(&self, node: &Path, fs_type: &[u8]) -> Result<(), Errno> {
         let mut flags = MountFlags::empty();
         flags.set(MountFlags::RDONLY, self.read_only);
-        let mut data = Path::new();
+        let mut data = heapless::Vec::<u8, 1024>::new();
         for option in self.options.split(|&byte| byte == b',').filter(|option| !option.is_empty()) {
-            if let Some(flag) = flag(option) {
-                flags |= flag;
+            if let Some((_, flag)) = FLAGS.iter().find(|(word, _)| *word == option) {
+                flags |= *flag;
             } else {
-                let comma: &[u8] = if data.as_bytes().is_empty() { b"" } else { b"," };
-                data.extend_from_bytes(comma)
-                    .and_then(|()| data.extend_from_bytes(option))
+                let comma: &[u8] = if data.is_empty() { b"" } else { b"," };
+                data.extend_from_slice(comma)
+                    .and_then(|()| data.extend_from_slice(option))
                     .map_err(|_| Errno::EINVAL)?;
             }
         }
-        let (device, fs_type) = (path(&[self.device])?, path(&[fs_type])?);
-        mount(device.as_c_str(), MOUNT_POINT, fs_type.as_c_str(), flags, data.as_c_str()).map_err(errno)
+        let (fs_type, data) = (path(&[fs_type])?, path(&[&data])?);
+        mount(node.as_c_str(), MOUNT_POINT, fs_type.as_c_str(), flags, data.as_c_str()).map_err(errno)
     }
 
     /// Makes the mounted root the root and starts its init; returns only where no init can be started.
@@ -136,6 +169,7 @@ impl Root {
         Errno(execve(init.as_c_str(), &argv, &Strings::new(env)))
     }
 
+    #[inline(never)] // smaller so
     /// Finds the init in the mounted root: the command line's, or the first of those that the kernel tries.
     fn find_init(&self) -> Option<Path> {
         let root = openat(CWD, MOUNT_POINT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
@@ -143,7 +177,7 @@ impl Root {
         let said = self.init.into_iter().filter(|path| {
             let there = exists(&root, path);
             if !there {
-                line(Level::Error, &[b"init=", path, b": not in the root ", self.device]);
+                line(Level::Error, &[b"init=", path, b": not in the root ", self.text]);
             }
             there
         });
@@ -171,38 +205,29 @@ pub(super) fn mount_prose(error: Errno) -> &'static [u8] {
     }
 }
 
-/// Tells which block devices are there, a line, for whoever has to find out why the root is not.
-pub(super) fn tell_devices() {
-    let mut list = heapless::Vec::<u8, 512>::new();
-    each_entry(CWD, b"/sys/class/block", &mut |name, _| {
-        // What does not fit is left out: the first dozens tell enough.
-        if list.capacity().saturating_sub(list.len()) > name.len() {
-            let _ = list.push(b' ');
-            let _ = list.extend_from_slice(name);
-        }
-    });
-    let none: &[u8] = if list.is_empty() { b" none" } else { b"" };
-    line(Level::Error, &[b"block devices here:", &list, none]);
+/// Returns the path of a block device that is there.
+pub(super) fn block_node(node: &[u8]) -> Option<Path> {
+    let node = path(&[node]).ok()?;
+    let stat = statat(CWD, node.as_c_str(), AtFlags::empty()).ok()?;
+    (FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice).then_some(node)
 }
 
 /// The options of rootflags= that are flags of mount(2), not text for the file system.
-fn flag(option: &[u8]) -> Option<MountFlags> {
-    Some(match option {
-        b"ro" => MountFlags::RDONLY,
-        b"rw" | b"defaults" => MountFlags::empty(),
-        b"noatime" => MountFlags::NOATIME,
-        b"nodiratime" => MountFlags::NODIRATIME,
-        b"relatime" => MountFlags::RELATIME,
-        b"strictatime" => MountFlags::STRICTATIME,
-        b"nosuid" => MountFlags::NOSUID,
-        b"nodev" => MountFlags::NODEV,
-        b"noexec" => MountFlags::NOEXEC,
-        b"sync" => MountFlags::SYNCHRONOUS,
-        b"dirsync" => MountFlags::DIRSYNC,
-        b"lazytime" => MountFlags::LAZYTIME,
-        _ => return None,
-    })
-}
+const FLAGS: [(&[u8], MountFlags); 13] = [
+    (b"ro", MountFlags::RDONLY),
+    (b"rw", MountFlags::empty()),
+    (b"defaults", MountFlags::empty()),
+    (b"noatime", MountFlags::NOATIME),
+    (b"nodiratime", MountFlags::NODIRATIME),
+    (b"relatime", MountFlags::RELATIME),
+    (b"strictatime", MountFlags::STRICTATIME),
+    (b"nosuid", MountFlags::NOSUID),
+    (b"nodev", MountFlags::NODEV),
+    (b"noexec", MountFlags::NOEXEC),
+    (b"sync", MountFlags::SYNCHRONOUS),
+    (b"dirsync", MountFlags::DIRSYNC),
+    (b"lazytime", MountFlags::LAZYTIME),
+];
 
 /// Deepest directory of the image that is emptied.
 const DEPTH: u8 = 32;

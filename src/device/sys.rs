@@ -5,12 +5,11 @@
 //! memory is given back by the child's end.
 
 use super::codec::{CodecError, Format, decode, sniff};
-use super::file::{errno, map, open, path, read};
+use super::file::{c_str, errno, join, map, open, path, read};
 use super::rt::{Args, Strings, execve, exit, fork};
 use super::tree::Tree;
 use crate::load::{Errno, OPTIONS_LEN, Refusal, State};
 use core::ffi::CStr;
-use heapless::CString;
 use rustix::fd::AsFd;
 use rustix::fd::OwnedFd;
 use rustix::fs::CWD;
@@ -33,20 +32,14 @@ impl<'a> Sys<'a> {
 
     /// Reads /sys/module/MODNAME/initstate.
     pub(super) fn state(&self, modname: &[u8]) -> State {
-        let mut text = [0; 16];
-        let initstate = path(&[b"/sys/module/", modname, b"/initstate"]);
-        match initstate.and_then(|path| read(CWD, path.as_bytes(), &mut text)) {
-            Ok(b"live\n") => State::Live,
-            _ => State::Unknown,
-        }
+        state_of(modname)
     }
 
     /// Loads the module file at `path`, relative to the tree or absolute.
     pub(super) fn insert(&self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
-        let invalid = |_| Refusal::Kernel(Errno::EINVAL);
-        let mut params = CString::<{ OPTIONS_LEN + 1 }>::new();
-        params.extend_from_bytes(options).map_err(invalid)?;
-        let params = params.as_c_str();
+        let mut params = heapless::Vec::<u8, { OPTIONS_LEN + 1 }>::new();
+        join(&[options], &mut params).map_err(Refusal::Kernel)?;
+        let params = c_str(&params);
 
         let file = open(self.tree.dir.as_fd(), path).map_err(Refusal::File)?;
         let mut magic = [0; 6];
@@ -74,21 +67,22 @@ impl<'a> Sys<'a> {
     /// Runs a shell command of modprobe.d, with `$CMDLINE_OPTS` standing for the options.
     pub(super) fn command(&self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal> {
         let too_long = |_| Refusal::Command(126);
-        let mut script = CString::<8192>::new();
+        let mut script = heapless::Vec::<u8, 8192>::new();
         let mut rest = command;
         const VARIABLE: &[u8] = b"$CMDLINE_OPTS";
         while let Some(at) = rest.windows(VARIABLE.len()).position(|window| window == VARIABLE) {
             let (before, behind) = rest.split_at_checked(at).unwrap_or_default();
-            script.extend_from_bytes(before).and_then(|()| script.extend_from_bytes(options)).map_err(too_long)?;
+            script
+                .extend_from_slice(before)
+                .and_then(|()| script.extend_from_slice(options))
+                .map_err(|_| too_long(Errno::EINVAL))?;
             rest = behind.strip_prefix(VARIABLE).unwrap_or_default();
         }
-        script.extend_from_bytes(rest).map_err(too_long)?;
-        let mut variable = CString::<128>::new();
-        variable.extend_from_bytes(b"MODPROBE_MODULE=").map_err(too_long)?;
-        variable.extend_from_bytes(modname).map_err(too_long)?;
+        join(&[rest], &mut script).map_err(too_long)?;
+        let variable = path(&[b"MODPROBE_MODULE=", modname]).map_err(too_long)?;
 
         let status = in_child(|| {
-            let argv = Strings::new([c"sh", c"-c", script.as_c_str()].into_iter());
+            let argv = Strings::new([c"sh", c"-c", c_str(&script)].into_iter());
             execve(c"/bin/sh", &argv, &Strings::new(self.env.map(|var| var as &CStr).chain([variable.as_c_str()])));
             127 // as a shell ends that can't run a command
         });
@@ -97,6 +91,16 @@ impl<'a> Sys<'a> {
             Ok(status) => Err(Refusal::Command(status)),
             Err(refusal) => Err(refusal),
         }
+    }
+}
+
+/// Reads /sys/module/MODNAME/initstate.
+pub(super) fn state_of(modname: &[u8]) -> State {
+    let mut text = [0; 16];
+    let initstate = path(&[b"/sys/module/", modname, b"/initstate"]);
+    match initstate.and_then(|path| read(CWD, path.as_bytes(), &mut text)) {
+        Ok(b"live\n") => State::Live,
+        _ => State::Unknown,
     }
 }
 
@@ -132,12 +136,20 @@ fn decompress_and_insert(file: &OwnedFd, params: &CStr) -> Result<(), Refusal> {
 }
 
 /// Runs `job` in a child process and returns what it returned, 0 to 255.
-fn in_child(job: impl FnOnce() -> i32) -> Result<i32, Refusal> {
+pub(super) fn in_child(job: impl FnOnce() -> i32) -> Result<i32, Refusal> {
     let child = match fork() {
         Ok(None) => exit(job()),
         Ok(Some(child)) => Pid::from_raw(child),
         Err(error) => return Err(Refusal::Kernel(Errno(error))),
     };
+    wait_for(child)
+}
+
+/// Waits for a child's end and returns its exit status.
+///
+/// # Errors
+/// [`Refusal::Killed`] with the signal that ended it.
+pub(super) fn wait_for(child: Option<Pid>) -> Result<i32, Refusal> {
     loop {
         match waitpid(child, WaitOptions::empty()) {
             Ok(Some((_, status))) => {

@@ -1,5 +1,6 @@
 //! `mkinitmod build`: board, stock and selection (see [`job`](super::job)) -> pack -> depmod -> image, and the report.
 
+use super::arch::Arch;
 use super::board::{Board, ModuleFormat};
 use super::cli::BuildArgs;
 use super::depmod::{self, Builtin};
@@ -13,6 +14,7 @@ use super::image::signature::Signatures;
 use super::image::trim;
 use super::job::Job;
 use super::kconfig::Kconfig;
+use super::left_out::left_out;
 use super::module::Module;
 use super::report::{Report, print};
 use super::selection::Selection;
@@ -42,8 +44,12 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         check_config(&Kconfig::read(&config)?, method, signatures)?;
     }
     let packed = pack::pack(tree, &wanted, Style { arch: board.arch, format, signatures })?;
-    let indexes = indexes(tree, &packed)?;
+    let mut indexes = indexes(tree, &packed)?;
     let firmware = firmware(args, &job, &wanted)?;
+    let suppliers = left_out(modules, &wanted);
+    if board.arch != Arch::X86_64 && !suppliers.is_empty() {
+        indexes.push(("modules.left-out", suppliers));
+    }
     let extra = board.image.files.iter().map(|file| {
         let data = std::fs::read(&file.from).map_err(Error::io(&file.from))?;
         Ok((file.to.clone(), file.mode, data))

@@ -28,6 +28,9 @@ const MAGIC: &[u8; 16] = b"initmod modules\n";
 /// Of the layout below; the package's own version counts too.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
 
+/// A cache that was not written for so long is most likely of a kernel that is gone.
+const FORGOTTEN: Duration = Duration::from_secs(90 * 24 * 3600);
+
 /// Files changed later than this before the scan are not remembered.
 const SETTLED: Duration = Duration::from_secs(2);
 
@@ -50,10 +53,11 @@ pub fn file(caches: &Path, dir: &Path) -> Result<PathBuf> {
     Ok(caches.join(format!("{kver}-{sum:08x}.modules")))
 }
 
-/// Returns the directory in which a user's caches lie; `None` for a user without home.
+/// Returns the directory in which a user's caches lie; `None` for a user without home, as in a package's build.
 pub fn default_dir() -> Option<PathBuf> {
     let dir = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
-    let caches = dir("XDG_CACHE_HOME").or_else(|| dir("HOME").map(|home| home.join(".cache")))?;
+    let home = || dir("HOME").filter(|home| home.is_dir());
+    let caches = dir("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache")))?;
     Some(caches.join("initmod"))
 }
 
@@ -131,19 +135,28 @@ pub fn write(path: &Path, tree: &Tree, modules: &[Module], begun: SystemTime) ->
     }
     let caches = path.parent().unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(caches).map_err(Error::io(caches))?;
+    remove_forgotten(caches);
     let temp = path.with_extension(format!("{}.new", std::process::id()));
-    let written =
-        fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&temp).and_then(|mut out| {
-            out.write_all(MAGIC)?;
-            out.write_all(&libdeflater::crc32(&body).to_le_bytes())?;
-            out.write_all(&(body.len() as u64).to_le_bytes())?;
-            out.write_all(&body)?;
-            fs::rename(&temp, path)
-        });
+    let written = fs::File::options().write(true).create_new(true).mode(0o600).open(&temp).and_then(|mut out| {
+        out.write_all(MAGIC)?;
+        out.write_all(&libdeflater::crc32(&body).to_le_bytes())?;
+        out.write_all(&(body.len() as u64).to_le_bytes())?;
+        out.write_all(&body)?;
+        fs::rename(&temp, path)
+    });
     written.map_err(|error| {
         _ = fs::remove_file(&temp);
         Error::io(path)(error)
     })
+}
+
+fn remove_forgotten(caches: &Path) {
+    for path in fs::read_dir(caches).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let age = || path.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if path.extension().is_some_and(|suffix| suffix == "modules") && age().is_some_and(|age| age > FORGOTTEN) {
+            _ = fs::remove_file(path);
+        }
+    }
 }
 
 fn dir_key(dir: &Path) -> Result<String> {
@@ -248,5 +261,78 @@ impl<'a> Reader<'a> {
             Some(Facts { crc: (flags & 1 != 0).then_some(crc), weak: flags & 2 != 0 })
         });
         Some(Symbols { names, facts: facts.collect::<Option<_>>()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A tree of one file that is as old as the tests' own program, and its module.
+    fn sample(dir: &Path) -> (Tree, Module) {
+        let stamp = Stamp { dev: 1, ino: 2, mtime_ns: 3, ctime_ns: 4 };
+        let file = ModuleFile { path: "kernel/a.ko".into(), file_len: 5, stamp };
+        let facts = [Facts { crc: Some(6), weak: false }, Facts { crc: None, weak: true }];
+        let imports = Symbols { names: Strings(b"x\0y\0"[..].into()), facts: facts.into() };
+        let info = Strings(b"alias=b\0"[..].into());
+        let module = Module { plain_len: 7, signed: true, info, imports, ..Module::hollow(&file) };
+        (Tree { dir: dir.to_owned(), files: vec![file], ..Tree::default() }, module)
+    }
+
+    #[test]
+    fn only_the_very_state_that_was_read_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, (tree, module)) = (dir.path().join("c.modules"), sample(dir.path()));
+        write(&path, &tree, std::slice::from_ref(&module), SystemTime::now()).unwrap();
+        let cache = Cache::read(&path, dir.path()).unwrap();
+        assert!(cache.is_complete(&tree));
+        let file = &tree.files[0];
+        assert_eq!(cache.get(file), Some(module));
+        let stamps = [
+            Stamp { dev: 0, ..file.stamp },
+            Stamp { ino: 0, ..file.stamp },
+            Stamp { mtime_ns: 0, ..file.stamp },
+            Stamp { ctime_ns: 0, ..file.stamp },
+        ];
+        let others = stamps.map(|stamp| ModuleFile { stamp, ..file.clone() });
+        let longer = ModuleFile { file_len: 6, ..file.clone() };
+        let elsewhere = ModuleFile { path: "kernel/b.ko".into(), ..file.clone() };
+        for other in others.iter().chain([&longer, &elsewhere]) {
+            assert_eq!(cache.get(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_just_changed_is_not_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, (mut tree, module)) = (dir.path().join("c.modules"), sample(dir.path()));
+        let now = SystemTime::now();
+        tree.files[0].stamp.ctime_ns = now.duration_since(UNIX_EPOCH).unwrap().as_nanos() as i128;
+        write(&path, &tree, &[module], now).unwrap();
+        assert!(Cache::read(&path, dir.path()).unwrap().entries.is_empty());
+    }
+
+    #[test]
+    fn a_cache_of_another_tree_or_owner_is_not_believed() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (path, (tree, module)) = (dir.path().join("c.modules"), sample(dir.path()));
+        write(&path, &tree, &[module], SystemTime::now()).unwrap();
+        let why = |dir: &Path| Cache::read(&path, dir).unwrap_err().to_string();
+        assert!(why(other.path()).ends_with("of another tree"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(why(dir.path()).ends_with("others may write it"));
+    }
+
+    #[test]
+    fn no_prefix_is_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, (tree, module)) = (dir.path().join("c.modules"), sample(dir.path()));
+        write(&path, &tree, &[module], SystemTime::now()).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for len in 0..whole.len() {
+            fs::write(&path, &whole[..len]).unwrap();
+            assert!(Cache::read(&path, dir.path()).is_err(), "{len} bytes");
+        }
     }
 }

@@ -98,10 +98,12 @@ fn gunzip(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
     loop {
         out.resize(len, 0);
         match libdeflater::Decompressor::new().gzip_decompress(bytes, out) {
-            Ok(len) => {
+            Ok(len) if len as u32 == hint as u32 => {
                 out.truncate(len);
                 return Ok(());
             }
+            // of several members only the first was unpacked; gzip(1) makes one
+            Ok(_) => return Err(Damage { off: 0, what: "gzip: more than one member, or bytes behind the end".into() }),
             Err(libdeflater::DecompressionError::InsufficientSpace) if len < UNPACKED_MAX => {
                 len = (len * 2).min(UNPACKED_MAX)
             }
@@ -166,5 +168,76 @@ fn xz(bytes: &[u8]) -> Vec<u8> {
             xz::Status::StreamEnd => return out,
             _ => out.reserve(GROW_LEN),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Something with matches in it, longer than any decoder's first gulp.
+    fn plain() -> Vec<u8> {
+        (0..400_000u32).flat_map(|at| (at % 977 * (at >> 14)).to_le_bytes()).collect()
+    }
+
+    fn xz_with(filters: &xz::Filters, check: xz::Check) -> Vec<u8> {
+        let mut stream = xz::Stream::new_stream_encoder(filters, check).unwrap();
+        let mut out = Vec::with_capacity(4 << 20);
+        assert_eq!(stream.process_vec(&plain(), &mut out, xz::Action::Finish), Ok(xz::Status::StreamEnd));
+        out
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked_and_always_the_same() {
+        for format in [Format::None, Format::Gz, Format::Xz, Format::Zst] {
+            let packed = compress(&plain(), format);
+            assert_eq!(Format::of(&packed), format);
+            assert_eq!(packed, compress(&plain(), format));
+            assert!(decompress(&packed) == Ok(plain()), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn xz_takes_each_check_and_filter() {
+        let lzma2 = xz::LzmaOptions::new_preset(1).unwrap();
+        for check in [xz::Check::None, xz::Check::Crc32, xz::Check::Crc64, xz::Check::Sha256] {
+            assert!(decompress(&xz_with(xz::Filters::new().lzma2(&lzma2), check)) == Ok(plain()), "{check:?}");
+        }
+        for bcj in
+            [xz::Filters::x86, xz::Filters::arm, xz::Filters::arm_thumb, xz::Filters::arm64, xz::Filters::powerpc]
+        {
+            let mut filters = xz::Filters::new();
+            assert!(decompress(&xz_with(bcj(&mut filters).lzma2(&lzma2), xz::Check::Crc32)) == Ok(plain()));
+        }
+        let two = xz_with(xz::Filters::new().lzma2(&lzma2), xz::Check::Crc32).repeat(2);
+        assert!(decompress(&two) == Ok(plain().repeat(2)), "streams one behind the other");
+    }
+
+    #[test]
+    fn zstd_takes_frames_with_and_without_a_content_size() {
+        let streamed = zstd::stream::encode_all(&*plain(), 3).unwrap();
+        assert_eq!(zstd::zstd_safe::get_frame_content_size(&streamed).unwrap(), None);
+        assert!(decompress(&streamed) == Ok(plain()));
+        assert!(decompress(&streamed.repeat(2)) == Ok(plain().repeat(2)), "frames one behind the other");
+        let sized = compress(&plain(), Format::Zst);
+        assert_eq!(zstd::zstd_safe::get_frame_content_size(&sized).unwrap(), Some(plain().len() as u64));
+    }
+
+    #[test]
+    fn gzip_with_more_behind_it_is_refused() {
+        let packed = compress(&plain(), Format::Gz);
+        assert!(decompress(&[&packed[..], b"more"].concat()).is_err());
+        assert!(decompress(&[&packed[..], &compress(b"x", Format::Gz)].concat()).is_err());
+    }
+
+    #[test]
+    fn damage_is_told_with_its_offset() {
+        let mut packed = compress(&plain(), Format::Xz);
+        let at = packed.len() / 2;
+        packed[at] ^= 0x55;
+        let damage = decompress(&packed).unwrap_err();
+        assert!(damage.what.starts_with("xz: ") && damage.off > 0 && damage.off <= packed.len() as u64, "{damage:?}");
+        packed.truncate(at);
+        assert!(decompress(&packed).is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), reason(source))]
     Io {
         /// What was opened, read or written.
         path: PathBuf,
@@ -71,6 +71,12 @@ pub enum Error {
 
 /// What host functions return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Returns the system's reason without its number.
+fn reason(source: &io::Error) -> String {
+    let text = source.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
 
 impl Error {
     /// Makes the closure for `map_err` that puts `path` before an I/O error.

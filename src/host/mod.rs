@@ -36,6 +36,7 @@ pub mod report;
 pub mod cli;
 pub mod job;
 mod output;
+mod left_out;
 pub mod build;
 pub mod selected;
 pub mod why;

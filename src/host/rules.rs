@@ -154,17 +154,22 @@ fn is_for(pattern: &str, kver: &str) -> Result<bool, String> {
     Ok(regex.is_match(kver))
 }
 
-/// Yields the lines, those that end in `\` joined with the next, and the number of each one's first.
+/// Yields the lines with the number of each one's first. A backslash is not part of a line: it joins the next one, or
+/// stands for the character behind it. Source: kmod, `freadline_wrapped`.
 fn joined_lines(text: &str) -> impl Iterator<Item = (usize, String)> {
-    let mut lines = text.lines().enumerate();
+    let (mut letters, mut number) = (text.chars().peekable(), 0);
     std::iter::from_fn(move || {
-        let (at, first) = lines.next()?;
-        let mut line = first.to_owned();
-        while line.ends_with('\\') {
-            line.pop();
-            line.push_str(lines.next().map_or("", |(_, more)| more));
+        letters.peek()?;
+        number += 1;
+        let (first, mut line) = (number, String::new());
+        while let Some(letter) = letters.next().filter(|letter| *letter != '\n') {
+            match letter {
+                '\\' if letters.next_if_eq(&'\n').is_some() => number += 1,
+                '\\' => line.extend(letters.next()),
+                _ => line.push(letter),
+            }
         }
-        Some((at + 1, line))
+        Some((first, line))
     })
 }
 
@@ -218,6 +223,12 @@ mod tests {
         let rules = rules("search \\\none\\\n two\n# no \\\nexclude hidden\nexclude gone away\n");
         assert_eq!(rules.search, [Place::Dir("one".into()), Place::Dir("two".into())]);
         assert_eq!(rules.excludes, ["gone", "away"]);
+    }
+
+    #[test]
+    fn a_backslash_is_not_part_of_a_line() {
+        let lines: Vec<_> = joined_lines("a\\b\\\\\nc\\\n d\ne").collect();
+        assert_eq!(lines, [(1, "ab\\".into()), (2, "c d".into()), (4, "e".into())]);
     }
 
     #[test]

@@ -13,9 +13,9 @@
 //!         VALUES    u32 count, then count times { u32 priority, bytes up to NUL }
 //! ```
 //!
-//! An edge's character is the slot it stands in; it is not repeated in the child's prefix. The root has no edge. An
-//! empty index is a header whose root reference has no flags; depmod also leaves a file of 0 bytes where its source
-//! is missing, and we read that as empty too.
+//! An edge's character is the slot it stands in; it is not repeated in the child's prefix. The root has no edge and,
+//! as depmod writes it, no prefix. An empty index is a header whose root reference has no flags; depmod also leaves a
+//! file of 0 bytes where its source is missing, and we read that as empty too.
 
 pub(super) const MAGIC: u32 = 0xB007_F457;
 pub(super) const VERSION: u32 = 0x0002_0001;

@@ -4,6 +4,7 @@
 mod build;
 mod case;
 mod content;
+mod depmod;
 mod dt;
 mod fakekernel;
 mod fixture;
@@ -14,4 +15,7 @@ mod mkko;
 mod oracle;
 mod modprobe;
 mod plan;
+mod regress;
+mod stock;
 mod trap;
+mod trees;

@@ -43,6 +43,8 @@ fn image(kernel_dir: &Path, kver: &str, board: &str, format: &str) -> tempfile::
         .arg(root().join(board))
         .arg("--modules")
         .arg(kernel_dir.join("lib/modules").join(kver))
+        .arg("--dtbs")
+        .arg(kernel_dir.join("dtb"))
         .arg("-o")
         .arg(&packed)
         .status()

@@ -28,6 +28,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// A tree with fewer modules is read in no time: it gets a cache only on request.
+const CACHE_MODULES_MIN: usize = 256;
+
 /// Runs depmod on the command line `args`, of which the first is the program's name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let options = match Options::try_parse_from(args) {
@@ -139,7 +142,8 @@ fn is_up_to_date(tree: &Tree, out_dir: &Path) -> bool {
 /// Reads the tree's modules, by way of the cache. A module that can't be read stands there hollow, as in kmod.
 fn read(tree: &Tree, options: &Options) -> (Vec<Module>, Vec<Error>) {
     let begun = SystemTime::now();
-    let caches = if options.no_cache { None } else { options.cache.clone().or_else(cache::default_dir) };
+    let pays = tree.files.len() >= CACHE_MODULES_MIN;
+    let caches = options.cache.clone().or_else(|| cache::default_dir().filter(|_| pays && !options.no_cache));
     let cache_file = caches.and_then(|caches| cache::file(&caches, &tree.dir).ok());
     let cache = cache_file.as_deref().map(|file| Cache::read(file, &tree.dir)).transpose().unwrap_or_else(|error| {
         tell("WARNING", error);
@@ -159,8 +163,9 @@ fn read(tree: &Tree, options: &Options) -> (Vec<Module>, Vec<Error>) {
     if let Some(file) = cache_file
         && !cache.is_complete(tree)
         && let Err(error) = cache::write(&file, tree, &modules, begun)
+        && options.cache.is_some()
     {
-        tell("WARNING", error);
+        tell("WARNING", error); // nobody asked for the default one
     }
     (modules, faults)
 }

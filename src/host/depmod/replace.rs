@@ -8,7 +8,6 @@
 
 use super::emit::IndexFile;
 use crate::host::error::{Error, Result};
-use rayon::prelude::*;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use std::fs;
@@ -43,10 +42,16 @@ fn fill(stage: &Path, files: &[IndexFile]) -> Result<()> {
         let written = fs::File::create_new(&path).and_then(|mut file| file.write_all(bytes));
         written.map_err(Error::io(path))?;
     }
-    // In parallel: the file system makes one commit of many requests.
-    files.par_iter().with_max_len(1).try_for_each(|(name, _)| {
-        let path = stage.join(name);
-        fs::File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(path))
+    // All at once, since the file system makes one commit of the requests that wait for it.
+    std::thread::scope(|scope| {
+        let syncs: Vec<_> = files
+            .iter()
+            .map(|(name, _)| {
+                let path = stage.join(name);
+                scope.spawn(|| fs::File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(path)))
+            })
+            .collect();
+        syncs.into_iter().try_for_each(|sync| sync.join().expect("it does not panic"))
     })
 }
 
@@ -67,7 +72,7 @@ fn put_in_place(stage: &Path, dir: &Path, files: &[IndexFile]) -> Result<()> {
             }
         }
     }
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io(dir))
+    Ok(())
 }
 
 /// Renames `from` to `to`, and says whether the file that was there is now `from`.

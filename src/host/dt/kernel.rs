@@ -4,7 +4,6 @@
 //! unpacked image stands as it is: 64 zeros, the string, zeros up to 128 bytes. Strings that code merely compares
 //! with are packed, and so not taken. Source: include/linux/mod_devicetable.h; scripts/extract-vmlinux.
 
-use crate::host::codec;
 use crate::host::error::{Error, Result};
 use std::collections::HashSet;
 use std::io::Read;
@@ -16,6 +15,7 @@ const FIELD_LEN: usize = 128;
 
 /// An image that was unpacked is larger than this; what is smaller was no kernel.
 const KERNEL_LEN_MIN: usize = 1 << 20;
+const KERNEL_LEN_MAX: usize = 1 << 30;
 
 /// The `compatible`s that the kernel itself serves.
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ fn unpack(data: &[u8]) -> Option<Vec<u8>> {
 fn unpack_from(data: &[u8]) -> Option<Vec<u8>> {
     let mut image = Vec::new();
     match data[0] {
-        0x1f => return codec::decompress(data).ok(),
+        0x1f => return first_gzip_member(data),
         0xfd => drop(liblzma::read::XzDecoder::new(data).read_to_end(&mut image).ok()?),
         _ => {
             let decoder = zstd::stream::read::Decoder::with_buffer(data).ok()?;
@@ -82,6 +82,24 @@ fn unpack_from(data: &[u8]) -> Option<Vec<u8>> {
         }
     }
     Some(image)
+}
+
+/// Unpacks one gzip member, whatever follows it; how long it is, only trying tells.
+fn first_gzip_member(data: &[u8]) -> Option<Vec<u8>> {
+    let mut image = Vec::new();
+    let mut len = KERNEL_LEN_MIN * 16;
+    while len <= KERNEL_LEN_MAX {
+        image.resize(len, 0);
+        match libdeflater::Decompressor::new().gzip_decompress(data, &mut image) {
+            Ok(len) => {
+                image.truncate(len);
+                return Some(image);
+            }
+            Err(libdeflater::DecompressionError::InsufficientSpace) => len *= 2,
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// Finds all strings that stand as a table has them.
@@ -112,6 +130,7 @@ fn tables(image: &[u8]) -> HashSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::codec;
 
     fn entry(compatible: &str) -> Vec<u8> {
         let mut entry = vec![0; 64];

@@ -1,0 +1,143 @@
+//! What is asked for, and becomes steps of the plan: modules by name, and those that devices ask for by what they say they
+//! are. And how the boot tells what went wrong with them.
+
+use super::log::{Decimal, Level, line, refusal_prose};
+use super::sys::Sys;
+use crate::cmdline;
+use crate::load::{Errno, Kernel, Outcome, Refusal, State};
+use crate::name::stem;
+use crate::plan::{Need, Plan, Step, path};
+use crate::resolve::{Failure, Found, Match, Resolver};
+
+/// The plan in the making.
+pub(super) struct Asks {
+    pub(super) resolver: Resolver<'static>,
+    pub(super) plan: Plan<'static, 'static>,
+    seen: &'static mut heapless::VecView<u64>,
+    told: Option<Failure>,
+    /// The modules of rd.driver.post= are no longer held back.
+    pub(super) is_post: bool,
+}
+
+impl Asks {
+    pub(super) fn new(
+        resolver: Resolver<'static>,
+        plan: Plan<'static, 'static>,
+        seen: &'static mut heapless::VecView<u64>,
+    ) -> Asks {
+        Asks { resolver, plan, seen, told: None, is_post: false }
+    }
+
+    /// Puts what leads to the root into the plan: rd.driver.pre=, modules_load=, and what modules-load.d names, a name a
+    /// line.
+    pub(super) fn first(&mut self, text: &'static [u8]) {
+        for key in [&b"rd.driver.pre"[..], b"rd.modules_load", b"modules_load"] {
+            self.listed(key);
+        }
+        for entry in crate::config::lines(text) {
+            self.named(entry.file, entry.text);
+        }
+    }
+
+    /// Asks for the modules that a parameter of the command line lists.
+    pub(super) fn listed(&mut self, key: &'static [u8]) {
+        for name in cmdline::names(self.resolver.config.cmdline, key) {
+            self.named(key, name);
+        }
+    }
+
+    fn named(&mut self, by: &[u8], name: &[u8]) {
+        if !self.ask(name) {
+            line(Level::Error, &[by, b": ", name, b": no such module in this image"]);
+        }
+    }
+
+    /// Asks for what a device says it is, once.
+    pub(super) fn modalias(&mut self, modalias: &[u8]) -> bool {
+        let hash = fnv(modalias);
+        if self.seen.contains(&hash) {
+            return true;
+        }
+        // Full: it is looked up again when it is met again, which costs time and nothing else.
+        let _ = self.seen.push(hash);
+        self.ask(modalias)
+    }
+
+    /// Plans what a name stands for; says whether anything knows it.
+    pub(super) fn ask(&mut self, name: &[u8]) -> bool {
+        let mut matches = heapless::Vec::<Match<'static>, 128>::new();
+        let found = match self.resolver.resolve(name, &mut matches) {
+            Ok(Found::Nothing) => return false,
+            Ok(found) => found,
+            Err(failure) => {
+                self.tell(name, failure);
+                return true;
+            }
+        };
+        for one in matches {
+            let Match::Module(dep_line) = one else { continue };
+            let modname = stem(path(dep_line));
+            let is_left_out = self.resolver.config.blacklists(modname)
+                || !self.is_post && cmdline::lists(self.resolver.config.cmdline, b"rd.driver.post", modname);
+            if found == Found::ByAlias && is_left_out {
+                continue;
+            }
+            let added = self.plan.add(&self.resolver, dep_line);
+            if let Some(failure) = added.err().or(self.plan.left_out.take()) {
+                self.tell(name, failure);
+            }
+        }
+        true
+    }
+
+    /// Says once what is wrong with an index, not once per name.
+    fn tell(&mut self, name: &[u8], failure: Failure) {
+        if self.told == Some(failure) {
+            return;
+        }
+        self.told = Some(failure);
+        match failure {
+            Failure::Index(file, fault) => {
+                let off = Decimal::new(fault.off.into());
+                let (file, prose) = (file.file_name().as_bytes(), fault.error.prose().as_bytes());
+                line(Level::Error, &[file, b": node at ", off.text(), b" ", prose]);
+            }
+            Failure::Name(error) => line(Level::Error, &[name, b" ", error.prose().as_bytes()]),
+        }
+    }
+}
+
+/// The kernel as the boot reaches it: failures are lines on the console.
+pub(super) struct BootKernel<'a>(pub(super) Sys<'a>);
+
+impl Kernel for BootKernel<'_> {
+    fn state(&mut self, modname: &[u8]) -> State {
+        self.0.state(modname)
+    }
+
+    fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
+        self.0.insert(path, options)
+    }
+
+    fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal> {
+        self.0.command(command, modname, options)
+    }
+
+    fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
+        let (prose, detail): (&[u8], &[u8]) = match outcome {
+            Outcome::Loaded | Outcome::AlreadyIn => return,
+            // A driver whose hardware is not here, or that nobody insists on: nothing is wrong.
+            Outcome::Refused(Refusal::Kernel(Errno::ENODEV)) => return,
+            Outcome::Refused(refusal) => (refusal_prose(refusal), b""),
+            Outcome::Needs(dep) => (b"left out, it needs ", stem(dep)),
+            Outcome::Unfit(error) => (error.prose().as_bytes(), b""),
+        };
+        let level = if step.need == Need::Required { Level::Error } else { Level::Notice };
+        line(level, &[stem(step.path()), b": ", prose, detail]);
+    }
+}
+
+/// FNV-1a, 64 bits: modaliases are told apart by it.
+fn fnv(text: &[u8]) -> u64 {
+    text.iter().fold(0xcbf2_9ce4_8422_2325, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}

@@ -1,0 +1,90 @@
+//! In the place of `lanes`, in a build without workers: one module after the other, in the order of the plan, and /sys
+//! looked through again for the devices that come up.
+
+use super::asks::{Asks, BootKernel};
+use super::room::PlanRoom;
+use super::rt::Args;
+use super::sys::Sys;
+use super::tree::Tree;
+use crate::load::{OnFailure, Tally, run};
+use crate::plan::Plan;
+use crate::resolve::Resolver;
+
+/// Loads what is asked for, and remembers what was.
+pub(super) struct Lanes<'a> {
+    kernel: BootKernel<'a>,
+    asks: Asks,
+    /// What all came to.
+    pub(super) tally: Tally,
+    /// How long modules were loaded, microseconds.
+    pub(super) kernel_us: u64,
+    /// When the last module was done, ms.
+    pub(super) last_ms: u64,
+}
+
+impl<'a> Lanes<'a> {
+    pub(super) fn new(tree: &'a Tree, resolver: Resolver<'static>, room: &'static mut PlanRoom, env: Args) -> Self {
+        let plan = Plan::new(&mut room.steps, &mut room.visited, &mut room.matches);
+        Lanes {
+            kernel: BootKernel(Sys::new(tree, env)),
+            asks: Asks::new(resolver, plan, &mut room.seen),
+            tally: Tally::default(),
+            kernel_us: 0,
+            last_ms: super::now_ms(),
+        }
+    }
+
+    /// Loads what leads to the root; `text` is that of modules-load.d.
+    pub(super) fn ask_first(&mut self, text: &'static [u8]) {
+        self.asks.first(text);
+        self.load();
+    }
+
+    /// Loads what the devices ask for that are there now; where that was nothing new, waits `wait_ms`. Returns whether
+    /// nothing was left to do.
+    pub(super) fn turn(&mut self, wait_ms: u64) -> bool {
+        let step_count = self.asks.plan.steps.len();
+        super::coldplug::each_device(&mut |device| {
+            if let Some(modalias) = device.get(b"MODALIAS") {
+                self.asks.modalias(modalias);
+            }
+        });
+        if self.asks.plan.steps.len() > step_count {
+            self.load();
+            return false;
+        }
+        if core::mem::replace(&mut self.asks.is_post, true) {
+            super::sleep_ms(wait_ms);
+            return true;
+        }
+        self.asks.listed(b"rd.driver.post");
+        self.load();
+        false
+    }
+
+    pub(super) fn first_lane_is_done(&self) -> bool {
+        true
+    }
+
+    /// Nothing tells of them but a look.
+    pub(super) fn block_news(&mut self) -> bool {
+        true
+    }
+
+    pub(super) fn is_finished(&self, is_idle: bool) -> bool {
+        is_idle
+    }
+
+    pub(super) fn finish(&mut self) {}
+
+    fn load(&mut self) {
+        let start_us = super::now_us();
+        let Asks { plan, resolver, .. } = &mut self.asks;
+        let tally = run(plan.steps, resolver, None, OnFailure::GoOn, &mut self.kernel);
+        if tally.loaded > 0 {
+            self.last_ms = super::now_ms();
+            self.kernel_us = self.kernel_us.saturating_add(super::now_us().saturating_sub(start_us));
+        }
+        self.tally.loaded = self.tally.loaded.saturating_add(tally.loaded);
+    }
+}

@@ -1,0 +1,375 @@
+//! Which step of a plan may go next, where several are loaded at once: the state machine, without the workers.
+//!
+//! A step goes as soon as its dependencies are in and its softdeps are done, in or not; there are no barriers. Of those
+//! that may go, the first in the plan's order does: what was asked for first is on the way to the root. An edge counts
+//! only where it agrees with the plan's order, which is one in which everything could be loaded: so no cycle of softdeps
+//! can stop the run. What failed for a reason that another order may mend is tried once more, alone, when nothing else
+//! is left to do. A module that is marked serial goes alone.
+
+use crate::config::Side;
+use crate::load::{Errno, Outcome, Refusal};
+use crate::name::{modname, same};
+use crate::plan::{Step, StepState, path, position};
+use crate::resolve::{Match, Resolver};
+use heapless::VecView;
+
+/// One step has to be done before another goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Edge {
+    before: u16,
+    after: u16,
+    /// By a softdep: a failure does.
+    is_soft: bool,
+}
+
+/// What is between the steps of a plan, in buffers that the caller lends.
+pub struct Schedule<'buf> {
+    edges: &'buf mut VecView<Edge>,
+    /// Of each step: how many edges hold it back.
+    blockers: &'buf mut VecView<u16>,
+    /// Steps in front of this one are done.
+    first: usize,
+    /// How many steps are with the kernel.
+    running_count: u32,
+    /// One of them has to be the only one.
+    is_alone: bool,
+    /// One at a time, in the plan's order.
+    in_order: bool,
+    /// Names of modules that go alone, with commas between.
+    alone_names: &'buf [u8],
+}
+
+impl<'buf> Schedule<'buf> {
+    /// Makes an empty schedule. `serial` is the value of `initmod.serial=`: `1` for one module at a time, or the names,
+    /// with commas between, of those that have to go alone.
+    pub fn new(edges: &'buf mut VecView<Edge>, blockers: &'buf mut VecView<u16>, serial: &'buf [u8]) -> Self {
+        edges.clear();
+        blockers.clear();
+        Schedule {
+            edges,
+            blockers,
+            first: 0,
+            running_count: 0,
+            is_alone: false,
+            in_order: serial == b"1",
+            alone_names: serial,
+        }
+    }
+
+    /// Takes up the steps that the plan has got since the last call. Where there is no room for their edges, the plan's
+    /// order is kept from now on, one step at a time.
+    pub fn extend<'map>(&mut self, steps: &[Step<'map>], resolver: &Resolver<'map>) {
+        let taken = self.blockers.len();
+        if self.blockers.resize(steps.len(), 0).is_err() || steps.len() > usize::from(u16::MAX) {
+            self.in_order = true;
+        }
+        for (at, step) in steps.iter().enumerate().skip(taken) {
+            if self.in_order {
+                return;
+            }
+            for dep in step.deps() {
+                if let Some(before) = position(steps, dep) {
+                    self.hold_back(steps, before, at, false);
+                }
+            }
+            if step.has_softdeps {
+                self.extend_softdeps(steps, at, step, resolver);
+            }
+        }
+    }
+
+    fn extend_softdeps<'map>(&mut self, steps: &[Step<'map>], at: usize, step: &Step<'map>, resolver: &Resolver<'map>) {
+        let Ok(name) = modname(step.path()) else { return };
+        for (side, softdep) in resolver.config.softdeps(&name) {
+            let mut matches = heapless::Vec::<Match<'map>, 128>::new();
+            // What can't be resolved was told when the plan was made.
+            let _ = resolver.resolve(softdep, &mut matches);
+            for found in matches {
+                let Match::Module(line) = found else { continue };
+                if let Some(other) = position(steps, path(line)) {
+                    let (before, after) = if side == Side::Pre { (other, at) } else { (at, other) };
+                    self.hold_back(steps, before, after, true);
+                }
+            }
+        }
+    }
+
+    fn hold_back(&mut self, steps: &[Step<'_>], before: usize, after: usize, is_soft: bool) {
+        let done = match steps.get(before).map(|step| step.state) {
+            None | Some(StepState::In | StepState::Failed) => true,
+            Some(StepState::Retry) => is_soft,
+            Some(StepState::Waiting | StepState::Running) => false,
+        };
+        if done || before >= after {
+            return;
+        }
+        let Some(count) = self.blockers.get_mut(after) else { return };
+        match (u16::try_from(before), u16::try_from(after)) {
+            (Ok(before), Ok(after)) if self.edges.push(Edge { before, after, is_soft }).is_ok() => {
+                *count = count.saturating_add(1);
+            }
+            _ => self.in_order = true,
+        }
+    }
+
+    /// Says whether nothing is with the kernel.
+    pub fn is_idle(&self) -> bool {
+        self.running_count == 0
+    }
+
+    /// Picks the step that goes next and marks it as running; `None` where one has to be waited for, or none is left.
+    pub fn next(&mut self, steps: &mut [Step<'_>]) -> Option<usize> {
+        if self.is_alone || self.in_order && !self.is_idle() {
+            return None;
+        }
+        while steps.get(self.first).is_some_and(|step| matches!(step.state, StepState::In | StepState::Failed)) {
+            self.first = self.first.saturating_add(1);
+        }
+        let open = || steps.iter().enumerate().skip(self.first);
+        let waiting = |step: &Step<'_>| step.state == StepState::Waiting;
+        let is_free = |at| self.in_order || self.blockers.get(at).is_none_or(|&count| count == 0);
+        let ready = open().find(|(at, step)| waiting(step) && is_free(*at)).map(|(at, _)| at);
+        let alone = ready.and_then(|at| steps.get(at)).is_some_and(|step| self.goes_alone(step));
+        let (at, alone) = match ready {
+            Some(at) if !alone => (at, false),
+            _ if !self.is_idle() => return None,
+            Some(at) => (at, true),
+            None => {
+                let again = open().find(|(_, step)| step.state == StepState::Retry);
+                // No edge closes a circle, so nothing waits in vain; if something did, it would go now.
+                let (at, _) = again.or_else(|| open().find(|(_, step)| waiting(step)))?;
+                (at, true)
+            }
+        };
+        let step = steps.get_mut(at)?;
+        step.state = StepState::Running;
+        step.tries = step.tries.saturating_add(1);
+        self.running_count = self.running_count.saturating_add(1);
+        self.is_alone = alone;
+        Some(at)
+    }
+
+    fn goes_alone(&self, step: &Step<'_>) -> bool {
+        !self.alone_names.is_empty()
+            && modname(step.path())
+                .is_ok_and(|name| self.alone_names.split(|&byte| byte == b',').any(|word| same(word, &name)))
+    }
+
+    /// Hears how a running step went; says whether that is the last word.
+    pub fn done(&mut self, steps: &mut [Step<'_>], at: usize, outcome: Outcome<'_>) -> bool {
+        self.running_count = self.running_count.saturating_sub(1);
+        self.is_alone = false;
+        let Some(step) = steps.get_mut(at) else { return true };
+        let again = match outcome {
+            Outcome::Refused(refusal) => step.tries < 2 && !self.in_order && order_may_mend(refusal),
+            _ => false,
+        };
+        step.state = match outcome {
+            _ if outcome.is_in() => StepState::In,
+            _ if again => StepState::Retry,
+            _ => StepState::Failed,
+        };
+        let mut edge_at = 0;
+        while let Some(edge) = self.edges.get(edge_at).copied() {
+            if usize::from(edge.before) == at && (edge.is_soft || !again) {
+                self.edges.swap_remove(edge_at);
+                if let Some(count) = self.blockers.get_mut(usize::from(edge.after)) {
+                    *count = count.saturating_sub(1);
+                }
+            } else {
+                edge_at = edge_at.saturating_add(1);
+            }
+        }
+        !again
+    }
+}
+
+/// Says whether another order, or less going on at once, may make good what was refused. A second try costs the kernel a
+/// second look at the signature, three quarters of a module's time: what is for good is not tried again.
+fn order_may_mend(refusal: Refusal) -> bool {
+    match refusal {
+        // Not permitted, no module, no such hardware, signature: so it stays. All others: who knows.
+        Refusal::Kernel(Errno(errno)) => !matches!(errno, 1 | 8 | 19 | 126..=129),
+        Refusal::NoMemory => true,
+        // After a crash in the kernel a second try may wait for ever for the first.
+        Refusal::File(_) | Refusal::Damaged | Refusal::NoDecoder | Refusal::Killed(_) | Refusal::Command(_) => false,
+    }
+}
+
+#[cfg(all(test, feature = "host"))]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use crate::resolve::tests::Tree;
+
+    const EINVAL: Outcome<'_> = Outcome::Refused(Refusal::Kernel(Errno::EINVAL));
+    const ENODEV: Outcome<'_> = Outcome::Refused(Refusal::Kernel(Errno::ENODEV));
+
+    /// Loads `targets` on `workers` that finish in an order that `random` decides, and returns what happened: `+a` for
+    /// a start, `-a` for an end. `answer` gives the outcome of a module's try.
+    fn simulate(
+        tree: &Tree,
+        targets: &[&str],
+        serial: &str,
+        workers: usize,
+        random: u32,
+        answer: impl Fn(&str, u8) -> Outcome<'static>,
+    ) -> Vec<String> {
+        let resolver = tree.resolver();
+        let mut steps = heapless::Vec::<_, 64>::new();
+        let (mut visited, mut matches) = (heapless::Vec::<_, 64>::new(), heapless::Vec::<_, 64>::new());
+        let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
+        for target in targets {
+            plan.add(&resolver, resolver.indexes.dep(target.as_bytes()).unwrap().unwrap()).unwrap();
+        }
+        let (mut edges, mut blockers) = (heapless::Vec::<_, 256>::new(), heapless::Vec::<_, 64>::new());
+        let mut schedule = Schedule::new(&mut edges, &mut blockers, serial.as_bytes());
+        schedule.extend(&steps, &resolver);
+        let (mut running, mut happened, mut random) = (Vec::new(), Vec::new(), random);
+        loop {
+            while running.len() < workers
+                && let Some(at) = schedule.next(&mut steps)
+            {
+                happened.push(format!("+{}", name(&steps[at])));
+                running.push(at);
+            }
+            if running.is_empty() {
+                assert!(steps.iter().all(|step| matches!(step.state, StepState::In | StepState::Failed)));
+                return happened;
+            }
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let at = running.swap_remove((random >> 8) as usize % running.len());
+            let step = steps[at];
+            let failed = step.deps().find(|dep| crate::plan::find(&steps, dep).unwrap().state == StepState::Failed);
+            let outcome = failed.map_or(answer(&name(&step), step.tries), Outcome::Needs);
+            schedule.done(&mut steps, at, outcome);
+            happened.push(format!("-{}", name(&step)));
+        }
+    }
+
+    fn name(step: &Step<'_>) -> String {
+        String::from_utf8(crate::name::stem(step.path()).to_vec()).unwrap()
+    }
+
+    fn loaded(_: &str, _: u8) -> Outcome<'static> {
+        Outcome::Loaded
+    }
+
+    /// Asserts that `before` ended before `after` began.
+    #[track_caller]
+    fn precedes(happened: &[String], before: &str, after: &str) {
+        let at = |what: String| happened.iter().position(|event| *event == what).unwrap_or_else(|| panic!("no {what}"));
+        assert!(at(format!("-{before}")) < at(format!("+{after}")), "{happened:?}");
+    }
+
+    const LINES: [&str; 7] =
+        ["k/a.ko: k/b.ko k/c.ko", "k/b.ko: k/c.ko", "k/c.ko:", "k/d.ko: k/c.ko", "k/e.ko:", "k/f.ko:", "k/g.ko:"];
+
+    #[test]
+    fn dependencies_and_softdeps_are_edges_in_every_order_of_ends() {
+        let tree = Tree::new(&LINES).config("softdep a pre: e post: f\nsoftdep d pre: g\n");
+        for random in 0..200 {
+            let happened = simulate(&tree, &["g", "a", "d"], "", 3, random, loaded);
+            for (before, after) in [("c", "b"), ("b", "a"), ("c", "d"), ("e", "a"), ("a", "f"), ("g", "d")] {
+                precedes(&happened, before, after);
+            }
+            assert_eq!(happened.len(), 14, "each once: {happened:?}");
+        }
+    }
+
+    #[test]
+    fn what_needs_nothing_goes_at_once() {
+        let happened = simulate(&Tree::new(&LINES), &["e", "f", "g"], "", 3, 1, loaded);
+        assert_eq!(happened[..3], ["+e", "+f", "+g"]);
+    }
+
+    #[test]
+    fn a_cycle_of_softdeps_stops_nothing() {
+        let tree = Tree::new(&LINES).config("softdep e pre: f\nsoftdep f pre: g\nsoftdep g pre: e\n");
+        for random in 0..20 {
+            assert_eq!(simulate(&tree, &["e", "f", "g"], "", 2, random, loaded).len(), 6);
+        }
+    }
+
+    #[test]
+    fn a_failure_is_tried_once_more_when_all_else_is_done() {
+        let answer = |name: &str, tries| if name == "c" && tries == 1 { EINVAL } else { Outcome::Loaded };
+        for random in 0..20 {
+            let happened = simulate(&Tree::new(&LINES), &["a", "e", "f"], "", 2, random, answer);
+            assert_eq!(happened.iter().filter(|event| *event == "+c").count(), 2);
+            let again = happened.iter().rposition(|event| event == "+c").unwrap();
+            assert_eq!(happened[again..], ["+c", "-c", "+b", "-b", "+a", "-a"], "what needs it waits");
+        }
+    }
+
+    #[test]
+    fn what_no_order_mends_is_tried_once() {
+        let answer = |name: &str, _| if name == "c" { ENODEV } else { Outcome::Loaded };
+        let happened = simulate(&Tree::new(&LINES), &["a", "e"], "", 2, 1, answer);
+        assert_eq!(happened.iter().filter(|event| *event == "+c").count(), 1);
+    }
+
+    #[test]
+    fn a_softdep_that_failed_holds_nobody_back() {
+        let tree = Tree::new(&LINES).config("softdep e pre: f\n");
+        let answer = |name: &str, _| if name == "f" { EINVAL } else { Outcome::Loaded };
+        let happened = simulate(&tree, &["e"], "", 2, 1, answer);
+        assert_eq!(happened, ["+f", "-f", "+e", "-e", "+f", "-f"]);
+    }
+
+    #[test]
+    fn serial_is_the_order_of_the_plan() {
+        let happened = simulate(&Tree::new(&LINES), &["a", "d", "e"], "1", 4, 7, |_, _| EINVAL);
+        assert_eq!(happened.join(""), "+c-c+b-b+a-a+d-d+e-e", "and nothing is tried twice");
+    }
+
+    #[test]
+    fn a_marked_module_goes_alone() {
+        for random in 0..20 {
+            let happened = simulate(&Tree::new(&LINES), &["e", "f", "g"], "x,f", 3, random, loaded);
+            let at = happened.iter().position(|event| event == "+f").unwrap();
+            assert_eq!(happened[at + 1], "-f");
+            precedes(&happened, "e", "f");
+        }
+    }
+
+    #[test]
+    fn without_room_for_edges_the_order_is_kept() {
+        let tree = Tree::new(&LINES);
+        let resolver = tree.resolver();
+        let mut steps = heapless::Vec::<_, 9>::new();
+        let (mut visited, mut matches) = (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
+        let line = resolver.indexes.dep(b"a").unwrap().unwrap();
+        Plan::new(&mut steps, &mut visited, &mut matches).add(&resolver, line).unwrap();
+        let (mut edges, mut blockers) = (heapless::Vec::<_, 1>::new(), heapless::Vec::<_, 9>::new());
+        let mut schedule = Schedule::new(&mut edges, &mut blockers, b"");
+        schedule.extend(&steps, &resolver);
+        let mut order = Vec::new();
+        while let Some(at) = schedule.next(&mut steps) {
+            assert_eq!(schedule.next(&mut steps), None, "one at a time");
+            order.push(at);
+            schedule.done(&mut steps, at, Outcome::Loaded);
+        }
+        assert_eq!(order, [0, 1, 2]);
+    }
+
+    #[test]
+    fn steps_that_come_later_hang_on_what_runs() {
+        let tree = Tree::new(&LINES);
+        let resolver = tree.resolver();
+        let mut steps = heapless::Vec::<_, 9>::new();
+        let (mut visited, mut matches) = (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
+        let line = |name: &[u8]| resolver.indexes.dep(name).unwrap().unwrap();
+        let (mut edges, mut blockers) = (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
+        let mut schedule = Schedule::new(&mut edges, &mut blockers, b"");
+        let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
+        plan.add(&resolver, line(b"c")).unwrap();
+        schedule.extend(plan.steps, &resolver);
+        assert_eq!(schedule.next(plan.steps), Some(0));
+        plan.add(&resolver, line(b"d")).unwrap();
+        schedule.extend(plan.steps, &resolver);
+        assert_eq!(schedule.next(plan.steps), None, "d needs c");
+        schedule.done(plan.steps, 0, Outcome::Loaded);
+        assert_eq!(schedule.next(plan.steps), Some(1));
+    }
+}

@@ -1,0 +1,88 @@
+//! What the kernel says of a device: the lines of its `uevent` file, and the same as a message of the netlink socket.
+//!
+//! ```text
+//! file      KEY=value LF ...
+//! message   add@/devices/... NUL KEY=value NUL ...
+//! ```
+//! Source: the kernel's lib/kobject_uevent.c, drivers/base/core.c; drivers/of/device.c for the OF_ keys.
+
+use crate::bytes::split_once;
+use crate::error::Error;
+use heapless::VecView;
+
+/// A device's keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Uevent<'map> {
+    text: &'map [u8],
+    end: u8,
+}
+
+impl<'map> Uevent<'map> {
+    /// Reads the text of a `uevent` file.
+    pub fn file(text: &'map [u8]) -> Self {
+        Uevent { text, end: b'\n' }
+    }
+
+    /// Reads a message of the kernel's.
+    pub fn message(text: &'map [u8]) -> Self {
+        Uevent { text, end: 0 }
+    }
+
+    /// Returns the value of a key.
+    pub fn get(&self, key: &[u8]) -> Option<&'map [u8]> {
+        let end = self.end;
+        self.text.split(move |&byte| byte == end).find_map(|line| line.strip_prefix(key)?.strip_prefix(b"="))
+    }
+
+    /// Says whether one of the device's compatible strings is `compatible`.
+    pub fn is_compatible(&self, compatible: &[u8]) -> bool {
+        let lines = self.text.split(|&byte| byte == self.end).filter_map(|line| line.strip_prefix(b"OF_COMPATIBLE_"));
+        lines.filter_map(|line| split_once(line, b'=')).any(|(number, value)| number != b"N" && value == compatible)
+    }
+
+    /// Writes the modalias that a device tree's node has for the compatible string `number`: of:NnameTtypeCstring. For
+    /// devices whose bus has aliases of its own: spi: says only what stands behind the first string's comma.
+    ///
+    /// Returns false where the node has no such string.
+    ///
+    /// # Errors
+    /// [`Error::Full`] where it does not fit.
+    pub fn of_modalias(&self, number: u8, out: &mut VecView<u8>) -> Result<bool, Error> {
+        let mut key = *b"OF_COMPATIBLE_0";
+        if let (Some(digit), true) = (key.last_mut(), number < 10) {
+            *digit = b'0'.wrapping_add(number);
+        }
+        let Some(compatible) = self.get(&key).filter(|_| number < 10) else { return Ok(false) };
+        let name = self.get(b"OF_NAME").unwrap_or_default();
+        let of_type = self.get(b"OF_TYPE").unwrap_or(b"(null)");
+        out.clear();
+        for part in [b"of:N", name, b"T", of_type, b"C", compatible] {
+            out.extend_from_slice(part).map_err(|_| Error::Full)?;
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_and_messages_have_the_same_keys() {
+        let message = b"add@/devices/x\0ACTION=add\0DEVPATH=/devices/x\0MODALIAS=virtio:d00000002v00001AF4\0";
+        assert_eq!(Uevent::message(message).get(b"MODALIAS"), Some(&b"virtio:d00000002v00001AF4"[..]));
+        assert_eq!(Uevent::message(message).get(b"MODALIA"), None);
+        assert_eq!(Uevent::file(b"MAJOR=8\nMODALIAS=mmc:block\n").get(b"MODALIAS"), Some(&b"mmc:block"[..]));
+    }
+
+    #[test]
+    fn each_compatible_string_gives_a_modalias() {
+        let spi = Uevent::file(b"OF_NAME=flash\nOF_COMPATIBLE_0=micron,n25q256a\nOF_COMPATIBLE_1=jedec,spi-nor\n");
+        let mut out = heapless::Vec::<u8, 64>::new();
+        assert_eq!(spi.of_modalias(1, &mut out), Ok(true));
+        assert_eq!(out, b"of:NflashT(null)Cjedec,spi-nor");
+        assert_eq!(spi.of_modalias(2, &mut out), Ok(false));
+        assert!(spi.is_compatible(b"jedec,spi-nor") && !spi.is_compatible(b"jedec"));
+        assert_eq!(spi.of_modalias(0, &mut heapless::Vec::<u8, 9>::new()), Err(Error::Full));
+    }
+}

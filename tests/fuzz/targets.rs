@@ -1,0 +1,103 @@
+//! What the fuzzer calls with bytes of its choice; tests/it calls the same with what it found.
+
+use initmod::config::{Config, join_lines};
+use initmod::glob;
+use initmod::host::codec;
+use initmod::host::module::Module;
+use initmod::host::rules::Rules;
+use initmod::index::{Builder, Index};
+use std::path::Path;
+
+/// A target.
+pub type Target = fn(&[u8]);
+
+/// Each target by its name.
+pub const ALL: [(&str, Target); 5] = [
+    ("index_read", index_read),
+    ("index_write", index_write),
+    ("module", module),
+    ("rules", rules),
+    ("modprobe", modprobe),
+];
+
+/// An index of any bytes is read or refused.
+pub fn index_read(data: &[u8]) {
+    let (query, data) = data.split_at(data.len().min(16));
+    let Ok(index) = Index::new(data) else { return };
+    _ = index.get(query);
+    _ = index.search(query, &mut |_| Ok(()));
+    _ = index.walk(&mut |_, _| ());
+}
+
+/// The lines of the data as keys, the first as a query: what is written is found again, as in a plain list.
+pub fn index_write(data: &[u8]) {
+    let mut lines = data.split(|&byte| byte == b'\n');
+    let query = lines.next().unwrap_or_default();
+    let (mut builder, mut keys) = (Builder::new(), Vec::new());
+    for (at, key) in lines.filter(|key| !key.is_empty() && key.len() < 256).enumerate() {
+        let value = at.to_string();
+        if builder.insert(key, value.as_bytes(), at as u32).is_ok() {
+            keys.push((key, value));
+        } else {
+            assert!(key.iter().any(|byte| !(1..128).contains(byte)), "{key:?} was refused");
+        }
+    }
+    let file = builder.emit().expect("it is small");
+    let index = Index::new(&file).expect("it was just written");
+    for (key, _) in &keys {
+        let first = keys.iter().find(|(other, _)| other == key).map(|(_, value)| value.as_bytes());
+        assert_eq!(index.get(key).expect("it was just written").map(|value| value.text), first);
+    }
+    let mut count = 0;
+    index.walk(&mut |_, _| count += 1).expect("it was just written");
+    assert_eq!(count, keys.len());
+    if query.len() < 256 {
+        let mut found = Vec::new();
+        let each = &mut |value: initmod::index::Value<'_>| {
+            found.push(String::from_utf8_lossy(value.text).into_owned());
+            Ok(())
+        };
+        index.search(query, each).expect("it was just written");
+        found.sort_unstable();
+        let mut wanted: Vec<_> = keys.into_iter().filter(|(key, _)| matches(key, query)).map(|(_, at)| at).collect();
+        wanted.sort_unstable();
+        assert_eq!(found, wanted);
+    }
+}
+
+/// Up to its first wild character a pattern is compared as it is.
+fn matches(pattern: &[u8], query: &[u8]) -> bool {
+    let literal_len = pattern.iter().position(|byte| b"*?[".contains(byte)).unwrap_or(pattern.len());
+    let (literal, wild) = pattern.split_at(literal_len);
+    query.strip_prefix(literal).is_some_and(|tail| glob::matches(wild, tail))
+}
+
+/// A module of any bytes, packed or not, is read or refused.
+pub fn module(data: &[u8]) {
+    let unpacked = codec::decompress(data);
+    if let Ok(module) = Module::parse("m.ko", unpacked.as_deref().unwrap_or(data)) {
+        assert_eq!(module.imports.iter().count(), module.imports.len());
+        assert_eq!(module.exports.iter().count(), module.exports.len());
+        _ = module.aliases().chain(module.softdeps()).chain(module.depends()).count();
+    }
+}
+
+/// A depmod.d file of any bytes is understood or told of.
+pub fn rules(data: &[u8]) {
+    let mut rules = Rules::default();
+    rules.parse(Path::new("fuzz.conf"), data, "6.12.0-fuzz");
+    for path in ["updates/a.ko", "kernel/b.ko.xz", "/ext/c.ko", ""] {
+        _ = (rules.rank(path), rules.excludes(path));
+    }
+}
+
+/// A modprobe.d file of any bytes is understood or told of.
+pub fn modprobe(data: &[u8]) {
+    let (cmdline, text) = data.split_at(data.len().min(64));
+    let mut text = text.to_vec();
+    let len = join_lines(&mut text);
+    let config = Config { text: &text[..len], cmdline };
+    _ = config.directives().count() + config.bad_lines().count();
+    _ = config.aliases(b"some_alias").count() + config.softdeps(b"some_module").count();
+    _ = (config.blacklists(b"some_module"), config.install(b"some_module").is_some());
+}

@@ -1,0 +1,196 @@
+//! What a run of depmod leaves behind when it fails, is killed, or is not the first.
+
+use crate::fixture::{Fixture, KVER};
+use crate::mkko::Ko;
+use initmod::host::module::Module;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+fn fixture() -> Fixture {
+    let fixture = Fixture::new();
+    for at in 0..40 {
+        let name = format!("m{at}");
+        let path = format!("kernel/{name}.ko{}", ["", ".xz", ".zst", ".gz"][at % 4]);
+        let ko = Ko::new(&name).export(&format!("{name}_f")).alias(&format!("test:m{at}*"));
+        fixture.module(&path, &ko.import(&format!("m{}_f", at + 1)));
+    }
+    fixture
+}
+
+fn depmod(fixture: &Fixture, args: &[&str]) -> Output {
+    command(fixture, args).output().expect("depmod runs")
+}
+
+fn command(fixture: &Fixture, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
+    command.arg("depmod").arg("-b").arg(fixture.root()).args(["-C", "/nonexistent", KVER]).args(args);
+    command
+}
+
+/// Returns what the module directory holds beside its modules; a stage that was left behind counts too.
+fn set(fixture: &Fixture) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(fixture.modules_dir()).unwrap().map(|entry| entry.unwrap());
+    let entries = entries.filter(|entry| entry.file_name() != "kernel");
+    entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap_or_default()))
+        .collect()
+}
+
+#[test]
+fn a_damaged_module_leaves_the_old_set_alone() {
+    let fixture = fixture();
+    assert!(depmod(&fixture, &["--no-cache"]).status.success());
+    let before = set(&fixture);
+    fixture.put(&format!("lib/modules/{KVER}/kernel/m8.ko"), "\x7fELF");
+    let output = depmod(&fixture, &["--no-cache"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("kernel/m8.ko: too short for a module at offset 0x0"), "{said}");
+    assert_eq!(set(&fixture), before);
+    assert_eq!(depmod(&fixture, &["--no-cache", "--keep-going"]).status.code(), Some(0));
+    assert_ne!(set(&fixture), before);
+}
+
+#[test]
+fn a_write_that_fails_leaves_the_old_set_alone() {
+    let fixture = fixture();
+    assert!(depmod(&fixture, &["--no-cache"]).status.success());
+    let before = set(&fixture);
+    fixture.module("kernel/new.ko", &Ko::new("new").alias("test:new"));
+    fixture.put(&format!("lib/modules/{KVER}/modules.order"), &before["modules.order"]);
+    // No file may grow past a block of 512 bytes, and the signal for that is not heeded: as on a full disk.
+    let depmod = command(&fixture, &["--no-cache"]);
+    let words = [depmod.get_program()].into_iter().chain(depmod.get_args());
+    let output =
+        Command::new("sh").args(["-c", "trap '' XFSZ; ulimit -f 1; \"$@\"", "sh"]).args(words).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(set(&fixture), before, "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_directory_in_the_way_leaves_the_old_set_alone() {
+    let fixture = fixture();
+    assert!(depmod(&fixture, &["--no-cache"]).status.success());
+    let devname = fixture.modules_dir().join("modules.devname");
+    fs::remove_file(&devname).unwrap();
+    fs::create_dir(&devname).unwrap();
+    let before = set(&fixture);
+    fixture.put(&format!("lib/modules/{KVER}/kernel/a.ko"), Ko::new("a").build());
+    assert_eq!(depmod(&fixture, &["--no-cache"]).status.code(), Some(1));
+    assert_eq!(set(&fixture), before);
+}
+
+#[test]
+fn a_kill_leaves_the_old_set_or_the_new() {
+    let fixture = fixture();
+    assert!(depmod(&fixture, &["--no-cache"]).status.success());
+    let old = set(&fixture);
+    fixture.put(&format!("lib/modules/{KVER}/kernel/new.ko"), Ko::new("new").alias("test:new").build());
+    assert!(depmod(&fixture, &["--no-cache"]).status.success());
+    let new = set(&fixture);
+    for at in 0..40 {
+        for (name, data) in &old {
+            fs::write(fixture.modules_dir().join(name), data).unwrap();
+        }
+        let mut child = command(&fixture, &["--no-cache"]).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(at * 997));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut found = set(&fixture);
+        found.retain(|name, _| !name.starts_with(".depmod."));
+        assert!(found == old || found == new, "killed after {} us", at * 997);
+    }
+}
+
+#[test]
+fn quick_does_nothing_until_a_module_is_newer() {
+    let fixture = fixture();
+    assert!(depmod(&fixture, &["-A", "--no-cache"]).status.success());
+    let dep = fixture.modules_dir().join("modules.dep");
+    fs::write(&dep, "mine").unwrap();
+    assert!(depmod(&fixture, &["-A", "--no-cache"]).status.success());
+    assert_eq!(fs::read(&dep).unwrap(), b"mine");
+    std::thread::sleep(Duration::from_millis(20));
+    fixture.put(&format!("lib/modules/{KVER}/kernel/a.ko"), Ko::new("a").build());
+    assert!(depmod(&fixture, &["-A", "--no-cache"]).status.success());
+    assert_ne!(fs::read(&dep).unwrap(), b"mine");
+}
+
+#[test]
+fn a_cache_changes_nothing_but_the_time() {
+    let fixture = fixture();
+    assert!(depmod(&fixture, &["--no-cache"]).status.success());
+    let plain = set(&fixture);
+    let caches = tempfile::tempdir().unwrap();
+    let with_cache = |said: &str| {
+        let output = depmod(&fixture, &["--cache", caches.path().to_str().unwrap()]);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && stderr.contains(said), "{stderr}");
+        set(&fixture)
+    };
+    std::thread::sleep(Duration::from_millis(2100)); // what was just written is not remembered
+    assert_eq!(with_cache(""), plain);
+    assert_eq!(with_cache(""), plain);
+    let file = fs::read_dir(caches.path()).unwrap().next().unwrap().unwrap().path();
+    let good = fs::read(&file).unwrap();
+    let mut flipped = good.clone();
+    flipped[good.len() / 2] ^= 4;
+    for (bad, said) in [
+        (&good[..good.len() - 9], "damaged or cut short"),
+        (&good[..20], "damaged or cut short"),
+        (b"", "not a cache"),
+        (&flipped, "damaged or cut short"),
+        (b"#!/bin/sh\nexit 0\n", "not a cache"),
+    ] {
+        fs::write(&file, bad).unwrap();
+        assert_eq!(with_cache(said), plain);
+        assert_eq!(fs::read(&file).unwrap().len(), good.len(), "it is made anew");
+    }
+    // The same length and mtime, another content: ctime tells.
+    let path = fixture.modules_dir().join("kernel/m0.ko");
+    let mtime = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::write(&path, Ko::new("m0").export("m0_f").alias("other:m0*").import("m1_f").build().as_slice()).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(mtime).unwrap();
+    let text = String::from_utf8(with_cache("")["modules.alias"].clone()).unwrap();
+    assert!(text.contains("other:m0*"), "{text}");
+}
+
+#[test]
+fn no_prefix_of_a_module_makes_the_reader_panic() {
+    let plain = Ko::new("m").export("a").import("b").alias("x").build();
+    assert_eq!(Module::parse("m.ko", &plain).unwrap().exports.len(), 1);
+    for len in 0..plain.len() {
+        _ = Module::parse("m.ko", &plain[..len]);
+    }
+    for suffix in ["gz", "xz", "zst"] {
+        let packed = crate::fixture::compress(suffix, &plain);
+        for len in 0..packed.len() {
+            assert_ne!(initmod::host::codec::decompress(&packed[..len]), Ok(plain.clone()), "{len} bytes of {suffix}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_flipped_bits_make_the_reader_panic(at in prop::collection::vec((0usize..1 << 16, any::<u8>()), 1..8), big: bool) {
+        let ko = Ko::new("m").export("a").import("b").alias("x");
+        let mut plain = if big { ko.big_endian().elf32() } else { ko }.build();
+        for (at, byte) in at {
+            let len = plain.len();
+            plain[at % len] = byte;
+        }
+        _ = Module::parse("m.ko", &plain);
+    }
+
+    #[test]
+    fn no_configuration_makes_the_parser_panic(text in "[a-z *\\\\\n\t\\[(./-]{0,80}") {
+        let mut rules = initmod::host::rules::Rules::default();
+        for text in [text.clone(), format!("search {text}\noverride a * {text}\nexclude {text}\nexternal {text}")] {
+            rules.parse("t.conf".as_ref(), text.as_bytes(), "6.1.0");
+        }
+        _ = (rules.rank(&text), rules.excludes(&text));
+    }
+}
