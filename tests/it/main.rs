@@ -4,6 +4,7 @@
 mod build;
 mod case;
 mod depmod;
+mod elf;
 mod dt;
 mod fakekernel;
 mod fixture;
@@ -16,5 +17,6 @@ mod modprobe;
 mod plan;
 mod regress;
 mod stock;
+mod stock_aliases;
 mod trap;
 mod trees;
