@@ -4,6 +4,7 @@
 mod build;
 mod case;
 mod depmod;
+mod content;
 mod dt;
 mod fakekernel;
 mod fixture;
