@@ -24,6 +24,8 @@
 use super::arch::Arch;
 use super::codec::Format;
 use super::error::{Error, Result};
+use super::image::compress::Method;
+use super::image::signature::Signatures;
 use super::nearest;
 use crate::config::{Config, join_lines};
 use serde::Deserialize;
@@ -57,6 +59,9 @@ pub struct Board {
     /// What the image looks like.
     #[serde(default)]
     pub image: ImageKeys,
+    /// Firmware that the modules ask for.
+    #[serde(default)]
+    pub firmware: FirmwareKeys,
     /// Configuration of modules.
     #[serde(default)]
     pub modprobe: ModprobeKeys,
@@ -138,13 +143,25 @@ pub struct Optional {
 #[serde(deny_unknown_fields, default)]
 pub struct ImageKeys {
     /// How the image is compressed; zst by default.
-    pub compress: Option<Format>,
+    pub compress: Option<Method>,
     /// How the modules in it are; by default as the tree has them.
     pub modules: Option<ModuleFormat>,
     /// What becomes of the modules' signatures; they are kept by default.
     pub signatures: Option<Signatures>,
     /// Files to add.
     pub files: Vec<ExtraFile>,
+}
+
+/// `[firmware]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FirmwareKeys {
+    /// Where firmware lies; without any, none goes in.
+    pub dirs: Vec<PathBuf>,
+    /// More names, or patterns of names, relative to these.
+    pub files: Vec<String>,
+    /// What the drivers that are built into the kernel may ask for goes in too, where it is there.
+    pub builtin: bool,
 }
 
 /// A file that is added to the image.
@@ -184,16 +201,6 @@ pub enum ModuleFormat {
     Zst,
 }
 
-/// What becomes of the signatures of modules on their way into the image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Signatures {
-    /// They stay.
-    Keep,
-    /// They are cut off: the kernel need not check them, is tainted, and refuses such modules where it enforces.
-    Drop,
-}
-
 impl Board {
     /// Makes one that a file does not describe, but the command line.
     pub fn of_command_line(arch: Arch) -> Board {
@@ -207,6 +214,7 @@ impl Board {
             tree: TreeKeys::default(),
             modules: Modules::default(),
             image: ImageKeys::default(),
+            firmware: FirmwareKeys::default(),
             modprobe: ModprobeKeys::default(),
         }
     }
@@ -226,6 +234,9 @@ impl Board {
         board.check()?;
         let dir = path.parent().unwrap_or(Path::new(""));
         board.tree.modules = board.tree.modules.map(|modules| dir.join(modules));
+        for firmware in &mut board.firmware.dirs {
+            *firmware = dir.join(&*firmware);
+        }
         for file in &mut board.image.files {
             file.from = dir.join(&file.from);
         }
@@ -377,7 +388,7 @@ mod tests {
         );
         let board = board.unwrap();
         assert!(board.tree.modules.unwrap().ends_with("t") && board.image.files[0].from == Path::new("/abs"));
-        assert_eq!((board.image.files[0].mode, board.image.compress), (0o644, Some(Format::Xz)));
+        assert_eq!((board.image.files[0].mode, board.image.compress), (0o644, Some(Method::Xz)));
         assert_eq!(board.modprobe.file_text(), "options a b=1\n");
     }
 }

@@ -1,14 +1,16 @@
 //! `mkinitmod build`: board, stock and selection (see [`job`](super::job)) -> pack -> depmod -> image, and the report.
 
 use super::arch::Arch;
-use super::board::{Board, ModuleFormat, Signatures};
+use super::board::{Board, ModuleFormat};
 use super::cli::BuildArgs;
-use super::codec::Format;
 use super::depmod::{self, Builtin};
+use super::dt::tree::strings;
 use super::error::{Error, Result};
-use super::image::compress::compress;
+use super::firmware::Firmware;
+use super::image::compress::{Method, compress};
 use super::image::layout::{Content, lay_out};
 use super::image::pack::{self, Packed, Style};
+use super::image::signature::Signatures;
 use super::image::trim;
 use super::job::Job;
 use super::kconfig::Kconfig;
@@ -17,7 +19,9 @@ use super::module::Module;
 use super::report::{Report, print};
 use super::selection::Selection;
 use super::tree::Tree;
-use std::path::Path;
+use super::{manifest, output};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 /// Builds the image that `args` describe, and prints what is in it.
 ///
@@ -35,9 +39,9 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     places.sort_unstable();
     let wanted: Vec<&Module> = places.iter().map(|&at| &modules[at]).collect();
     let signatures = args.signatures.or(board.image.signatures).unwrap_or(Signatures::Keep);
-    let compression = args.compress.or(board.image.compress).unwrap_or(Format::Zst);
+    let method = args.compress.or(board.image.compress).unwrap_or(Method::Zst);
     if let Some(config) = args.config.clone().or_else(|| stock.beside("config")) {
-        check_config(&Kconfig::read(&config)?, compression, signatures)?;
+        check_config(&Kconfig::read(&config)?, method, signatures)?;
     }
     let packed = pack::pack(tree, &wanted, Style { arch: board.arch, format, signatures })?;
     let mut indexes = indexes(tree, &packed)?;
@@ -45,10 +49,34 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     if board.arch != Arch::X86_64 && !suppliers.is_empty() {
         indexes.push(("modules.left-out", suppliers));
     }
+    let firmware = firmware(args, &job, &wanted)?;
     let extra = board.image.files.iter().map(|file| {
         let data = std::fs::read(&file.from).map_err(Error::io(&file.from))?;
         Ok((file.to.clone(), file.mode, data))
     });
+    let extra: Vec<_> = extra.collect::<Result<_>>()?;
+
+    let lens = |lens: &mut dyn Iterator<Item = usize>| lens.sum::<usize>() as u64;
+    let mut report = Report {
+        title: job.title(),
+        modules: rows(modules, &selection, &packed),
+        totals: vec![
+            (format!("{} modules", packed.len()), lens(&mut packed.iter().map(|packed| packed.data.len()))),
+            ("loader".into(), loader.len() as u64),
+            ("indexes".into(), lens(&mut indexes.iter().map(|(_, data)| data.len()))),
+        ],
+        selection: &selection,
+        missing_firmware: &firmware.missing,
+    };
+    if !firmware.found.is_empty() {
+        let len = lens(&mut firmware.found.values().map(|(_, data)| data.len()));
+        report.totals.push((format!("{} firmware files", firmware.found.len()), len));
+    }
+    if !extra.is_empty() {
+        report.totals.push(("extra files".into(), lens(&mut extra.iter().map(|(_, _, data)| data.len()))));
+    }
+    let reasons = reasons(modules, &selection, &packed, &firmware, &tree.kver);
+    let firmware_files = firmware.found.iter().map(|(name, (_, data))| (format!("lib/firmware/{name}"), data.clone()));
     let content = Content {
         loader,
         kver: &tree.kver,
@@ -56,45 +84,95 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         indexes,
         load: &selection.lane,
         modprobe_conf: board.modprobe.file_text(),
-        extra: extra.collect::<Result<_>>()?,
+        firmware: firmware_files.collect(),
+        extra,
     };
-
-    let lens = |lens: &mut dyn Iterator<Item = usize>| lens.sum::<usize>() as u64;
-    let mut report = Report {
-        title: job.title(),
-        modules: rows(modules, &selection, &content.modules),
-        totals: vec![
-            (format!("{} modules", content.modules.len()), lens(&mut content.modules.iter().map(|p| p.data.len()))),
-            ("loader".into(), content.loader.len() as u64),
-            ("indexes".into(), lens(&mut content.indexes.iter().map(|(_, data)| data.len()))),
-        ],
-        selection: &selection,
-    };
-    if !content.extra.is_empty() {
-        report.totals.push(("extra files".into(), lens(&mut content.extra.iter().map(|(_, _, data)| data.len()))));
+    let archive = lay_out(content).map_err(|error| board.fault("image.files", error.to_string()))?;
+    let manifest = args.manifest.as_ref().map(|_| manifest::render(&report.title, &tree.kver, &archive, &reasons));
+    if let Some(output) = &args.output {
+        let bytes = archive.emit(mtime);
+        let image = compress(&bytes, method);
+        report.totals.push(("archive".into(), bytes.len() as u64));
+        report.totals.push((format!("image{}", method.named()), image.len() as u64));
+        output::write_file(output, &image)?;
     }
-    let archive = lay_out(content).map_err(|error| board.fault("image.files", error.to_string()))?.emit(mtime);
-    let image = compress(&archive, compression);
-    report.totals.push(("archive".into(), archive.len() as u64));
-    report.totals.push((format!("image{}", compression.suffix().replace('.', ", ")), image.len() as u64));
-    write_beside(&args.output, &image)?;
+    if let Some(dir) = &args.tree {
+        output::write_tree(dir, &archive)?;
+    }
+    if let Some((path, manifest)) = args.manifest.as_ref().zip(manifest) {
+        output::write_file(path, manifest.as_bytes())?;
+    }
     if !args.quiet {
         print(&report.text());
     }
     Ok(())
 }
 
+/// Looks up the firmware that the modules, the device trees' enabled nodes and the board file ask for, and what the
+/// kernel's own drivers ask for if the board file says so. Without directories to look in nothing is asked for.
+fn firmware(args: &BuildArgs, job: &Job, wanted: &[&Module]) -> Result<Firmware> {
+    let keys = &job.board.firmware;
+    let dirs: Vec<PathBuf> = args.firmware.iter().chain(&keys.dirs).cloned().collect();
+    let mut firmware = Firmware::default();
+    if dirs.is_empty() {
+        return Ok(firmware);
+    }
+    if let Some(dir) = dirs.iter().find(|dir| !dir.is_dir()) {
+        return Err(Error::input(dir, "is no directory with firmware"));
+    }
+    for module in wanted {
+        for name in module.firmware() {
+            firmware.add(&dirs, &String::from_utf8_lossy(name), &module.modname)?;
+        }
+    }
+    for tree in job.trees.iter().filter(|_| job.takes_board()) {
+        for id in tree.devices() {
+            for name in strings(tree.prop(id, "firmware-name").unwrap_or_default()) {
+                firmware.add(&dirs, name, &tree.path(id))?;
+            }
+        }
+    }
+    for name in &keys.files {
+        firmware.add(&dirs, name, "firmware.files")?;
+    }
+    if keys.builtin {
+        let known = std::mem::take(&mut firmware.missing);
+        let modinfo = job.stock.tree.builtin_modinfo.as_deref().unwrap_or_default();
+        for text in modinfo.split(|&byte| byte == 0).filter_map(|text| std::str::from_utf8(text).ok()) {
+            if let Some((modname, name)) = text.split_once(".firmware=") {
+                firmware.add(&dirs, name, modname)?;
+            }
+        }
+        // Of all that the kernel could drive most is not on the board.
+        firmware.missing = known;
+    }
+    Ok(firmware)
+}
+
+/// Says for each module and firmware file, by its path in the image, why it is in.
+fn reasons(
+    modules: &[Module],
+    selection: &Selection,
+    packed: &[Packed],
+    firmware: &Firmware,
+    kver: &str,
+) -> HashMap<String, String> {
+    let why: HashMap<&str, String> =
+        selection.picks.iter().map(|pick| (modules[pick.at].modname.as_str(), pick.to_string())).collect();
+    let modules = packed.iter().map(|packed| {
+        let why = why.get(packed.module.modname.as_str()).cloned().unwrap_or_default();
+        (format!("lib/modules/{kver}/{}", packed.module.path), why)
+    });
+    let firmware =
+        firmware.found.iter().map(|(name, (who, _))| (format!("lib/firmware/{name}"), format!("firmware of {who}")));
+    modules.chain(firmware).collect()
+}
+
 /// Refuses what the kernel would refuse.
-fn check_config(config: &Kconfig, compression: Format, signatures: Signatures) -> Result<()> {
+fn check_config(config: &Kconfig, method: Method, signatures: Signatures) -> Result<()> {
     config.require("BLK_DEV_INITRD", "an initramfs")?;
-    let method = match compression {
-        Format::None => None,
-        Format::Gz => Some("RD_GZIP"),
-        Format::Xz => Some("RD_XZ"),
-        Format::Zst => Some("RD_ZSTD"),
-    };
-    if let Some(method) = method {
-        config.require(method, "an image so compressed")?;
+    if let Some(option) = method.option() {
+        config.require(option, "an image so compressed")?;
     }
     if signatures == Signatures::Drop {
         for option in ["MODULE_SIG_FORCE", "LOCK_DOWN_KERNEL_FORCE_INTEGRITY", "LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY"]
@@ -151,20 +229,4 @@ fn source_date() -> Result<u32> {
     value
         .parse()
         .map_err(|_| Error::input("SOURCE_DATE_EPOCH", format!("`{value}` is no time in seconds that newc can hold")))
-}
-
-/// Writes `image` beside `output` and renames it: nobody ever sees a part of it.
-fn write_beside(output: &Path, image: &[u8]) -> Result<()> {
-    if std::fs::metadata(output).is_ok_and(|meta| !meta.is_file()) {
-        // A device or pipe takes the bytes as they come; a directory refuses.
-        return std::fs::write(output, image).map_err(Error::io(output));
-    }
-    let name = output.file_name().ok_or_else(|| Error::input(output, "is no name of a file"))?;
-    let beside = output.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
-    let written = std::fs::write(&beside, image).and_then(|()| std::fs::rename(&beside, output));
-    written.map_err(|error| {
-        // What is left of it, if it was there at all.
-        let _ = std::fs::remove_file(&beside);
-        Error::io(output)(error)
-    })
 }

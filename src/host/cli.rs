@@ -1,7 +1,8 @@
 //! The command line of mkinitmod.
 
-use super::board::{ModuleFormat, Scope, Signatures};
-use super::codec::Format;
+use super::board::{ModuleFormat, Scope};
+use super::image::compress::Method;
+use super::image::signature::Signatures;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -23,12 +24,29 @@ pub enum Command {
     Select(SelectArgs),
     /// Tell why a module is in, or what a node of the device tree leads to.
     Why(WhyArgs),
+    /// Make use of what a running board tells.
+    Snapshot {
+        /// What to do.
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
     /// Index a module tree; mkinitmod called by the name of depmod does the same.
     #[command(disable_help_flag = true)]
     Depmod {
         /// What depmod takes: see `mkinitmod depmod --help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
         args: Vec<OsString>,
+    },
+}
+
+/// What to do with a snapshot.
+#[derive(Debug, clap::Subcommand)]
+pub enum SnapshotCommand {
+    /// Print lines of a board file from lsmod's output, uevent files or modaliases.
+    Import {
+        /// The snapshot
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
 }
 
@@ -77,14 +95,23 @@ pub struct BuildArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// The image to write
-    #[arg(short, long, value_name = "IMAGE")]
-    pub output: PathBuf,
+    #[arg(short, long, value_name = "IMAGE", required_unless_present = "tree")]
+    pub output: Option<PathBuf>,
+    /// Write the trimmed tree as files below DIR, which must not be there: DIR/lib/modules/KVER, DIR/lib/firmware
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "compress"])]
+    pub tree: Option<PathBuf>,
+    /// Write a list of the files in it, as JSON: length, SHA-256 and the reason it is in
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+    /// Where firmware lies that the modules ask for; what is there goes in
+    #[arg(long, value_name = "DIR")]
+    pub firmware: Vec<PathBuf>,
     /// The loader to take as /init [default: ../lib/initmod/ARCH/initmod from where mkinitmod is]
     #[arg(long, value_name = "FILE")]
     pub loader: Option<PathBuf>,
     /// How the image is compressed [default: zst]
     #[arg(long, value_name = "FORMAT")]
-    pub compress: Option<Format>,
+    pub compress: Option<Method>,
     /// How the modules in it are [default: keep]
     #[arg(long, value_name = "FORMAT")]
     pub module_format: Option<ModuleFormat>,

@@ -2,7 +2,7 @@
 //! modules, and from these to a selection. What the command line says counts instead of what the board file says.
 
 use super::arch::Arch;
-use super::board::Board;
+use super::board::{Board, Scope};
 use super::cache;
 use super::cli::SourceArgs;
 use super::dt::class::Root;
@@ -80,6 +80,11 @@ impl Job {
     pub fn select(&self) -> Result<Selection> {
         let wish = Wish { board: &self.board, trees: &self.trees, root: self.root.clone() };
         select(&wish, &self.stock.catalogue(&self.config_text, self.kernel.as_ref()))
+    }
+
+    /// The whole board counts, not only the way to the root.
+    pub fn takes_board(&self) -> bool {
+        self.board.dt.scope.unwrap_or(if self.root.is_some() { Scope::Root } else { Scope::Board }) == Scope::Board
     }
 
     /// Returns board, architecture and kernel for a first line.

@@ -1,6 +1,7 @@
 //! What was built, for people: a table of the modules with sizes and reasons, and totals.
 
 use super::selection::Selection;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::Write as _;
 
@@ -15,6 +16,8 @@ pub struct Report<'a> {
     pub totals: Vec<(String, u64)>,
     /// What the selection came to beside modules.
     pub selection: &'a Selection,
+    /// Firmware that was not found, and who asks for it.
+    pub missing_firmware: &'a BTreeMap<String, String>,
 }
 
 impl Report<'_> {
@@ -50,6 +53,9 @@ impl Report<'_> {
         }
         for name in &self.selection.idle_exclusions {
             writeln!(text, "not there: {name} (modules.exclude)").expect("a String takes it");
+        }
+        for (name, who) in self.missing_firmware {
+            writeln!(text, "not there: {name} (firmware of {who})").expect("a String takes it");
         }
         text
     }
@@ -91,6 +97,7 @@ mod tests {
             modules: vec![("ext4", 1_234_567, "load".into()), ("crc16", 999, "needed by ext4".into())],
             totals: vec![("loader".into(), 0)],
             selection: &selection,
+            missing_firmware: &BTreeMap::from([("x.bin".into(), "ext4".into())]),
         };
         let want = "A board\n\n\
             module      bytes  why\n\
@@ -99,7 +106,8 @@ mod tests {
             loader          0\n\
             built in: mmc_block (load)\n\
             not there: gcm (softdep of cifs; modprobe ignores it)\n\
-            not there: nuveau (modules.exclude)\n";
+            not there: nuveau (modules.exclude)\n\
+            not there: x.bin (firmware of ext4)\n";
         assert_eq!(report.text(), want);
     }
 }

@@ -5,6 +5,7 @@ mod build;
 mod case;
 mod depmod;
 mod elf;
+mod content;
 mod dt;
 mod fakekernel;
 mod fixture;

@@ -47,6 +47,17 @@ pub struct Drivers<'a> {
 /// What a core calls to make devices of its parts.
 const MAKES_CELLS: [&[u8]; 2] = [b"mfd_add_devices", b"devm_mfd_add_devices"];
 
+/// Buses that chips of many parts sit on, by how their nodes' names begin.
+const SLOW_BUSES: [&str; 6] = ["i2c", "spi", "rsb", "spmi", "ssbi", "p2wi"];
+
+/// So many first letters make names of one family: `axp221` and `axp20x-regulator`.
+const ALIKE_LEN: usize = 3;
+
+/// Counts the letters that two names begin with alike.
+fn alike_len(left: &str, right: &str) -> usize {
+    left.bytes().zip(right.bytes()).take_while(|(l, r)| l == r).count()
+}
+
 impl<'a> Drivers<'a> {
     /// Indexes `modules`, of the tree at `dir`. Without `kernel` nothing is known to be built in.
     pub fn new(
@@ -146,6 +157,24 @@ impl<'a> Drivers<'a> {
         let found = Arc::new(found);
         self.cells.lock().expect("nobody panics with it").insert(at, Arc::clone(&found));
         found
+    }
+
+    /// Finds modules for the parts of a chip on a slow bus whose core is built in: named as the chip is in the first
+    /// letters, and, where the kernel's image is known, by a string in it. Which core the string belongs to is not known.
+    pub fn cells_of_builtin(&self, tree: &Tree, id: NodeId) -> Vec<usize> {
+        let bus = tree.node(id).parent.map_or("", |parent| tree.node(parent).stem());
+        if !SLOW_BUSES.iter().any(|start| bus.starts_with(start)) {
+            return Vec::new();
+        }
+        let chips = || tree.compatible(id).map(|name| name.split_once(',').map_or(name, |(_, chip)| chip));
+        let is_alike = |name: &str| chips().any(|chip| alike_len(chip, name) >= ALIKE_LEN);
+        let is_said = |name: &str| self.kernel.is_none_or(|kernel| kernel.says(name));
+        let names = self.platform.iter().filter_map(|(name, at)| Some((std::str::from_utf8(name).ok()?, *at)));
+        let mut cells: Vec<usize> =
+            names.filter(|(name, _)| is_alike(name) && is_said(name)).map(|(_, at)| at).collect();
+        cells.sort_unstable();
+        cells.dedup();
+        cells
     }
 
     fn makes_cells(&self, at: usize) -> bool {

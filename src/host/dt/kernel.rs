@@ -21,6 +21,8 @@ const KERNEL_LEN_MAX: usize = 1 << 30;
 #[derive(Debug, Default)]
 pub struct Kernel {
     compatibles: HashSet<String>,
+    /// Strings that may be names of devices.
+    names: HashSet<String>,
 }
 
 impl Kernel {
@@ -32,13 +34,28 @@ impl Kernel {
         let data = std::fs::read(path).map_err(Error::io(path))?;
         let image = unpack(&data)
             .ok_or_else(|| Error::input(path, "no kernel in it that can be unpacked: plain, gzip, xz and zstd can"))?;
-        Ok(Kernel { compatibles: tables(&image) })
+        Ok(Kernel { compatibles: tables(&image), names: names(&image) })
+    }
+
+    /// The kernel has this string: it may make a device of that name.
+    pub fn says(&self, name: &str) -> bool {
+        self.names.contains(name)
     }
 
     /// The kernel has a driver for it.
     pub fn serves(&self, compatible: &str) -> bool {
         self.compatibles.contains(compatible)
     }
+}
+
+/// Names of devices are so long at most, and at least. Source: include/linux/mod_devicetable.h, `PLATFORM_NAME_SIZE`.
+const NAME_LENS: std::ops::RangeInclusive<usize> = 4..=23;
+
+/// Finds all strings that are as long as a device's name.
+fn names(image: &[u8]) -> HashSet<String> {
+    let strings = image.split(|&byte| byte == 0).filter(|text| NAME_LENS.contains(&text.len()));
+    let is_name = |text: &&[u8]| text.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    strings.filter(is_name).map(|text| String::from_utf8_lossy(text).into_owned()).collect()
 }
 
 /// Finds and unpacks the kernel in a boot image.

@@ -40,13 +40,9 @@ pub fn of_root(tree: &Tree, drivers: &Drivers<'_>, root: &Root) -> Result<Needs,
     let mut needs = Needs::default();
     let mut served: HashMap<NodeId, Vec<usize>> = HashMap::new();
     for &id in way.order.iter().filter(|&&id| tree.has(id, "compatible")) {
-        let driver = drivers.of(tree, id);
-        if driver.modules.is_empty() && driver.builtin.is_none() {
-            needs.unserved.push(id);
-        }
         let start = needs.wanted.len();
         let chain = format!("root={root} -> {}", way.chain(tree, id));
-        want(&mut needs, drivers, &driver, &chain, |cell| serves_uses(&way, id, cell));
+        want(&mut needs, drivers, (tree, id), &chain, |cell| serves_uses(&way, id, cell));
         served.insert(id, needs.wanted[start..].iter().map(|wanted| wanted.at).collect());
     }
     let is_served = |&&start: &&NodeId| !needs.unserved.contains(&start);
@@ -84,11 +80,9 @@ pub fn described(tree: &Tree, id: NodeId) -> String {
 pub fn of_board(tree: &Tree, drivers: &Drivers<'_>) -> Needs {
     let mut needs = Needs::default();
     for id in tree.devices() {
-        let driver = drivers.of(tree, id);
-        if driver.modules.is_empty() && driver.builtin.is_none() {
-            needs.unserved.push(id);
-        }
-        want(&mut needs, drivers, &driver, &tree.node(id).name, |_| true);
+        // With the kernel unknown any chip of the family would do: of a whole board that is too many.
+        let is_sure = |_: &str| drivers.knows_kernel() || !drivers.of(tree, id).modules.is_empty();
+        let driver = want(&mut needs, drivers, (tree, id), &tree.node(id).name, is_sure);
         if tree.node(id).stem() == "mmc" && !needs.implied.contains(&"mmc:block") {
             needs.implied.push("mmc:block");
         }
@@ -104,14 +98,30 @@ pub fn of_board(tree: &Tree, drivers: &Drivers<'_>) -> Needs {
     needs
 }
 
-/// Adds a node's modules, and those for the parts of each that `takes_cell` wants.
-fn want(needs: &mut Needs, drivers: &Drivers<'_>, driver: &Driver, chain: &str, takes_cell: impl Fn(&str) -> bool) {
+/// Adds a node's modules, and those for the parts of each, or of what is built in, that `takes_cell` wants.
+fn want(
+    needs: &mut Needs,
+    drivers: &Drivers<'_>,
+    (tree, id): (&Tree, NodeId),
+    chain: &str,
+    takes_cell: impl Fn(&str) -> bool,
+) -> Driver {
+    let driver = drivers.of(tree, id);
     for (at, by) in &driver.modules {
         needs.wanted.push(Wanted { at: *at, chain: format!("{chain} -> {by}") });
         for &cell in drivers.cells(*at).iter().filter(|&&cell| takes_cell(drivers.path(cell))) {
             needs.wanted.push(Wanted { at: cell, chain: format!("{chain} -> {by} -cell-> platform device") });
         }
     }
+    if driver.modules.is_empty() {
+        for cell in drivers.cells_of_builtin(tree, id).into_iter().filter(|&cell| takes_cell(drivers.path(cell))) {
+            needs.wanted.push(Wanted { at: cell, chain: format!("{chain} -cell-> platform device") });
+        }
+        if driver.builtin.is_none() {
+            needs.unserved.push(id);
+        }
+    }
+    driver
 }
 
 /// A module for a part answers to what the way refers to the device for.

@@ -2,9 +2,9 @@
 //!
 //! Source: the kernel's init/initramfs.c, `unpack_to_rootfs`, and lib/decompress_*.c.
 
-use crate::host::codec::Format;
 use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 use liblzma::write::XzEncoder;
+use serde::Deserialize;
 use std::io::Write;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
@@ -19,13 +19,57 @@ const BLOCK_LEN: usize = 512;
 /// Window of zstd and dictionary of xz, bytes as a power of two: at most 8 MiB, for the kernel allocates it.
 const WINDOW_LOG: u32 = 23;
 
+/// How an image is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Not at all.
+    None,
+    /// gzip.
+    Gz,
+    /// xz.
+    Xz,
+    /// zstd.
+    Zst,
+    /// lz4, in the only form that the kernel takes: blocks of 8 MiB.
+    Lz4,
+}
+
+impl Method {
+    /// Returns its name behind a comma, for a report; nothing for none.
+    pub fn named(self) -> &'static str {
+        match self {
+            Method::None => "",
+            Method::Gz => ", gz",
+            Method::Xz => ", xz",
+            Method::Zst => ", zst",
+            Method::Lz4 => ", lz4",
+        }
+    }
+
+    /// Returns the option of the kernel's configuration that unpacks it, without `CONFIG_`.
+    pub fn option(self) -> Option<&'static str> {
+        match self {
+            Method::None => None,
+            Method::Gz => Some("RD_GZIP"),
+            Method::Xz => Some("RD_XZ"),
+            Method::Zst => Some("RD_ZSTD"),
+            Method::Lz4 => Some("RD_LZ4"),
+        }
+    }
+}
+
+/// Bytes that a block of lz4 holds, unpacked.
+const LZ4_BLOCK_LEN: usize = 8 << 20;
+
 /// Compresses an archive and pads it with zeros, to whole blocks.
-pub fn compress(archive: &[u8], format: Format) -> Vec<u8> {
-    let mut image = match format {
-        Format::None => archive.to_vec(),
-        Format::Gz => gz(archive),
-        Format::Xz => xz(archive).expect("parameters are good, memory takes it"),
-        Format::Zst => zst(archive).expect("parameters are good, memory takes it"),
+pub fn compress(archive: &[u8], method: Method) -> Vec<u8> {
+    let mut image = match method {
+        Method::None => archive.to_vec(),
+        Method::Gz => gz(archive),
+        Method::Xz => xz(archive).expect("parameters are good, memory takes it"),
+        Method::Zst => zst(archive).expect("parameters are good, memory takes it"),
+        Method::Lz4 => lz4(archive),
     };
     image.resize((image.len() + TAIL_LEN).next_multiple_of(BLOCK_LEN), 0);
     image
@@ -60,6 +104,17 @@ fn zst(archive: &[u8]) -> std::io::Result<Vec<u8>> {
     compressor.compress(archive)
 }
 
+/// In lz4's legacy format: magic, then each block behind its packed length. Source: lib/decompress_unlz4.c.
+fn lz4(archive: &[u8]) -> Vec<u8> {
+    let mut out = 0x184c_2102u32.to_le_bytes().to_vec();
+    for block in archive.chunks(LZ4_BLOCK_LEN) {
+        let packed = lz4_flex::block::compress(block);
+        out.extend((packed.len() as u32).to_le_bytes());
+        out.extend(packed);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,16 +122,16 @@ mod tests {
     #[test]
     fn other_decoders_read_it_and_zeros_follow() {
         let archive: Vec<u8> = (0..100_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
-        let image = compress(&archive, Format::Xz);
+        let image = compress(&archive, Method::Xz);
         let mut plain = Vec::new();
         lzma_rs::xz_decompress(&mut &image[..image.len() - trailing_zeros(&image)], &mut plain).unwrap();
         assert!(plain == archive);
 
-        let image = compress(&archive, Format::Zst);
+        let image = compress(&archive, Method::Zst);
         let frame = &image[..zstd::zstd_safe::find_frame_compressed_size(&image).unwrap()];
         assert!(zstd::stream::decode_all(frame).unwrap() == archive);
 
-        let image = compress(&archive, Format::Gz);
+        let image = compress(&archive, Method::Gz);
         plain.fill(0);
         let mut decompressor = libdeflater::Decompressor::new();
         assert_eq!(decompressor.gzip_decompress(&image, &mut plain), Ok(archive.len()));
@@ -84,8 +139,21 @@ mod tests {
     }
 
     #[test]
+    fn lz4_is_of_the_kernel_s_form() {
+        let archive = vec![7; LZ4_BLOCK_LEN + 1000];
+        let image = compress(&archive, Method::Lz4);
+        let (mut rest, mut plain) = (image.strip_prefix(b"\x02\x21\x4c\x18").unwrap(), Vec::new());
+        while let Some((len, blocks)) = rest.split_first_chunk().filter(|(len, _)| **len != [0; 4]) {
+            let (block, behind) = blocks.split_at(u32::from_le_bytes(*len) as usize);
+            plain.extend(lz4_flex::block::decompress(block, LZ4_BLOCK_LEN).unwrap());
+            rest = behind;
+        }
+        assert!(plain == archive);
+    }
+
+    #[test]
     fn the_tail_is_zeros_up_to_a_whole_block() {
-        for format in [Format::None, Format::Gz, Format::Xz, Format::Zst] {
+        for format in [Method::None, Method::Gz, Method::Xz, Method::Zst, Method::Lz4] {
             let image = compress(b"070701 and so on", format);
             assert_eq!(image.len() % BLOCK_LEN, 0);
             assert!(trailing_zeros(&image) >= TAIL_LEN);

@@ -91,6 +91,11 @@ impl Archive {
         Ok(())
     }
 
+    /// Yields what is in it, by path.
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, &Node)> {
+        self.nodes.iter().map(|(path, node)| (path.as_str(), node))
+    }
+
     /// Emits the archive, all times set to `mtime` (seconds since 1970), up to and with its trailer.
     pub fn emit(&self, mtime: u32) -> Vec<u8> {
         let mut out = Vec::new();

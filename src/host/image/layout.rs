@@ -19,6 +19,8 @@ pub struct Content<'a> {
     pub load: &'a [String],
     /// /etc/modprobe.d/initmod.conf; not there if empty.
     pub modprobe_conf: String,
+    /// Firmware: path, content.
+    pub firmware: Vec<(String, Vec<u8>)>,
     /// Files to add: path, permissions, content.
     pub extra: Vec<(String, u32, Vec<u8>)>,
 }
@@ -55,6 +57,9 @@ pub fn lay_out(content: Content<'_>) -> Result<Archive, PathError> {
     }
     if !content.modprobe_conf.is_empty() {
         archive.add("etc/modprobe.d/initmod.conf", file(content.modprobe_conf.into()))?;
+    }
+    for (path, data) in content.firmware {
+        archive.add(&path, file(data))?;
     }
     for (path, mode, data) in content.extra {
         archive.add(&path, Node::File { mode, data })?;

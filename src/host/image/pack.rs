@@ -1,8 +1,7 @@
 //! Module files on their way into the image: read, checked against architecture and kernel, packed anew if so wanted.
 
-use super::signature;
+use super::signature::{self, Signatures};
 use crate::host::arch::Arch;
-use crate::host::board::Signatures;
 use crate::host::codec::{self, Format};
 use crate::host::error::{Error, Result};
 use crate::host::module::Module;

@@ -4,10 +4,22 @@
 //! module, signature (sig_len bytes), 8 bytes, sig_len: u32 big-endian, "~Module signature appended~\n"
 //! ```
 
+use serde::Deserialize;
+
 const MAGIC: &[u8] = b"~Module signature appended~\n";
 
 /// Bytes of what stands between signature and magic, the signature's length at its end.
 const INFO_LEN: usize = 12;
+
+/// What becomes of the signatures of modules on their way into the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Signatures {
+    /// They stay.
+    Keep,
+    /// They are cut off: the kernel need not check them, is tainted, and refuses such modules where it enforces.
+    Drop,
+}
 
 /// Returns an unpacked module without its signature; one without any as it is.
 ///

@@ -1,0 +1,44 @@
+//! The manifest of an image: each file with length, SHA-256 and the reason it is in, as JSON.
+
+use super::image::cpio::{Archive, Node};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+
+#[derive(Serialize)]
+struct Manifest<'a> {
+    board: &'a str,
+    kernel: &'a str,
+    files: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    path: String,
+    bytes: usize,
+    sha256: String,
+    why: &'a str,
+}
+
+/// Renders the manifest of an archive; `reasons` are by path in it.
+pub fn render(title: &str, kver: &str, archive: &Archive, reasons: &HashMap<String, String>) -> String {
+    let files = archive.nodes().filter_map(|(path, node)| {
+        let Node::File { data, .. } = node else { return None };
+        let sha256 = Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect();
+        let why = reasons.get(path).map_or_else(|| standing(path), String::as_str);
+        Some(Entry { path: format!("/{path}"), bytes: data.len(), sha256, why })
+    });
+    let manifest = Manifest { board: title, kernel: kver, files: files.collect() };
+    serde_json::to_string_pretty(&manifest).expect("strings and numbers are JSON") + "\n"
+}
+
+/// Says why a file is in each image.
+fn standing(path: &str) -> &'static str {
+    match path {
+        "init" => "the loader",
+        "etc/modules-load.d/initmod.conf" => "what is loaded first: the way to the root",
+        "etc/modprobe.d/initmod.conf" => "modprobe.conf of the board",
+        _ if path.starts_with("lib/modules/") => "index of the modules",
+        _ => "image.files of the board",
+    }
+}
