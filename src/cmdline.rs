@@ -82,6 +82,13 @@ pub fn blacklists(cmdline: &[u8], modname: &[u8]) -> bool {
 }
 
 impl<'map> Param<'map> {
+    /// Returns it in parts, as a module's option: the value in quotes where it has a blank.
+    pub fn parts(&self) -> [&'map [u8]; 5] {
+        let Some(value) = self.value else { return [self.key, b"", b"", b"", b""] };
+        let quote: &[u8] = if value.contains(&b' ') { b"\"" } else { b"" };
+        [self.key, b"=", quote, value, quote]
+    }
+
     fn parse(word: &'map [u8]) -> Param<'map> {
         let unquoted = match word.strip_prefix(b"\"") {
             Some(rest) => rest.strip_suffix(b"\"").unwrap_or(rest),

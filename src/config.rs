@@ -3,7 +3,7 @@
 //! All files stand in one text, in the order in which they count, each behind a line that names it (see [`MARK`]), so
 //! that nothing has to be kept per file. Source: modprobe.d(5), modules-load.d(5), kmod's libkmod-config.c.
 
-use crate::bytes::{split_once, words};
+use crate::bytes::split_once;
 use crate::cmdline;
 use crate::error::Error;
 use crate::glob;
@@ -200,13 +200,8 @@ impl<'map> Config<'map> {
 
     /// Yields the softdeps of a module, of all lines that match it, in order. Source: modprobe.d(5); kmod itself stops
     /// at the first line that matches.
-    pub fn softdeps(&self, modname: &[u8]) -> impl Iterator<Item = (Side, &'map [u8])> {
-        self.directives()
-            .filter_map(move |directive| match directive {
-                Directive::Softdep(pattern, words) if matches_name(pattern, modname) => Some(words),
-                _ => None,
-            })
-            .flat_map(softdep_words)
+    pub fn softdeps<'name>(&self, modname: &'name [u8]) -> Softdeps<'map, 'name> {
+        Softdeps { directives: self.directives(), words: softdep_words(b""), modname }
     }
 
     /// Says whether a softdep line matches the module.
@@ -215,16 +210,27 @@ impl<'map> Config<'map> {
             .any(|directive| matches!(directive, Directive::Softdep(pattern, _) if matches_name(pattern, modname)))
     }
 
-    /// Says whether an `install` line is for this very name, which then need not be a module's. Source: kmod,
-    /// libkmod-module.c, `kmod_lookup_alias_from_commands`.
-    pub fn knows_install(&self, name: &[u8]) -> bool {
-        self.directives().any(|directive| matches!(directive, Directive::Install(pattern, _) if same(pattern, name)))
+    /// Says whether an `install` or `remove` line is for this very name, which then need not be a module's. Source:
+    /// kmod, libkmod-module.c, `kmod_lookup_alias_from_commands`.
+    pub fn knows_command(&self, name: &[u8]) -> bool {
+        self.directives().any(|directive| match directive {
+            Directive::Install(pattern, _) | Directive::Remove(pattern, _) => same(pattern, name),
+            _ => false,
+        })
     }
 
     /// Returns the command that stands in for loading the module: the first `install` line that matches.
     pub fn install(&self, modname: &[u8]) -> Option<&'map [u8]> {
         self.directives().find_map(|directive| match directive {
             Directive::Install(pattern, command) if matches_name(pattern, modname) => Some(command),
+            _ => None,
+        })
+    }
+
+    /// Returns the command that stands in for removing the module: the first `remove` line that matches.
+    pub fn remove(&self, modname: &[u8]) -> Option<&'map [u8]> {
+        self.directives().find_map(|directive| match directive {
+            Directive::Remove(pattern, command) if matches_name(pattern, modname) => Some(command),
             _ => None,
         })
     }
@@ -240,23 +246,22 @@ impl<'map> Config<'map> {
         asked_as: Option<&[u8]>,
         out: &mut heapless::VecView<u8>,
     ) -> Result<(), Error> {
-        let mut put = |byte| out.push(byte).map_err(|_| Error::Full);
+        let mut put = |part: &[u8]| out.extend_from_slice(part).map_err(|_| Error::Full);
         for directive in self.directives() {
             if let Directive::Options(name, options) = directive
                 && (same(name, modname) || asked_as.is_some_and(|alias| same(name, alias)))
             {
-                options.iter().map(|&byte| if byte == b'\t' { b' ' } else { byte }).try_for_each(&mut put)?;
-                put(b' ')?;
+                for part in options.split(|&byte| byte == b'\t') {
+                    put(part)?;
+                    put(b" ")?;
+                }
             }
         }
         for param in cmdline::options(self.cmdline, modname) {
-            param.key.iter().copied().try_for_each(&mut put)?;
-            if let Some(value) = param.value {
-                put(b'=')?;
-                let quote = value.contains(&b' ').then_some(b'"');
-                quote.into_iter().chain(value.iter().copied()).chain(quote).try_for_each(&mut put)?;
+            for part in param.parts() {
+                put(part)?;
             }
-            put(b' ')?;
+            put(b" ")?;
         }
         Ok(())
     }
@@ -264,25 +269,68 @@ impl<'map> Config<'map> {
 
 /// Yields the names of a softdep line with the side each stands on; words before the first `pre:` or `post:` count for
 /// nothing.
-pub fn softdep_words(text: &[u8]) -> impl Iterator<Item = (Side, &[u8])> {
-    words(text)
-        .scan(None, |side, word| {
-            match word {
-                b"pre:" => *side = Some(Side::Pre),
-                b"post:" => *side = Some(Side::Post),
-                _ => return Some(side.map(|side| (side, word))),
-            }
-            Some(None)
-        })
-        .flatten()
+pub fn softdep_words(text: &[u8]) -> SoftdepWords<'_> {
+    SoftdepWords { rest: text, side: None }
 }
 
-/// Splits off the first word; the rest has no blanks in front.
+/// The words of a softdep line; see [`softdep_words`].
+#[derive(Clone, Debug)]
+pub struct SoftdepWords<'map> {
+    rest: &'map [u8],
+    side: Option<Side>,
+}
+
+impl<'map> Iterator for SoftdepWords<'map> {
+    type Item = (Side, &'map [u8]);
+
+    #[inline(never)] // as above
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let name;
+            (name, self.rest) = word(self.rest);
+            match (name, self.side) {
+                (b"", _) => return None,
+                (b"pre:", _) => self.side = Some(Side::Pre),
+                (b"post:", _) => self.side = Some(Side::Post),
+                (_, Some(side)) => return Some((side, name)),
+                (_, None) => {}
+            }
+        }
+    }
+}
+
+/// The softdeps of a module; see [`Config::softdeps`].
+#[derive(Clone, Debug)]
+pub struct Softdeps<'map, 'name> {
+    directives: Directives<'map>,
+    words: SoftdepWords<'map>,
+    modname: &'name [u8],
+}
+
+impl<'map> Iterator for Softdeps<'map, '_> {
+    type Item = (Side, &'map [u8]);
+
+    #[inline(never)] // as above
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(found) = self.words.next() {
+                return Some(found);
+            }
+            if let Directive::Softdep(pattern, text) = self.directives.next()?
+                && matches_name(pattern, self.modname)
+            {
+                self.words = softdep_words(text);
+            }
+        }
+    }
+}
+
+/// Splits off the first word, and the one blank behind it: more of them belong to the rest.
 fn word(text: &[u8]) -> (&[u8], &[u8]) {
-    let text = text.trim_ascii();
+    let text = text.trim_ascii_start();
     let len = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
     let (word, rest) = text.split_at_checked(len).unwrap_or_default();
-    (word, rest.trim_ascii_start())
+    (word, rest.get(1..).unwrap_or_default())
 }
 
 /// Matches a normalized name against the pattern of a line.

@@ -21,6 +21,10 @@ pub enum Error {
     BadBrackets,
     /// A directive has the wrong words.
     BadDirective,
+    /// The file is no ELF file.
+    NotElf,
+    /// The signature is no PKCS#7 message of a kind that modules have.
+    BadSignature,
     /// A buffer that the caller lent is full.
     Full,
     /// Softdeps lead on for longer than any sane chain.
@@ -39,6 +43,8 @@ impl Error {
             Error::TooLong => "is too long",
             Error::BadBrackets => "has unbalanced brackets",
             Error::BadDirective => "is not understood",
+            Error::NotElf => "is no ELF file",
+            Error::BadSignature => "is no signature of a known kind",
             Error::Full => "needs more room than is set aside",
             Error::TooDeep => "has softdeps nested too deep",
         }

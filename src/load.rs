@@ -19,6 +19,14 @@ impl Errno {
     pub const ENOENT: Errno = Errno(2);
     /// The hardware is not here; of a mount: no such file system.
     pub const ENODEV: Errno = Errno(19);
+    /// Not a module for this kernel.
+    pub const ENOEXEC: Errno = Errno(8);
+    /// Try again: somebody uses it.
+    pub const EAGAIN: Errno = Errno(11);
+    /// The key that signed it is not known.
+    pub const ENOKEY: Errno = Errno(126);
+    /// Its signature was rejected.
+    pub const EKEYREJECTED: Errno = Errno(129);
     /// A parameter is no good; of a mount: not this file system.
     pub const EINVAL: Errno = Errno(22);
     /// A file is too large.
@@ -100,6 +108,8 @@ pub struct Target<'a> {
     pub asked_as: &'a [u8],
     /// Options from the command's arguments.
     pub options: &'a [u8],
+    /// Whether to load it also where there is a command in its place.
+    pub ignore_command: bool,
 }
 
 /// What a failure does to the steps behind it.
@@ -209,7 +219,9 @@ pub fn prepare<'map>(
     let own = target.map_or(&[][..], |target| target.options);
     filled.and(options.extend_from_slice(own).map_err(|_| Error::Full)).map_err(Outcome::Unfit)?;
     // kmod: a module with softdeps is not given to its own install command, which may well do the same.
-    let command = if step.has_softdeps { None } else { resolver.config.install(&name) };
+    let ignores =
+        target.is_some_and(|target| target.ignore_command) || (step.has_softdeps && resolver.has_softdeps(&name));
+    let command = if ignores { None } else { resolver.config.install(&name) };
     Ok(Job { name, command })
 }
 
@@ -360,7 +372,7 @@ mod tests {
         let tree = Tree::new(&CHAIN)
             .config("options c p=1\noptions my-card q=2\noptions a r=3\noptions other s=4\n")
             .cmdline("quiet a.t=5 c.u=\"6 7\"");
-        let target = Target { path: b"k/a.ko", asked_as: b"my_card", options: b"v=8 w" };
+        let target = Target { path: b"k/a.ko", asked_as: b"my_card", options: b"v=8 w", ignore_command: false };
         let mut kernel = Recording::default();
         load_as(&tree, &["a"], Some(target), OnFailure::Stop, &mut kernel);
         assert_eq!(kernel.calls, ["c(p=1 u=\"6 7\" )", "b()", "a(q=2 r=3 t=5 v=8 w)"]);

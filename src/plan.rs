@@ -3,7 +3,8 @@
 //!
 //! The order is that of kmod's `__kmod_module_get_probe_list`: of a target first its dependencies, leaves first, each
 //! between its own pre and post softdeps; then its pre softdeps, itself, its post softdeps. kmod lists a module again
-//! where it is reached again, and skips it when loading; here it stands once, at its first place.
+//! where it is reached again, and skips it when loading; here it stands once, at its first place, unless the plan is a
+//! [`Scope::Listing`].
 
 use crate::bytes::split_once;
 use crate::config::Side;
@@ -56,6 +57,17 @@ pub enum Need {
     Optional,
 }
 
+/// What a plan holds beside module files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Nothing.
+    Modules,
+    /// Softdeps that are names of commands.
+    Commands,
+    /// Those, softdeps that are built in, and modules again where they are reached again: what kmod prints.
+    Listing,
+}
+
 /// A plan in the making: the steps, in load order, and room to work in.
 pub struct Plan<'buf, 'map> {
     /// The modules, in load order.
@@ -66,6 +78,10 @@ pub struct Plan<'buf, 'map> {
     matches: &'buf mut VecView<Match<'map>>,
     /// Why a softdep was left out last: its look-up failed. It is optional, so the plan goes on without.
     pub left_out: Option<Failure>,
+    /// What it holds.
+    pub scope: Scope,
+    /// Whether the softdeps of what is asked for are left out; those of its dependencies are not.
+    pub bare: bool,
 }
 
 impl<'map> Step<'map> {
@@ -106,10 +122,11 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         steps.clear();
         visited.clear();
         matches.clear();
-        Plan { steps, visited, matches, left_out: None }
+        Plan { steps, visited, matches, left_out: None, scope: Scope::Modules, bare: false }
     }
 
-    /// Appends a module, by its line of modules.dep, and all it needs that is not in the plan yet.
+    /// Appends a module, by its line of modules.dep, and all it needs that is not in the plan yet. What has no such line
+    /// goes by its name.
     ///
     /// # Errors
     /// [`Failure::Name`] with [`Error::Full`] when the buffers are too small, with [`Error::TooDeep`] where softdeps
@@ -143,7 +160,18 @@ impl<'buf, 'map> Plan<'buf, 'map> {
             // An index without a line for a dependency: its path is all that is needed.
             self.with_softdeps(resolver, dep_line.unwrap_or(dep), need, depth)?;
         }
+        if self.bare && need == Need::Required {
+            return self.push(line, need, false);
+        }
         self.with_softdeps(resolver, line, need, depth)
+    }
+
+    fn push(&mut self, line: &'map [u8], need: Need, has_softdeps: bool) -> Result<(), Failure> {
+        if self.note_need(line, need).is_some() && self.scope != Scope::Listing {
+            return Ok(());
+        }
+        let step = Step { has_softdeps, ..Step::new(line, need) };
+        self.steps.push(step).map_err(|_| Failure::Name(Error::Full))
     }
 
     fn with_softdeps(
@@ -153,7 +181,8 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         need: Need,
         depth: u8,
     ) -> Result<(), Failure> {
-        if self.note_need(line, need).is_some_and(|step| step.settled) {
+        let listing = self.scope == Scope::Listing;
+        if !listing && self.note_need(line, need).is_some_and(|step| step.settled) {
             return Ok(());
         }
         // Most have none, and the text of all is long: look once.
@@ -161,10 +190,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         if has_softdeps {
             self.softdeps(resolver, line, Side::Pre, depth)?;
         }
-        if self.note_need(line, need).is_none() {
-            let step = Step { has_softdeps, ..Step::new(line, need) };
-            self.steps.push(step).map_err(|_| Failure::Name(Error::Full))?;
-        }
+        self.push(line, need, has_softdeps)?;
         if has_softdeps {
             self.softdeps(resolver, line, Side::Post, depth)?;
         }
@@ -186,8 +212,14 @@ impl<'buf, 'map> Plan<'buf, 'map> {
             }
             let mut at = first;
             while let Some(&found) = self.matches.get(at) {
-                if let Match::Module(line) = found {
-                    self.target(resolver, line, Need::Optional, depth)?;
+                let counts = match found {
+                    Match::Module(_) => true,
+                    Match::Command(_) => self.scope != Scope::Modules,
+                    Match::Builtin(_) => self.scope == Scope::Listing,
+                    Match::Missing(_) => false,
+                };
+                if counts {
+                    self.target(resolver, found.line(softdep), Need::Optional, depth)?;
                 }
                 at = at.saturating_add(1);
             }
@@ -207,6 +239,17 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     }
 }
 
+impl<'map> Match<'map> {
+    /// Returns what a plan knows it by: its line of modules.dep, or else its name, which may be that `asked` for.
+    pub fn line(self, asked: &'map [u8]) -> &'map [u8] {
+        match self {
+            Match::Module(line) => line,
+            Match::Builtin(name) | Match::Missing(name) if !name.is_empty() => name,
+            _ => asked,
+        }
+    }
+}
+
 /// Finds the step of a module, by its path.
 pub fn find<'steps, 'map>(steps: &'steps [Step<'map>], path: &[u8]) -> Option<&'steps Step<'map>> {
     steps.get(position(steps, path)?)
@@ -218,14 +261,19 @@ pub fn position(steps: &[Step<'_>], path: &[u8]) -> Option<usize> {
     steps.iter().position(|step| step.is(path, hash))
 }
 
-/// Returns the module's path of a modules.dep line.
+/// Returns the module's path of a modules.dep line; a line without one, the name of what is no module, as it is.
 pub fn path(line: &[u8]) -> &[u8] {
-    split_once(line, b':').map_or(line, |(path, _)| path)
+    parts(line).map_or(line, |(path, _)| path)
+}
+
+/// Splits a modules.dep line. A file of a module has `.ko` in its name; the names of commands may have a colon.
+fn parts(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    split_once(line, b':').filter(|(path, _)| path.contains(&b'.'))
 }
 
 /// Yields the dependencies of a modules.dep line, leaves last.
 pub fn deps(line: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    let list = split_once(line, b':').map_or(&[][..], |(_, list)| list);
+    let list = parts(line).map_or(&[][..], |(_, list)| list);
     list.split(|&byte| byte == b' ').filter(|dep| !dep.is_empty())
 }
 

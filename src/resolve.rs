@@ -1,6 +1,7 @@
 //! From a name or modalias to modules: the look-up order of kmod's modprobe.
 //!
-//! 1 `alias` lines of modprobe.d, 2 modules.dep.bin, 3 modules.symbols.bin (`symbol:` names only), 4 `install` lines,
+//! 1 `alias` lines of modprobe.d, 2 modules.dep.bin, 3 modules.symbols.bin (`symbol:` names only), 4 `install` and
+//! `remove` lines,
 //! 5 modules.alias.bin, 6 modules.builtin.bin, 7 modules.builtin.alias.bin. The first stage that knows the name ends
 //! the search. Source: kmod, libkmod-module.c, `kmod_module_new_from_lookup`.
 
@@ -45,7 +46,7 @@ pub enum Match<'map> {
     Module(&'map [u8]),
     /// In the kernel already; the text is its modname, empty where only the name asked for says it.
     Builtin(&'map [u8]),
-    /// A shell command of modprobe.d for a name that is no module.
+    /// A shell command of modprobe.d for a name that is no module; empty where it is only for removing it.
     Command(&'map [u8]),
     /// What an alias leads to, but the tree does not have.
     Missing(&'map [u8]),
@@ -145,9 +146,8 @@ impl<'map> Resolver<'map> {
         if name.starts_with(b"symbol:") && self.search(IndexFile::Symbols, name, matches)? {
             return Ok(Found::ByAlias);
         }
-        if self.config.knows_install(name)
-            && let Some(command) = self.config.install(name)
-        {
+        if self.config.knows_command(name) {
+            let command = self.config.install(name).unwrap_or_default();
             return push(matches, Match::Command(command)).map(|()| Found::ByName);
         }
         if self.search(IndexFile::Alias, name, matches)? {
@@ -160,6 +160,15 @@ impl<'map> Resolver<'map> {
             return Ok(Found::ByAlias);
         }
         Ok(Found::Nothing)
+    }
+
+    /// Says whether the softdeps of a module lead anywhere.
+    pub fn has_softdeps(&self, modname: &[u8]) -> bool {
+        self.config.softdeps(modname).any(|(_, softdep)| {
+            let mut matches = heapless::Vec::<_, 8>::new();
+            let found = self.resolve(softdep, &mut matches);
+            found.is_ok_and(|found| found != Found::Nothing) || !matches.is_empty()
+        })
     }
 
     /// Tells what the target of an alias is.

@@ -1,8 +1,9 @@
 //! What is asked for, and becomes steps of the plan: modules by name, and those that devices ask for by what they say they
 //! are. And how the boot tells what went wrong with them.
 
-use super::log::{Decimal, Level, line, refusal_prose};
+use super::log::{Level, line, refusal_prose};
 use super::sys::Sys;
+use super::tree::tell_failure;
 use crate::cmdline;
 use crate::load::{Errno, Kernel, Outcome, Refusal, State};
 use crate::name::stem;
@@ -96,14 +97,7 @@ impl Asks {
             return;
         }
         self.told = Some(failure);
-        match failure {
-            Failure::Index(file, fault) => {
-                let off = Decimal::new(fault.off.into());
-                let (file, prose) = (file.file_name().as_bytes(), fault.error.prose().as_bytes());
-                line(Level::Error, &[file, b": node at ", off.text(), b" ", prose]);
-            }
-            Failure::Name(error) => line(Level::Error, &[name, b" ", error.prose().as_bytes()]),
-        }
+        tell_failure(name, failure);
     }
 }
 

@@ -18,9 +18,12 @@ pub(super) fn errno(error: rustix::io::Errno) -> Errno {
     Errno(error.raw_os_error())
 }
 
-/// A path with its NUL. Much longer ones than a tree or a root has are refused.
+/// A string for the kernel, with its NUL. One size for all, as each would have code of its own.
+pub(super) type Text = heapless::Vec<u8, 8192>;
+
+/// A path with its NUL.
 #[derive(Clone)]
-pub(super) struct Path(heapless::Vec<u8, 1024>);
+pub(super) struct Path(Text);
 
 impl Path {
     pub(super) fn as_c_str(&self) -> &CStr {
@@ -78,6 +81,21 @@ pub(super) fn map(file: &OwnedFd) -> Result<&'static [u8], Errno> {
     Ok(unsafe { core::slice::from_raw_parts(start.cast(), len) })
 }
 
+/// Maps a whole file so that its bytes can be changed here, not in the file.
+#[allow(unsafe_code, reason = "mmap")]
+pub(super) fn map_to_edit(file: &OwnedFd) -> Result<&'static mut [u8], Errno> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap};
+    let len = usize::try_from(fstat(file).map_err(errno)?.st_size).map_err(|_| Errno::EFBIG)?;
+    if len == 0 {
+        return Ok(&mut []);
+    }
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new private mapping at a place of the kernel's choice
+    let start = unsafe { mmap(core::ptr::null_mut(), len, protection, MapFlags::PRIVATE, file, 0) }.map_err(errno)?;
+    // SAFETY: `len` bytes are mapped there for ever, for this reference alone
+    Ok(unsafe { core::slice::from_raw_parts_mut(start.cast(), len) })
+}
+
 /// Reads a file from its start until it ends or `buf` is full, and returns what was read. For files of /proc and /sys,
 /// which have no length.
 pub(super) fn read<'buf>(dir: BorrowedFd<'_>, path: &[u8], buf: &'buf mut [u8]) -> Result<&'buf [u8], Errno> {
@@ -123,19 +141,23 @@ pub(super) fn append_config(
     text.push(b'\n').map_err(|_| Errno::EFBIG)
 }
 
+/// Most places that configuration is read from.
+#[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
+pub(super) const PLACE_COUNT: usize = 16;
+
 /// What hears of a configuration file: the directory it is in, open and by name, and its own name.
-type EachConfig<'a> = dyn FnMut(Option<(&OwnedFd, &'static str)>, &[u8]) + 'a;
+type EachConfig<'a> = dyn FnMut(Option<(&OwnedFd, &'static [u8])>, &[u8]) + 'a;
 
 /// Calls `each` with the files `*.conf` of several directories, in the order of their names, and with the directory
-/// they are in; of one name only the first directory's. Also calls it with the `extra` names, at their places in that
+/// they are in; of one name only the first directory's. A place may also be a file, of whatever name. Also calls it with the `extra` names, at their places in that
 /// order and without a directory. Source: modprobe.d(5), and kmod's libkmod-config.c.
 ///
 /// The next name is looked for in all directories each time: no room is needed for any number of files.
-pub(super) fn each_config(dirs: &[&'static str], extra: &[&[u8]], each: &mut EachConfig<'_>) {
+pub(super) fn each_config(places: &[&'static [u8]], extra: &[&[u8]], each: &mut EachConfig<'_>) {
     let mut last: Option<Name> = None;
     loop {
-        let mut next: Option<(Name, Option<&'static str>)> = None;
-        let mut offer = |name: &[u8], dir: Option<&'static str>| {
+        let mut next: Option<(Name, Option<&'static [u8]>)> = None;
+        let mut offer = |name: &[u8], dir: Option<&'static [u8]>| {
             let behind_last = last.as_ref().is_none_or(|last| name > last.as_slice());
             if behind_last
                 && next.as_ref().is_none_or(|(best, _)| name < best.as_slice())
@@ -145,8 +167,12 @@ pub(super) fn each_config(dirs: &[&'static str], extra: &[&[u8]], each: &mut Eac
             }
         };
         extra.iter().for_each(|name| offer(name, None));
-        for dir in dirs {
-            each_entry(rustix::fs::CWD, dir.as_bytes(), &mut |name, _| {
+        for dir in places {
+            if let Some((dir, name)) = dir_of_file(dir) {
+                offer(name, Some(dir));
+                continue;
+            }
+            each_entry(rustix::fs::CWD, dir, &mut |name, _| {
                 if name.ends_with(b".conf") && !name.starts_with(b".") {
                     offer(name, Some(dir));
                 }
@@ -156,13 +182,25 @@ pub(super) fn each_config(dirs: &[&'static str], extra: &[&[u8]], each: &mut Eac
         match dir {
             None => each(None, &name),
             Some(dir) => {
-                if let Ok(open_dir) = open(rustix::fs::CWD, dir.as_bytes()) {
+                if let Ok(open_dir) = open(rustix::fs::CWD, dir) {
                     each(Some((&open_dir, dir)), &name);
                 }
             }
         }
         last = Some(name);
     }
+}
+
+/// Splits the path of a regular file into its directory and name.
+fn dir_of_file(path: &'static [u8]) -> Option<(&'static [u8], &'static [u8])> {
+    if !cfg!(feature = "tools") {
+        return None; // nobody can name a file
+    }
+    let name = crate::bytes::basename(path);
+    let file = open(rustix::fs::CWD, path).ok()?;
+    let is_file = rustix::fs::FileType::from_raw_mode(fstat(&file).ok()?.st_mode).is_file();
+    let dir = path.strip_suffix(name).filter(|dir| !dir.is_empty()).unwrap_or(b"./");
+    is_file.then_some((dir, name))
 }
 
 /// What a directory entry is, as far as getdents tells.

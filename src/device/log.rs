@@ -2,8 +2,9 @@
 //!
 //! Lines are put together from byte strings, without `core::fmt`, which costs 10 kB.
 
+use crate::bytes::split_once;
 use crate::load::{Errno, Refusal};
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use rustix::fd::{BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
 
@@ -20,12 +21,34 @@ const LINE_LEN: usize = 976;
 /// The file descriptor of /dev/kmsg; negative as a command.
 static KMSG: AtomicI32 = AtomicI32::new(-1);
 
+/// Names to speak under, and which of them it is.
+const NAMES: [&[u8]; 7] = [b"initmod", b"modprobe", b"insmod", b"rmmod", b"lsmod", b"modinfo", b"kmod"];
+static NAME: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether lines are wanted by nobody.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Puts the name of a command in front of lines from now on.
+pub(super) fn speak_as(name: &[u8]) {
+    NAME.store(NAMES.iter().position(|known| *known == name).unwrap_or(0), Ordering::Relaxed);
+}
+
+/// Lets no line through from now on.
+pub(super) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
 /// Lets lines go to the kernel's log from now on, without the limit that it sets to chatty programs.
 pub(super) fn to_kernel() {
     if let Ok(limit) = open(c"/proc/sys/kernel/printk_devkmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
         // Fails where printk.devkmsg= on the command line has decided it.
         let _ = rustix::io::write(&limit, b"on\n");
     }
+    to_kmsg();
+}
+
+/// Lets lines go to the kernel's log from now on.
+pub(super) fn to_kmsg() {
     if let Ok(kmsg) = open(c"/dev/kmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
         KMSG.store(OwnedFd::into_raw_fd(kmsg), Ordering::Relaxed);
     }
@@ -33,6 +56,10 @@ pub(super) fn to_kernel() {
 
 /// Writes one line, made of `parts`, with the program's name in front.
 pub(super) fn line(level: Level, parts: &[&[u8]]) {
+    if QUIET.load(Ordering::Relaxed) {
+        return;
+    }
+    let name = NAMES.get(NAME.load(Ordering::Relaxed)).copied().unwrap_or_default();
     let mut line = heapless::Vec::<u8, LINE_LEN>::new();
     let kmsg = KMSG.load(Ordering::Relaxed);
     let head: &[u8] = match level {
@@ -41,7 +68,7 @@ pub(super) fn line(level: Level, parts: &[&[u8]]) {
         Level::Notice => b"<5>",
     };
     // What does not fit is cut: a line's beginning says most.
-    for &byte in [head, b"initmod: "].iter().chain(parts).flat_map(|part| part.iter()) {
+    for &byte in [head, name, b": "].iter().chain(parts).flat_map(|part| part.iter()) {
         let _ = line.push(byte);
     }
     if line.is_full() {
@@ -50,6 +77,19 @@ pub(super) fn line(level: Level, parts: &[&[u8]]) {
     let _ = line.push(b'\n');
     let fd = if kmsg < 0 { rustix::stdio::raw_stderr() } else { kmsg };
     write_all(fd, &line);
+}
+
+/// Calls `put` with the parts of `template`, in which each `%` stands for the next of `args`: smaller than a list of
+/// parts wherever it is called.
+pub(super) fn fill(template: &'static str, args: &[&[u8]], put: &mut dyn FnMut(&[u8])) {
+    let mut args = args.iter();
+    let mut rest = template.as_bytes();
+    while let Some((before, behind)) = split_once(rest, b'%') {
+        put(before);
+        args.next().into_iter().for_each(|arg| put(arg));
+        rest = behind;
+    }
+    put(rest);
 }
 
 /// Writes to stdout or stderr as it is.
@@ -117,22 +157,25 @@ pub(super) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
 
 /// Says what the kernel means by an errno.
 pub(super) fn errno_prose(errno: Errno) -> &'static [u8] {
-    match errno.0 {
-        1 => b"not permitted (blacklisted on the command line, or loading is disabled)",
-        2 => b"not found",
-        5 => b"input/output error",
-        8 => b"not a program for this machine",
-        12 => b"out of memory",
-        13 => b"permission denied",
-        16 => b"busy",
-        17 => b"in the kernel already",
-        19 => b"no such device: its hardware is not here",
-        22 => b"invalid parameter, or damaged file",
-        74 => b"damaged file",
-        95 => b"not supported here",
-        110 => b"timed out",
-        126 => b"its signing key is not known to this kernel",
-        129 => b"its signature was rejected",
-        _ => b"refused by the kernel",
-    }
+    PROSE.iter().find(|(number, _)| *number == errno.0).map_or(b"refused by the kernel", |(_, prose)| prose)
 }
+
+/// A list, as a `match` becomes a table with room for all numbers between.
+const PROSE: [(i32, &[u8]); 16] = [
+    (1, b"not permitted (blacklisted on the command line, or loading is disabled)"),
+    (2, b"not found"),
+    (5, b"input/output error"),
+    (8, b"not a program for this machine"),
+    (11, b"in use"),
+    (12, b"out of memory"),
+    (13, b"permission denied"),
+    (16, b"busy"),
+    (17, b"in the kernel already"),
+    (19, b"no such device: its hardware is not here"),
+    (22, b"invalid parameter, or damaged file"),
+    (74, b"damaged file"),
+    (95, b"not supported here"),
+    (110, b"timed out"),
+    (126, b"its signing key is not known to this kernel"),
+    (129, b"its signature was rejected"),
+];

@@ -54,19 +54,16 @@ fn main(args: Args, env: Args) -> i32 {
     let Some(room) = room::take() else { return 1 };
     let mut rest = args;
     let called = rest.next().map_or(&b""[..], |arg| basename(arg.to_bytes()));
-    if called != b"modprobe" && rustix::process::getpid().is_init() {
+    let mut command = applets::find(called);
+    if command.is_none() && rustix::process::getpid().is_init() {
         boot(room, args, env);
     }
-    let command = if called == b"modprobe" { called } else { rest.next().map_or(&b""[..], core::ffi::CStr::to_bytes) };
+    if command.is_none() {
+        command = rest.next().and_then(|name| applets::find(name.to_bytes()));
+    }
     match command {
-        b"modprobe" => applets::modprobe::main(room, rest, env),
-        _ => {
-            log::put(
-                true,
-                &[b"usage: initmod modprobe ...\n       as PID 1, or called as modprobe, it does its work without\n"],
-            );
-            1
-        }
+        Some(command) => command.run(room, rest, env),
+        None => applets::usage(),
     }
 }
 
@@ -76,7 +73,7 @@ fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
     mount_kernel_file_systems();
     log::to_kernel();
 
-    let Room { config, load_list, cmdline, plan } = room;
+    let Room { config, load_list, cmdline, plan, .. } = room;
     let cmdline = file::read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
     let tree = Tree::open();
     let mut known = None;

@@ -20,6 +20,18 @@ pub(super) struct Room {
     /// The kernel command line. Source: COMMAND_LINE_SIZE is at most 4096 in the kernels of today.
     pub(super) cmdline: [u8; 8192],
     pub(super) plan: PlanRoom,
+    pub(super) applet: AppletRoom,
+}
+
+/// The buffers of a command.
+pub(super) struct AppletRoom {
+    /// Arguments that are no options.
+    pub(super) operands: Vec<&'static [u8], 8192>,
+    /// Words of MODPROBE_OPTIONS.
+    #[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
+    pub(super) words: Vec<u8, 8192>,
+    /// The line that modules.dep would have for a module file that is given by path.
+    pub(super) line: Vec<u8, 0x1_0000>,
 }
 
 /// The buffers of a plan.
@@ -57,6 +69,7 @@ static ROOM: Once = Once {
             edges: Vec::new(),
             blockers: Vec::new(),
         },
+        applet: AppletRoom { operands: Vec::new(), words: Vec::new(), line: Vec::new() },
     }),
     taken: AtomicBool::new(false),
 };

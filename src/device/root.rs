@@ -48,6 +48,7 @@ impl Root {
     ///
     /// # Errors
     /// What is missing or not understood.
+    #[inline(never)] // smaller so
     pub(super) fn parse(text: &'static [u8]) -> Result<Root, &'static [u8]> {
         let root = cmdline::value(text, b"root").ok_or(&b"no root= on the kernel command line"[..])?;
         let dev = blockdev::parse(root).ok_or(blockdev::NOT_UNDERSTOOD)?;
@@ -85,6 +86,7 @@ impl Root {
     ///
     /// # Errors
     /// The errno of the type that came furthest: one that fits, but fails, over those that do not fit.
+    #[inline(never)] // smaller so
     pub(super) fn mount(&self) -> Result<Name, Errno> {
         let node = self.node.as_ref().ok_or(Errno::ENODEV)?;
         let mut known = [0; 4096];
@@ -147,6 +149,7 @@ impl Root {
     }
 
     /// Makes the mounted root the root and starts its init; returns only where no init can be started.
+    #[inline(never)] // smaller so
     pub(super) fn switch(&self, args: Args, env: Args) -> Errno {
         let Some(init) = self.find_init() else { return Errno::ENOENT };
         for place in [c"dev", c"proc", c"sys", c"run"] {

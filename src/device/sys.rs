@@ -3,15 +3,19 @@
 //! A file goes to the kernel as it lies where the kernel takes it. Where not, a child process decompresses it and hands
 //! it over: a crash of a decoder, or a file that wants all memory, is then a failed module and not a dead init, and the
 //! memory is given back by the child's end.
+//!
+//! Force has the kernel overlook what a module was built for: by flags where it takes a file, by edits of the image
+//! where it takes an image. Source: kmod, libkmod-module.c and libkmod-elf.c.
 
 use super::codec::{CodecError, Format, decode, sniff};
-use super::file::{c_str, errno, join, map, open, path, read};
+use super::file::{Text, c_str, errno, join, map, map_to_edit, open, path, read};
 use super::rt::{Args, Strings, execve, exit, fork};
 use super::tree::Tree;
-use crate::load::{Errno, OPTIONS_LEN, Refusal, State};
+#[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
+use crate::elf::Elf;
+use crate::load::{Errno, Refusal, State};
 use core::ffi::CStr;
-use rustix::fd::AsFd;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::CWD;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::system::{finit_module, init_module};
@@ -19,15 +23,31 @@ use rustix::system::{finit_module, init_module};
 /// `finit_module`: the file is compressed. Source: include/uapi/linux/module.h, since 5.17.
 const MODULE_INIT_COMPRESSED_FILE: i32 = 4;
 
-/// The kernel and the tree that it loads from.
+/// `finit_module`: overlook the versions of symbols.
+#[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
+pub(super) const IGNORE_MODVERSIONS: i32 = 1;
+/// `finit_module`: overlook the kernel version and options that the module was built for.
+#[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
+pub(super) const IGNORE_VERMAGIC: i32 = 2;
+
+/// The kernel and the directory that it loads from.
 pub(super) struct Sys<'a> {
-    tree: &'a Tree,
+    dir: BorrowedFd<'a>,
     env: Args,
+    /// What the kernel is to overlook: `IGNORE_*`.
+    pub(super) force: i32,
+    /// What a command's environment has for MODPROBE_OPTIONS, the variable's name included, where not what ours has.
+    pub(super) modprobe_options: Option<&'a CStr>,
 }
 
 impl<'a> Sys<'a> {
     pub(super) fn new(tree: &'a Tree, env: Args) -> Self {
-        Sys { tree, env }
+        Sys::at(tree.dir.as_fd(), env)
+    }
+
+    /// The same with paths that begin in `dir`.
+    pub(super) fn at(dir: BorrowedFd<'a>, env: Args) -> Self {
+        Sys { dir, env, force: 0, modprobe_options: None }
     }
 
     /// Reads /sys/module/MODNAME/initstate.
@@ -37,17 +57,18 @@ impl<'a> Sys<'a> {
 
     /// Loads the module file at `path`, relative to the tree or absolute.
     pub(super) fn insert(&self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
-        let mut params = heapless::Vec::<u8, { OPTIONS_LEN + 1 }>::new();
+        let mut params = Text::new();
         join(&[options], &mut params).map_err(Refusal::Kernel)?;
         let params = c_str(&params);
 
-        let file = open(self.tree.dir.as_fd(), path).map_err(Refusal::File)?;
+        let file = open(self.dir, path).map_err(Refusal::File)?;
         let mut magic = [0; 6];
         let magic_len = rustix::io::pread(&file, &mut magic, 0).map_err(|error| Refusal::File(errno(error)))?;
         let Some(format) = sniff(magic.get(..magic_len).unwrap_or_default()) else {
-            return match finit_module(&file, params, 0) {
+            return match finit_module(&file, params, self.force) {
                 Err(rustix::io::Errno::NOSYS) => {
-                    let image = map(&file).map_err(Refusal::File)?;
+                    let image = map_to_edit(&file).map_err(Refusal::File)?;
+                    overlook(image, self.force);
                     init_module(image, params).map_err(|error| Refusal::Kernel(errno(error)))
                 }
                 other => other.map_err(|error| Refusal::Kernel(errno(error))),
@@ -55,19 +76,19 @@ impl<'a> Sys<'a> {
         };
         let mut kernel_codec = [0; 16];
         if super::tree::kernel_codec(&mut kernel_codec) == kernel_name(format) {
-            match finit_module(&file, params, MODULE_INIT_COMPRESSED_FILE) {
+            match finit_module(&file, params, MODULE_INIT_COMPRESSED_FILE | self.force) {
                 // What the kernel says of a file that its own decoder can't undo, and of no decoder: try ours.
                 Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
                 other => return other.map_err(|error| Refusal::Kernel(errno(error))),
             }
         }
-        decompress_and_insert(&file, params)
+        decompress_and_insert(&file, params, self.force)
     }
 
     /// Runs a shell command of modprobe.d, with `$CMDLINE_OPTS` standing for the options.
     pub(super) fn command(&self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal> {
         let too_long = |_| Refusal::Command(126);
-        let mut script = heapless::Vec::<u8, 8192>::new();
+        let mut script = Text::new();
         let mut rest = command;
         const VARIABLE: &[u8] = b"$CMDLINE_OPTS";
         while let Some(at) = rest.windows(VARIABLE.len()).position(|window| window == VARIABLE) {
@@ -83,7 +104,14 @@ impl<'a> Sys<'a> {
 
         let status = in_child(|| {
             let argv = Strings::new([c"sh", c"-c", c_str(&script)].into_iter());
-            execve(c"/bin/sh", &argv, &Strings::new(self.env.map(|var| var as &CStr).chain([variable.as_c_str()])));
+            let mut env = Strings::new([variable.as_c_str()].into_iter());
+            self.modprobe_options.into_iter().for_each(|options| env.push(options));
+            for var in self.env {
+                if self.modprobe_options.is_none() || !var.to_bytes().starts_with(MODPROBE_OPTIONS) {
+                    env.push(var);
+                }
+            }
+            execve(c"/bin/sh", &argv, &env);
             127 // as a shell ends that can't run a command
         });
         match status {
@@ -93,6 +121,29 @@ impl<'a> Sys<'a> {
         }
     }
 }
+
+/// The variable with options for modprobe.
+pub(super) const MODPROBE_OPTIONS: &[u8] = b"MODPROBE_OPTIONS=";
+
+/// Edits a module's image so that the kernel finds nothing to compare. Without decoders only kernels before 3.8 are given
+/// an image, and these have to find what they want.
+#[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
+fn overlook(image: &mut [u8], force: i32) {
+    let Ok(elf) = Elf::new(image) else { return };
+    let vermagic = elf.info_range(b"vermagic").filter(|_| force & IGNORE_VERMAGIC != 0);
+    let versions = elf.unallocated(b"__versions").filter(|_| force & IGNORE_MODVERSIONS != 0);
+    if let Some(text) = vermagic.and_then(|range| image.get_mut(range)) {
+        text.fill(0);
+    }
+    if let Some((off, flags)) = versions
+        && let Some(byte) = image.get_mut(off)
+    {
+        *byte = flags;
+    }
+}
+
+#[cfg(not(any(feature = "gz", feature = "xz", feature = "zst")))]
+fn overlook(_: &mut [u8], _: i32) {}
 
 /// Reads /sys/module/MODNAME/initstate.
 pub(super) fn state_of(modname: &[u8]) -> State {
@@ -118,10 +169,13 @@ const DAMAGED: i32 = 200;
 const NO_DECODER: i32 = 201;
 const NO_MEMORY: i32 = 202;
 
-fn decompress_and_insert(file: &OwnedFd, params: &CStr) -> Result<(), Refusal> {
+fn decompress_and_insert(file: &OwnedFd, params: &CStr, force: i32) -> Result<(), Refusal> {
     let image = map(file).map_err(Refusal::File)?;
     let status = in_child(|| match decode(image) {
-        Ok(image) => init_module(&image, params).map_or_else(|error| error.raw_os_error(), |()| 0),
+        Ok(mut image) => {
+            overlook(&mut image, force);
+            init_module(&image, params).map_or_else(|error| error.raw_os_error(), |()| 0)
+        }
         Err(CodecError::Damaged) => DAMAGED,
         Err(CodecError::Unsupported | CodecError::NotBuiltIn) => NO_DECODER,
         Err(CodecError::NoMemory) => NO_MEMORY,

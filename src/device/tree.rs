@@ -5,7 +5,7 @@ use super::log::{Decimal, Level, errno_prose, line};
 use crate::config::{Config, LOAD_DIRS, MODPROBE_DIRS};
 use crate::index::Index;
 use crate::load::Errno;
-use crate::resolve::{IndexFile, Indexes, Resolver};
+use crate::resolve::{Failure, IndexFile, Indexes, Resolver};
 use heapless::VecView;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::CWD;
@@ -16,7 +16,7 @@ pub(super) const MODULES: &[u8] = b"/lib/modules/";
 /// The module tree of the running kernel.
 pub(super) struct Tree {
     /// /lib/modules/KVER, ends in `/`.
-    pub(super) path: heapless::Vec<u8, 128>,
+    pub(super) path: heapless::Vec<u8, 512>,
     pub(super) dir: OwnedFd,
 }
 
@@ -26,19 +26,34 @@ impl Tree {
     /// # Errors
     /// Why /lib/modules/KVER can't be opened.
     pub(super) fn open() -> Result<Tree, Errno> {
-        let mut path = heapless::Vec::new();
-        let uname = rustix::system::uname();
-        for part in [MODULES, uname.release().to_bytes(), b"/"] {
-            path.extend_from_slice(part).map_err(|_| Errno::EFBIG)?;
-        }
+        let path = path(b"", None)?;
         Ok(Tree { dir: open(CWD, &path)?, path })
+    }
+
+    /// Opens the tree under `root`, of the running kernel unless `kver` says otherwise, for a command: where there is none,
+    /// all indexes are missing, and only configuration and paths lead anywhere.
+    ///
+    /// # Errors
+    /// Why that can't be.
+    #[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
+    pub(super) fn open_at(root: &[u8], kver: Option<&[u8]>) -> Result<Tree, Errno> {
+        let path = path(root, kver)?;
+        // A directory that has no indexes, as a descriptor is needed.
+        Ok(Tree { dir: open(CWD, &path).or_else(|_| open(CWD, b"/"))?, path })
     }
 
     /// Maps the indexes. One that is missing counts as empty, a damaged one too, but is told.
     pub(super) fn indexes(&self) -> Indexes<'static> {
         Indexes(IndexFile::ALL.map(|file| {
-            let data = open(self.dir.as_fd(), file.file_name().as_bytes()).and_then(|file| map(&file));
-            Index::new(data.unwrap_or_default()).unwrap_or_else(|fault| {
+            let mut header = [0; 12];
+            let data = open(self.dir.as_fd(), file.file_name().as_bytes()).and_then(|file| {
+                // Fails or is short: so is the index.
+                let _ = rustix::io::pread(&file, &mut header, 0);
+                map(&file)
+            });
+            let data = data.unwrap_or_default();
+            let header = header.get(..data.len()).unwrap_or(&header);
+            Index::with_header(data, header).unwrap_or_else(|fault| {
                 line(Level::Error, &[&self.path, file.file_name().as_bytes(), b": ", fault.error.prose().as_bytes()]);
                 Index::EMPTY
             })
@@ -47,8 +62,40 @@ impl Tree {
 
     /// Maps the indexes and reads modprobe.d and the tree's softdeps into `text`.
     pub(super) fn resolver(&self, text: &'static mut VecView<u8>, cmdline: &'static [u8]) -> Resolver<'static> {
-        read_modprobe_d(self, text);
+        self.resolver_with(&MODPROBE_DIRS.map(str::as_bytes), text, cmdline)
+    }
+
+    /// The same, with other directories, or files, than modprobe.d's.
+    pub(super) fn resolver_with(
+        &self,
+        places: &[&'static [u8]],
+        text: &'static mut VecView<u8>,
+        cmdline: &'static [u8],
+    ) -> Resolver<'static> {
+        read_modprobe_d(self, places, text);
         Resolver { indexes: self.indexes(), config: Config { text, cmdline } }
+    }
+}
+
+fn path(root: &[u8], kver: Option<&[u8]>) -> Result<heapless::Vec<u8, 512>, Errno> {
+    let mut path = heapless::Vec::new();
+    let uname = if kver.is_none() { Some(rustix::system::uname()) } else { None };
+    let running = uname.as_ref().map_or(&b""[..], |uname| uname.release().to_bytes());
+    for part in [root, MODULES, kver.unwrap_or(running), b"/"] {
+        path.extend_from_slice(part).map_err(|_| Errno::EFBIG)?;
+    }
+    Ok(path)
+}
+
+/// Says why a name can't be looked up; where an index is damaged, with its file and offset.
+pub(super) fn tell_failure(name: &[u8], failure: Failure) {
+    match failure {
+        Failure::Index(file, fault) => {
+            let off = Decimal::new(fault.off.into());
+            let (file, prose) = (file.file_name().as_bytes(), fault.error.prose().as_bytes());
+            line(Level::Error, &[file, b": node at ", off.text(), b" ", prose]);
+        }
+        Failure::Name(error) => line(Level::Error, &[name, b" ", error.prose().as_bytes()]),
     }
 }
 
@@ -72,25 +119,25 @@ pub(super) fn tell_no_tree(errno: Errno) {
     });
 }
 
-fn read_modprobe_d(tree: &Tree, text: &mut VecView<u8>) {
-    each_config(&MODPROBE_DIRS, &[b"modules.softdep", b"modules.weakdep"], &mut |place, name| {
+fn read_modprobe_d(tree: &Tree, places: &[&'static [u8]], text: &mut VecView<u8>) {
+    each_config(places, &[b"modules.softdep", b"modules.weakdep"], &mut |place, name| {
         let done = match place {
-            Some((dir, dir_path)) => append_config(dir.as_fd(), name, &[dir_path.as_bytes(), b"/", name], text),
+            Some((dir, dir_path)) => append_config(dir.as_fd(), name, &[dir_path, b"/", name], text),
             None => match append_config(tree.dir.as_fd(), name, &[&tree.path, name], text) {
                 Err(Errno::ENOENT) => Ok(()), // a tree without softdeps
                 other => other,
             },
         };
-        tell_unread(place.map_or(&tree.path, |(_, path)| path.as_bytes()), name, done);
+        tell_unread(place.map_or(&tree.path, |(_, path)| path), name, done);
     });
 }
 
 /// Reads all of modules-load.d.
 pub(super) fn read_load_d(text: &mut VecView<u8>) {
-    each_config(&LOAD_DIRS, &[], &mut |place, name| {
+    each_config(&LOAD_DIRS.map(str::as_bytes), &[], &mut |place, name| {
         if let Some((dir, path)) = place {
-            let done = append_config(dir.as_fd(), name, &[path.as_bytes(), b"/", name], text);
-            tell_unread(path.as_bytes(), name, done);
+            let done = append_config(dir.as_fd(), name, &[path, b"/", name], text);
+            tell_unread(path, name, done);
         }
     });
 }

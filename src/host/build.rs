@@ -45,11 +45,11 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     }
     let packed = pack::pack(tree, &wanted, Style { arch: board.arch, format, signatures })?;
     let mut indexes = indexes(tree, &packed)?;
+    let firmware = firmware(args, &job, &wanted)?;
     let suppliers = left_out(modules, &wanted);
     if board.arch != Arch::X86_64 && !suppliers.is_empty() {
         indexes.push(("modules.left-out", suppliers));
     }
-    let firmware = firmware(args, &job, &wanted)?;
     let extra = board.image.files.iter().map(|file| {
         let data = std::fs::read(&file.from).map_err(Error::io(&file.from))?;
         Ok((file.to.clone(), file.mode, data))

@@ -159,11 +159,13 @@ fn each(args: &SelectArgs) -> Result<()> {
         .map(|path| {
             let name = path.display();
             let outcome = blob::read(path).and_then(|tree| {
-                let has_root = root.as_ref().is_none_or(|root| root.nodes(&tree, &catalogue.drivers).is_ok());
                 let trees = [tree];
-                let root = root.clone().filter(|_| has_root);
-                let none = if has_root { "" } else { "  (no such root: whole board)" };
-                let selection = select(&Wish { board: &job.board, trees: &trees, root }, &catalogue)?;
+                let of = |root| select(&Wish { board: &job.board, trees: &trees, root }, &catalogue);
+                // A board without the root asked for is none of the tool's faults: the whole of it is shown.
+                let (selection, none) = match of(root.clone()) {
+                    Err(error) if root.is_some() => (of(None)?, format!("  ({error}: whole board)")),
+                    outcome => (outcome?, String::new()),
+                };
                 Ok((selection, none))
             });
             match outcome {

@@ -59,10 +59,19 @@ impl<'map> Index<'map> {
     /// # Errors
     /// A [`Fault`] with [`Error::BadMagic`], [`Error::BadVersion`] or [`Error::OutOfBounds`] for the header.
     pub fn new(data: &'map [u8]) -> Result<Self, Fault> {
+        Index::with_header(data, data)
+    }
+
+    /// The same for a mapped file whose first bytes were read otherwise: nothing of the mapping is touched, which would cost
+    /// memory even for an index that is never asked.
+    ///
+    /// # Errors
+    /// As [`Index::new`].
+    pub fn with_header(data: &'map [u8], header: &[u8]) -> Result<Self, Fault> {
         if data.is_empty() {
             return Ok(Index { data, root: 0 });
         }
-        let word = |off| u32_at(data, off as usize).ok_or(Fault { error: Error::OutOfBounds, off });
+        let word = |off| u32_at(header, off as usize).ok_or(Fault { error: Error::OutOfBounds, off });
         if word(0)? != MAGIC {
             return Err(Fault { error: Error::BadMagic, off: 0 });
         }

@@ -12,12 +12,15 @@ use std::path::Path;
 pub type Target = fn(&[u8]);
 
 /// Each target by its name.
-pub const ALL: [(&str, Target); 5] = [
+pub const ALL: [(&str, Target); 8] = [
     ("index_read", index_read),
     ("index_write", index_write),
     ("module", module),
     ("rules", rules),
     ("modprobe", modprobe),
+    ("signature", signature),
+    ("elf", elf),
+    ("command_line", command_line),
 ];
 
 /// An index of any bytes is read or refused.
@@ -100,4 +103,41 @@ pub fn modprobe(data: &[u8]) {
     _ = config.directives().count() + config.bad_lines().count();
     _ = config.aliases(b"some_alias").count() + config.softdeps(b"some_module").count();
     _ = (config.blacklists(b"some_module"), config.install(b"some_module").is_some());
+}
+
+/// A signature of any bytes is read or refused, as the trailer has it and as a PKCS#7 message.
+pub fn signature(data: &[u8]) {
+    use initmod::signature::{MAGIC, Signature};
+    _ = Signature::of(data);
+    _ = Signature::of(&[data, MAGIC].concat());
+    let message = [data, &[0, 0, 2, 0, 0, 0, 0, 0], &(data.len() as u32).to_be_bytes(), MAGIC].concat();
+    if let Ok(Some(signature)) = Signature::of(&message) {
+        assert!(signature.bytes.len() + signature.key.len() + signature.signer.len() <= data.len());
+    }
+}
+
+/// A module of any bytes tells what it has in it, or nothing.
+pub fn elf(data: &[u8]) {
+    let Ok(elf) = initmod::elf::Elf::new(data) else { return };
+    assert!(elf.modinfo().map(<[u8]>::len).sum::<usize>() <= data.len());
+    elf.versions(true, &mut |_| ());
+    elf.versions(false, &mut |_| ());
+    if let Some(range) = elf.info_range(b"vermagic") {
+        assert!(data[range].starts_with(b"vermagic="));
+    }
+    if let Some((off, _)) = elf.unallocated(b"__versions") {
+        assert!(off < data.len());
+    }
+}
+
+/// A kernel command line, MODPROBE_OPTIONS, and arguments of any bytes.
+pub fn command_line(data: &[u8]) {
+    use initmod::{cmdline, dump, getopt};
+    cmdline::params(data).for_each(drop);
+    _ = cmdline::blacklists(data, b"a");
+    dump::config(&Config { text: data, cmdline: data }, &mut |_| ());
+    let mut args = data.split(|&byte| byte == b'\n');
+    let mut next = || args.next();
+    let mut getopt = getopt::Getopt::new("a all\nC=config\nr remove\nH-remove-holders", &mut next);
+    while let Ok(Some(_)) = getopt.next() {}
 }

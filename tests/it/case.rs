@@ -80,7 +80,11 @@ impl Case {
         for modname in &self.loaded {
             fixture.put(&format!("sys/module/{modname}/initstate"), "live\n");
             fixture.put(&format!("sys/module/{modname}/refcnt"), "0\n");
+            fixture.put(&format!("sys/module/{modname}/coresize"), "16384\n");
+            fs::create_dir_all(fixture.root().join(format!("sys/module/{modname}/holders")))
+                .expect("it can be written");
         }
+        self.hold(&fixture);
         fixture.put("proc/cmdline", "quiet\n");
         for (path, text) in &self.files {
             fixture.put(path, text);
@@ -102,6 +106,18 @@ impl Case {
         fixture
     }
 
+    /// Has each module that is in hold those that it needs.
+    fn hold(&self, fixture: &Fixture) {
+        for held in &self.loaded {
+            let holds = |module: &&Module| module.needs.contains(held) && self.loaded.contains(&module.name());
+            let holders: Vec<_> = self.modules.iter().filter(holds).map(Module::name).collect();
+            for holder in &holders {
+                fixture.put(&format!("sys/module/{held}/holders/{holder}"), "");
+            }
+            fixture.put(&format!("sys/module/{held}/refcnt"), format!("{}\n", holders.len()));
+        }
+    }
+
     /// Returns the errnos of modules that fail.
     pub fn failing(&self) -> BTreeMap<String, i32> {
         self.modules.iter().filter_map(|module| Some((module.name(), module.fails?))).collect()
@@ -109,7 +125,9 @@ impl Case {
 
     /// Says whether a shell will be wanted.
     pub fn has_shell_commands(&self) -> bool {
-        self.files.values().any(|text| text.lines().any(|line| line.starts_with("install ")))
+        self.files
+            .values()
+            .any(|text| text.lines().any(|line| line.starts_with("install ") || line.starts_with("remove ")))
     }
 }
 

@@ -4,6 +4,7 @@
 mod build;
 mod case;
 mod depmod;
+mod elf;
 mod content;
 mod dt;
 mod fakekernel;
@@ -17,5 +18,6 @@ mod modprobe;
 mod plan;
 mod regress;
 mod stock;
+mod stock_aliases;
 mod trap;
 mod trees;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Which modprobe is looked at.
 #[derive(Clone)]
-enum Modprobe {
+pub enum Modprobe {
     /// The loader's file.
     Loader(PathBuf),
     /// The directory with kmod's tools; the package they are from lies above.
@@ -24,7 +24,7 @@ enum Modprobe {
 
 impl Modprobe {
     /// Finds the loader: that of INITMOD_LOADER, or that which `make` left.
-    fn loader() -> Modprobe {
+    pub fn loader() -> Modprobe {
         let arch = env::consts::ARCH;
         let built = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/dist/lib/initmod/{arch}/initmod"));
         let path = env::var_os("INITMOD_LOADER").map_or(built, PathBuf::from);
@@ -37,7 +37,7 @@ impl Modprobe {
     }
 
     /// Finds kmod: in INITMOD_ORACLE, which `make oracle` and `make bless` set.
-    fn kmod() -> Modprobe {
+    pub fn kmod() -> Modprobe {
         Modprobe::Kmod(
             env::var_os("INITMOD_ORACLE").expect("INITMOD_ORACLE is to name the directory of kmod's tools").into(),
         )
@@ -47,9 +47,9 @@ impl Modprobe {
     fn root(&self, case: &Case) -> Fixture {
         let shell = Path::new("/bin/sh");
         match self {
-            Modprobe::Loader(loader) => {
+            Modprobe::Loader(_) => {
                 let fixture = case.root(None);
-                fixture.copy(loader, "sbin/modprobe");
+                self.install(&fixture, "sbin/modprobe");
                 if case.has_shell_commands() {
                     fixture.program(shell, "bin/sh");
                 }
@@ -57,20 +57,30 @@ impl Modprobe {
             }
             Modprobe::Kmod(tools) => {
                 let fixture = case.root(Some(&tools.join("depmod")));
-                let package = tools.parent().expect("the tools lie in the package's directory");
-                fixture.copy(&package.join("usr/bin/kmod"), "sbin/modprobe");
-                fixture.copy(&package.join("usr/lib64/ld-linux-x86-64.so.2"), "lib64/ld-linux-x86-64.so.2");
-                for library in
-                    ["libkmod.so.2", "libc.so.6", "liblzma.so.5", "libzstd.so.1", "libz.so.1", "libcrypto.so.3"]
-                {
-                    let path = format!("usr/lib/x86_64-linux-gnu/{library}");
-                    fixture.copy(&package.join(&path), &path);
-                }
+                self.install(&fixture, "sbin/modprobe");
                 if case.has_shell_commands() {
                     fixture.copy(shell, "bin/sh"); // it wants libc alone, and finds the package's
                 }
                 fixture
             }
+        }
+    }
+
+    /// Puts the program at `path` in a root, with what it needs.
+    pub fn install(&self, fixture: &Fixture, path: &str) {
+        let tools = match self {
+            Modprobe::Loader(loader) => {
+                fixture.copy(loader, path);
+                return;
+            }
+            Modprobe::Kmod(tools) => tools,
+        };
+        let package = tools.parent().expect("the tools lie in the package's directory");
+        fixture.copy(&package.join("usr/bin/kmod"), path);
+        fixture.copy(&package.join("usr/lib64/ld-linux-x86-64.so.2"), "lib64/ld-linux-x86-64.so.2");
+        for library in ["libkmod.so.2", "libc.so.6", "liblzma.so.5", "libzstd.so.1", "libz.so.1", "libcrypto.so.3"] {
+            let path = format!("usr/lib/x86_64-linux-gnu/{library}");
+            fixture.copy(&package.join(&path), &path);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the fuzzer once found, replayed: tests/fuzz/regress/TARGET/.
 
 #[path = "../fuzz/targets.rs"]
-mod targets;
+pub mod targets;
 
 use std::fs;
 use std::path::Path;

@@ -1,3 +1,138 @@
-//! The commands that the loader answers to, by the name it is called by.
+//! The commands that the loader answers to, by the name it is called by, or by its first argument.
+//!
+//! Options, output and exit status are kmod's; where a command does better on purpose, README.md says so.
 
-pub(super) mod modprobe;
+#[cfg(feature = "modinfo")]
+mod image;
+#[cfg(feature = "tools")]
+mod insmod;
+#[cfg(feature = "modinfo")]
+mod kmod;
+#[cfg(feature = "tools")]
+mod lsmod;
+#[cfg(feature = "modinfo")]
+mod modinfo;
+#[cfg_attr(not(feature = "tools"), path = "request.rs")]
+mod modprobe;
+mod probe;
+#[cfg_attr(not(feature = "modinfo"), path = "no_reason.rs")]
+mod reason;
+#[cfg(feature = "tools")]
+mod rmmod;
+#[cfg(feature = "tools")]
+mod unprobe;
+#[cfg(feature = "tools")]
+mod options;
+
+use super::log::{Level, fill, line, put, speak_as};
+use super::room::Room;
+use super::rt::Args;
+#[cfg(feature = "tools")]
+use options::take;
+
+/// A command.
+#[derive(Clone, Copy)]
+pub(super) struct Command {
+    name: &'static [u8],
+    main: fn(&'static mut Room, Args, Args) -> i32,
+}
+
+const COMMANDS: &[Command] = &[
+    Command { name: b"modprobe", main: modprobe::main },
+    #[cfg(feature = "tools")]
+    Command { name: b"insmod", main: insmod::main },
+    #[cfg(feature = "tools")]
+    Command { name: b"rmmod", main: rmmod::main },
+    #[cfg(feature = "tools")]
+    Command { name: b"lsmod", main: lsmod::main },
+    #[cfg(feature = "modinfo")]
+    Command { name: b"modinfo", main: modinfo::main },
+    #[cfg(feature = "modinfo")]
+    Command { name: b"kmod", main: kmod::main },
+];
+
+/// Finds a command by its name.
+pub(super) fn find(name: &[u8]) -> Option<Command> {
+    COMMANDS.iter().find(|command| command.name == name).copied()
+}
+
+impl Command {
+    /// Runs it; `args` begins behind its name. Returns the exit status.
+    pub(super) fn run(self, room: &'static mut Room, args: Args, env: Args) -> i32 {
+        speak_as(self.name);
+        (self.main)(room, args, env)
+    }
+}
+
+/// Says how the loader is called where it is no PID 1; returns the exit status.
+pub(super) fn usage() -> i32 {
+    put(true, &[b"usage: initmod COMMAND ..., or by a link of that name; as PID 1 it boots without\ncommands:"]);
+    COMMANDS.iter().for_each(|command| put(true, &[b" ", command.name]));
+    put(true, &[b"\n"]);
+    1
+}
+
+/// Says what failed; each `%` of the template stands for the next of `args`.
+fn error(template: &'static str, args: &[&[u8]]) {
+    say(b"ERROR: ", template, args);
+}
+
+/// Says why nothing goes on.
+fn fatal(template: &'static str, args: &[&[u8]]) {
+    say(b"FATAL: ", template, args);
+}
+
+fn say(grade: &[u8], template: &'static str, args: &[&[u8]]) {
+    let mut text = heapless::Vec::<u8, 1024>::new();
+    // What does not fit is cut, as every line is.
+    fill(template, args, &mut |part| {
+        for &byte in part {
+            let _ = text.push(byte);
+        }
+    });
+    line(Level::Error, &[grade, &text]);
+}
+
+/// Prints one action at once, as commands may print between them; each `%` of the template stands for the next of `args`.
+fn show(template: &'static str, args: &[&[u8]]) {
+    Out::new().fill(template, args);
+}
+
+/// What a command prints, collected so that long lists cost few writes.
+struct Out(heapless::Vec<u8, 4096>);
+
+impl Out {
+    fn new() -> Self {
+        Out(heapless::Vec::new())
+    }
+
+    #[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
+    fn put(&mut self, parts: &[&[u8]]) {
+        parts.iter().for_each(|part| self.part(part));
+    }
+
+    /// Prints a template, each `%` of which stands for the next of `args`.
+    fn fill(&mut self, template: &'static str, args: &[&[u8]]) {
+        fill(template, args, &mut |part| self.part(part));
+    }
+
+    fn part(&mut self, part: &[u8]) {
+        if self.0.extend_from_slice(part).is_err() {
+            self.flush();
+            if self.0.extend_from_slice(part).is_err() {
+                put(false, &[part]);
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        put(false, &[&self.0]);
+        self.0.clear();
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}

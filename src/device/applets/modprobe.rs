@@ -1,289 +1,198 @@
-//! `modprobe [-a] [-q] [-v] [-n] [-D] NAME…`: what the kernel's own request_module needs, and a person at a shell.
-//!
-//! Output and exit status are kmod's. On purpose different: of several modules that an alias leads to, the worst
-//! result decides the exit status, not the last.
+//! `modprobe`: its options, and which of its jobs they ask for. Loading is in probe.rs, removing in unprobe.rs.
 
-use crate::device::file::read;
-use crate::device::log::{put, refusal_prose};
-use crate::device::room::{PlanRoom, Room};
+use super::{Out, error, fatal, probe, take, unprobe};
+use crate::bytes::{decimal, split_once};
+use crate::config::MODPROBE_DIRS;
+use crate::device::file::{PLACE_COUNT, Text, c_str, read};
+use crate::device::log::{Decimal, be_quiet, errno_prose};
+use crate::device::room::{AppletRoom, Room};
 use crate::device::rt::Args;
-use crate::device::sys::Sys;
+use crate::device::sys::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, MODPROBE_OPTIONS, Sys};
 use crate::device::tree::{Tree, tell_bad_lines};
-use crate::load::{Kernel, OPTIONS_LEN, OnFailure, Outcome, Refusal, State, Target, run};
-use crate::name::stem;
-use crate::plan::{Need, Plan, Step, path};
-use crate::resolve::{Failure, Found, Match, Resolver};
+use crate::dump;
+use crate::getopt::{Spec, split_words};
+use crate::resolve::Failure;
 use rustix::fs::CWD;
 
-const USAGE: &[u8] = b"usage: modprobe [-a] [-q] [-v] [-n] [-D] NAME [PARAM=VALUE...]\n       modprobe -a NAME...\n\
-    \x20 -a, --all           load every NAME\n\
-    \x20 -q, --quiet         say nothing of modules that fail or are unknown\n\
-    \x20 -v, --verbose       say what is loaded\n\
-    \x20 -n, --dry-run       load nothing\n\
-    \x20 -D, --show-depends  print what would be loaded, loaded or not\n";
+const SPEC: Spec = "a all\nr remove\nH-remove-holders\nH-remove-dependencies\nw=wait\nR resolve-alias\nR show-alias\n\
+    T-first-time\ni ignore-install\ni ignore-remove\nb use-blacklist\nf force\nM-force-modversion\nG-force-vermagic\n\
+    D show-depends\nc show-config\nc showconfig\nX-show-modversions\nX-dump-modversions\nE-show-exports\nn dry-run\n\
+    n show\nC=config\nd=dirname\nS=set-version\ns syslog\nq quiet\nv verbose\nV version\nh help";
 
-#[derive(Clone, Copy, Default)]
-struct Flags {
-    all: bool,
-    quiet: bool,
+/// What is asked for.
+#[derive(Default)]
+pub(super) struct Flags {
+    pub(super) all: bool,
+    pub(super) remove: bool,
+    pub(super) holders: bool,
+    pub(super) wait_ms: Option<u32>,
+    lookup_only: bool,
+    first_time: bool,
+    ignore_commands: bool,
+    use_blacklist: bool,
+    /// `IGNORE_*`
+    pub(super) force: i32,
+    pub(super) show_depends: bool,
+    pub(super) dry_run: bool,
     verbose: bool,
-    dry_run: bool,
-    show_depends: bool,
-}
-
-/// Runs the command; `args` begins behind its name. Returns the exit status.
-pub(in crate::device) fn main(room: &'static mut Room, args: Args, env: Args) -> i32 {
-    let mut flags = Flags::default();
-    let mut names = heapless::Vec::<&'static [u8], 256>::new();
-    let mut only_names = false;
-    for arg in args.map(core::ffi::CStr::to_bytes) {
-        match arg {
-            b"--" if !only_names => only_names = true,
-            [b'-', _, ..] if !only_names => {
-                if let Err(option) = flags.take(arg) {
-                    complain(&[b"unknown option ", option, b"\n", USAGE]);
-                    return 1;
-                }
-            }
-            _ if names.push(arg).is_err() => {
-                complain(&[b"too many arguments\n"]);
-                return 1;
-            }
-            _ => {}
-        }
-    }
-    let Some((first, params)) = names.split_first() else {
-        complain(&[b"missing NAME\n", USAGE]);
-        return 1;
-    };
-    let tree = match Tree::open() {
-        Ok(tree) => tree,
-        Err(_) => {
-            let uname = rustix::system::uname();
-            complain(&[
-                b"FATAL: no modules for this kernel: /lib/modules/",
-                uname.release().to_bytes(),
-                b" is missing\n",
-            ]);
-            return 1;
-        }
-    };
-    let Room { config, cmdline, plan: plan_room, .. } = room;
-    let cmdline = read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
-    let resolver = tree.resolver(config, cmdline);
-    if !flags.quiet {
-        tell_bad_lines(&resolver.config);
-    }
-    let mut modprobe = Modprobe { sys: Sys::new(&tree, env), tree: &tree, resolver, plan_room, flags };
-    if flags.all {
-        names.iter().fold(0, |worst, name| worst.max(modprobe.name(name, &[])))
-    } else {
-        modprobe.name(first, params)
-    }
+    quiet: bool,
+    show_config: bool,
+    /// The letter of --show-modversions or --show-exports.
+    symbols: Option<u8>,
+    places: heapless::Vec<&'static [u8], PLACE_COUNT>,
+    root: &'static [u8],
+    kver: Option<&'static [u8]>,
+    /// `MODPROBE_OPTIONS=...` for the modprobe that a command may run.
+    children: Text,
+    changes_children: bool,
 }
 
 impl Flags {
-    /// Takes one argument with one long or several short options; returns the part that is none.
-    fn take<'a>(&mut self, arg: &'a [u8]) -> Result<(), &'a [u8]> {
-        if let Some(long) = arg.strip_prefix(b"--") {
-            return match long {
-                b"all" => self.short(b'a'),
-                b"quiet" => self.short(b'q'),
-                b"verbose" => self.short(b'v'),
-                b"dry-run" | b"show" => self.short(b'n'),
-                b"show-depends" => self.short(b'D'),
-                _ => None,
-            }
-            .ok_or(arg);
-        }
-        arg.iter().skip(1).try_for_each(|&letter| self.short(letter)).ok_or(arg)
+    pub(super) fn lookup_only(&self) -> bool {
+        self.lookup_only
     }
 
-    fn short(&mut self, letter: u8) -> Option<()> {
+    pub(super) fn first_time(&self) -> bool {
+        self.first_time
+    }
+
+    pub(super) fn ignore_commands(&self) -> bool {
+        self.ignore_commands
+    }
+
+    pub(super) fn use_blacklist(&self) -> bool {
+        self.use_blacklist
+    }
+
+    /// Says whether actions are printed.
+    pub(super) fn shows(&self) -> bool {
+        (self.verbose && !self.quiet) || self.show_depends
+    }
+
+    /// Takes one option; says whether its value will do.
+    fn take(&mut self, letter: u8, value: &'static [u8]) -> bool {
         match letter {
             b'a' => self.all = true,
-            b'q' => self.quiet = true,
-            b'v' => self.verbose = true,
-            b'n' => self.dry_run = true,
+            b'r' => self.remove = true,
+            b'H' => self.holders = true,
+            b'w' => {
+                self.wait_ms = decimal(value);
+                if self.wait_ms.is_none() {
+                    return false;
+                }
+            }
+            b'R' => self.lookup_only = true,
+            b'T' => self.first_time = true,
+            b'i' => self.ignore_commands = true,
+            b'b' => self.use_blacklist = true,
+            b'f' => self.force = IGNORE_MODVERSIONS | IGNORE_VERMAGIC,
+            b'M' => self.force |= IGNORE_MODVERSIONS,
+            b'G' => self.force |= IGNORE_VERMAGIC,
             b'D' => (self.dry_run, self.show_depends) = (true, true),
-            _ => return None,
+            b'c' => self.show_config = true,
+            b'X' | b'E' => self.symbols = Some(letter),
+            b'n' => self.dry_run = true,
+            b'C' if self.places.push(value).is_err() => return false,
+            b'd' => self.root = value,
+            b'S' => self.kver = Some(value),
+            b'q' => {
+                self.quiet = true;
+                be_quiet();
+            }
+            b'v' => self.verbose = true,
+            _ => {}
         }
-        Some(())
-    }
-
-    /// Says why a module is not in; with -q nothing, as kmod.
-    fn complain(self, parts: &[&[u8]]) {
-        if !self.quiet {
-            complain(parts);
+        if !matches!(letter, b'C' | b's' | b'q' | b'v') {
+            return true;
         }
+        self.changes_children = true;
+        let blank: &[u8] = if value.is_empty() { b"" } else { b" " };
+        [b" -", &[letter][..], blank, value].iter().all(|part| self.children.extend_from_slice(part).is_ok())
     }
 }
 
-struct Modprobe<'a> {
-    sys: Sys<'a>,
-    tree: &'a Tree,
-    resolver: Resolver<'static>,
-    plan_room: &'static mut PlanRoom,
-    flags: Flags,
-}
-
-impl Modprobe<'_> {
-    /// Loads all that a name stands for and returns the exit status.
-    fn name(&mut self, name: &'static [u8], params: &[&[u8]]) -> i32 {
-        let mut matches = heapless::Vec::<Match<'static>, 128>::new();
-        let found = match self.resolver.resolve(name, &mut matches) {
-            Ok(found) => found,
-            Err(failure) => return self.failure(name, failure),
+/// Runs the command; `args` begins behind its name. Returns the exit status.
+pub(super) fn main(room: &'static mut Room, mut args: Args, mut env: Args) -> i32 {
+    let Room { config, cmdline, plan, applet: AppletRoom { operands, words, line }, .. } = room;
+    let mut flags = Flags::default();
+    let whole_env = env;
+    let inherited = env.find_map(|var| var.to_bytes().strip_prefix(MODPROBE_OPTIONS)).unwrap_or_default();
+    let fits = flags.children.extend_from_slice(MODPROBE_OPTIONS).is_ok()
+        && flags.children.extend_from_slice(inherited).is_ok()
+        && split_words(inherited, words).is_ok();
+    if !fits {
+        error("MODPROBE_OPTIONS is too long", &[]);
+        return 1;
+    }
+    // Those of the environment come first; each word stands behind a NUL.
+    let mut words: &'static [u8] = words;
+    let mut next = || match split_once(words.get(1..).unwrap_or_default(), 0) {
+        Some((word, _)) => {
+            words = words.get(word.len().saturating_add(1)..).unwrap_or_default();
+            Some(word)
+        }
+        None if !words.is_empty() => core::mem::take(&mut words).get(1..),
+        None => args.next_bytes(),
+    };
+    let synopsis = "modprobe [-r] [OPTION...] NAME|PATH [PARAM=VALUE...] | -a [-r] [OPTION...] NAME... | -c";
+    if let Err(status) = take(SPEC, synopsis, &mut next, operands, &mut |letter, value| flags.take(letter, value)) {
+        return status;
+    }
+    if operands.is_empty() && !flags.show_config {
+        error("missing parameters. See -h.", &[]);
+        return 1;
+    }
+    if let (Some(letter), Some(file)) = (flags.symbols, operands.first()) {
+        #[cfg(feature = "modinfo")]
+        return super::image::show(letter == b'E', file);
+        #[cfg(not(feature = "modinfo"))]
+        return {
+            error("% -%: this build leaves modinfo out", &[file, &[letter]]);
+            1
         };
-        if found == Found::Nothing {
-            let level: &[u8] = if self.flags.all { b"WARNING" } else { b"FATAL" };
-            let dir = self.tree.path.strip_suffix(b"/").unwrap_or_default();
-            self.flags.complain(&[level, b": Module ", name, b" not found in directory ", dir, b"\n"]);
+    }
+    let tree = match Tree::open_at(flags.root, flags.kver) {
+        Ok(tree) => tree,
+        Err(errno) => {
+            fatal("the module tree: %", &[errno_prose(errno)]);
             return 1;
         }
-        matches.iter().fold(0, |worst, one| worst.max(self.one(name, *one, found, params)))
-    }
-
-    fn one(&mut self, name: &'static [u8], found: Match<'static>, how: Found, params: &[&[u8]]) -> i32 {
-        let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();
-        for (at, param) in params.iter().enumerate() {
-            let blank: &[u8] = if at == 0 { b"" } else { b" " };
-            if options.extend_from_slice(blank).and_then(|()| quote(param, &mut options)).is_err() {
-                complain(&[b"FATAL: the parameters are too long\n"]);
-                return 1;
-            }
-        }
-        let line = match found {
-            Match::Builtin(modname) => {
-                if self.flags.show_depends {
-                    put(false, &[b"builtin ", if modname.is_empty() { name } else { modname }, b"\n"]);
-                }
-                return 0;
-            }
-            Match::Missing(target) => {
-                // An alias may lead to a name that is no module, but has a command.
-                if let Ok(name) = crate::name::modname(target)
-                    && let Some(command) = self.resolver.config.install(&name)
-                {
-                    return self.run_command(command, &name, &options);
-                }
-                if self.flags.show_depends {
-                    return 0;
-                }
-                self.flags.complain(&[b"ERROR: could not insert '", target, b"': it is not in the tree\n"]);
-                return 1;
-            }
-            Match::Command(command) => return self.run_command(command, name, &options),
-            Match::Module(line) => line,
-        };
-        let modname = stem(path(line));
-        if how == Found::ByAlias && self.resolver.config.blacklists(modname) {
-            return 0;
-        }
-        let is_in = |modname: crate::name::Modname| {
-            self.sys.state(&modname) == State::Live || self.resolver.indexes.is_builtin(&modname) == Ok(true)
-        };
-        if !self.flags.show_depends && crate::name::modname(path(line)).is_ok_and(is_in) {
-            return 0;
-        }
-        let resolver = self.resolver;
-        let mut plan = Plan::new(&mut self.plan_room.steps, &mut self.plan_room.visited, &mut self.plan_room.matches);
-        if let Err(failure) = plan.add(&resolver, line) {
-            return self.failure(name, failure);
-        }
-        let target = Target { path: path(line), asked_as: name, options: &options };
-        let mut kernel = Console { sys: &self.sys, tree: self.tree, flags: self.flags };
-        let tally = run(&mut self.plan_room.steps, &resolver, Some(target), OnFailure::Stop, &mut kernel);
-        i32::from(tally.failed > 0)
-    }
-
-    /// Runs a command that stands for a name which is no module.
-    fn run_command(&self, command: &[u8], name: &[u8], options: &[u8]) -> i32 {
-        let mut kernel = Console { sys: &self.sys, tree: self.tree, flags: self.flags };
-        match kernel.command(command, name, options) {
+    };
+    let standard = MODPROBE_DIRS.map(str::as_bytes);
+    let places = if flags.places.is_empty() { &standard } else { flags.places.as_slice() };
+    let cmdline = read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
+    let resolver = tree.resolver_with(places, config, cmdline);
+    tell_bad_lines(&resolver.config);
+    if flags.show_config {
+        let mut out = Out::new();
+        dump::config(&resolver.config, &mut |parts| out.put(parts));
+        out.put(&[b"\n# End of configuration files. Dumping indexes now:\n\n"]);
+        return match dump::indexes(&resolver.indexes, &mut |parts| out.put(parts)) {
             Ok(()) => 0,
-            Err(refusal) => {
-                self.flags.complain(&[b"ERROR: could not insert '", name, b"': ", refusal_prose(refusal), b"\n"]);
-                1
-            }
-        }
-    }
-
-    fn failure(&self, name: &[u8], failure: Failure) -> i32 {
-        match failure {
-            Failure::Index(file, fault) => {
-                let off = crate::device::log::Decimal::new(fault.off.into());
-                let prose = fault.error.prose().as_bytes();
-                let file = file.file_name().as_bytes();
-                complain(&[b"ERROR: ", &self.tree.path, file, b": node at ", off.text(), b" ", prose, b"\n"]);
-            }
-            Failure::Name(error) => complain(&[b"ERROR: ", name, b": ", error.prose().as_bytes(), b"\n"]),
-        }
-        1
-    }
-}
-
-/// The kernel as a command reaches it: by its flags a real one, or one that only tells.
-struct Console<'a> {
-    sys: &'a Sys<'a>,
-    tree: &'a Tree,
-    flags: Flags,
-}
-
-impl Console<'_> {
-    fn shows(&self) -> bool {
-        (self.flags.verbose && !self.flags.quiet) || self.flags.show_depends
-    }
-}
-
-impl Kernel for Console<'_> {
-    fn state(&mut self, modname: &[u8]) -> State {
-        if self.flags.show_depends { State::Unknown } else { self.sys.state(modname) }
-    }
-
-    fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
-        if self.shows() {
-            let dir: &[u8] = if path.starts_with(b"/") { b"" } else { &self.tree.path };
-            put(false, &[b"insmod ", dir, path, b" ", options, b"\n"]);
-        }
-        if self.flags.dry_run { Ok(()) } else { self.sys.insert(path, options) }
-    }
-
-    fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal> {
-        if self.shows() {
-            put(false, &[b"install ", command, b" ", options, b"\n"]);
-        }
-        if self.flags.dry_run { Ok(()) } else { self.sys.command(command, modname, options) }
-    }
-
-    fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
-        let name = stem(step.path());
-        let (cause, detail): (&[u8], &[u8]) = match outcome {
-            Outcome::Loaded | Outcome::AlreadyIn => return,
-            Outcome::Refused(refusal) => (refusal_prose(refusal), b""),
-            Outcome::Needs(dep) => (b"it needs a module that failed: ", stem(dep)),
-            Outcome::Unfit(error) => (error.prose().as_bytes(), b""),
+            Err(failure) => failed(&tree, b"", failure),
         };
-        // kmod is silent about softdeps that fail.
-        if step.need == Need::Required {
-            self.flags.complain(&[b"ERROR: could not insert '", name, b"': ", cause, detail, b"\n"]);
-        }
+    }
+    // Full: it is cut, and what is asked for stands.
+    let _ = flags.children.push(0);
+    let mut sys = Sys::new(&tree, whole_env);
+    sys.force = flags.force;
+    sys.modprobe_options = flags.changes_children.then_some(c_str(&flags.children));
+    if flags.remove {
+        unprobe::all(&sys, &tree, &resolver, &flags, operands)
+    } else {
+        probe::Probe::new(&sys, &tree, resolver, plan, line, &flags).all(operands)
     }
 }
 
-/// Appends a parameter as the kernel wants it: a value with a blank in quotes.
-fn quote(param: &[u8], out: &mut heapless::VecView<u8>) -> Result<(), heapless::CapacityError> {
-    match crate::bytes::split_once(param, b'=') {
-        Some((key, value)) if value.contains(&b' ') && !value.starts_with(b"\"") => {
-            [key, b"=\"", value, b"\""].iter().try_for_each(|part| out.extend_from_slice(part))
+/// Says why a name can't be looked up, with file and offset where an index is damaged; returns the exit status.
+pub(super) fn failed(tree: &Tree, name: &[u8], failure: Failure) -> i32 {
+    match failure {
+        Failure::Index(file, fault) => {
+            let off = Decimal::new(fault.off.into());
+            let (file, prose) = (file.file_name().as_bytes(), fault.error.prose().as_bytes());
+            error("%%: node at % %", &[&tree.path, file, off.text(), prose]);
         }
-        _ => out.extend_from_slice(param),
+        Failure::Name(cause) => error("% %", &[name, cause.prose().as_bytes()]),
     }
-}
-
-fn complain(parts: &[&[u8]]) {
-    let mut all = heapless::Vec::<&[u8], 16>::new();
-    let _ = all.push(b"modprobe: ");
-    let _ = all.extend_from_slice(parts);
-    put(true, &all);
+    1
 }

@@ -88,6 +88,14 @@ impl Deref for Mapping {
     }
 }
 
+impl core::ops::DerefMut for Mapping {
+    #[allow(unsafe_code, reason = "owns a mapping: maps, grows, lends and unmaps it")]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and borrowed as mutable with `self`.
+        unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr(), self.len) }
+    }
+}
+
 impl Drop for Mapping {
     #[allow(unsafe_code, reason = "owns a mapping: maps, grows, lends and unmaps it")]
     fn drop(&mut self) {

@@ -15,6 +15,13 @@ impl Args {
     }
 }
 
+impl Args {
+    /// Takes the next one, without its NUL.
+    pub(in crate::device) fn next_bytes(&mut self) -> Option<&'static [u8]> {
+        self.next().map(CStr::to_bytes)
+    }
+}
+
 /// Strings for execve, ending in null. Source: the kernel gives init at most 32 arguments and 32 variables.
 pub(in crate::device) struct Strings<'a> {
     pointers: heapless::Vec<*const c_char, 256>,
@@ -24,10 +31,20 @@ pub(in crate::device) struct Strings<'a> {
 impl<'a> Strings<'a> {
     /// Collects them; those past the 255th are left out.
     pub(in crate::device) fn new(strings: impl Iterator<Item = &'a CStr>) -> Self {
-        let mut pointers: heapless::Vec<_, 256> = strings.map(CStr::as_ptr).take(255).collect();
-        // Cannot fail: at most 255 of 256 are taken.
-        let _ = pointers.push(core::ptr::null());
-        Strings { pointers, borrowed: PhantomData }
+        let mut all = Strings { pointers: heapless::Vec::new(), borrowed: PhantomData };
+        let _ = all.pointers.push(core::ptr::null());
+        strings.for_each(|string| all.push(string));
+        all
+    }
+
+    /// Appends one, unless there are 255.
+    #[inline(never)] // one copy for all
+    pub(in crate::device) fn push(&mut self, string: &'a CStr) {
+        self.pointers.pop();
+        if self.pointers.len() < 255 {
+            let _ = self.pointers.push(string.as_ptr());
+        }
+        let _ = self.pointers.push(core::ptr::null());
     }
 
     pub(super) fn as_ptr(&self) -> *const *const c_char {

@@ -11,4 +11,4 @@ mod raw;
 mod start;
 
 pub(super) use args::{Args, Strings};
-pub(super) use raw::{execve, exit, fork, uptime};
+pub(super) use raw::{execve, exit, fork, uptime, working_dir};

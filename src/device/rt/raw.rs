@@ -10,6 +10,7 @@ mod number {
     pub(super) const EXECVE: usize = 59;
     pub(super) const EXIT_GROUP: usize = 231;
     pub(super) const CLOCK_GETTIME: usize = 228;
+    pub(super) const GETCWD: usize = 79;
 }
 #[cfg(target_arch = "aarch64")]
 mod number {
@@ -17,6 +18,7 @@ mod number {
     pub(super) const EXECVE: usize = 221;
     pub(super) const EXIT_GROUP: usize = 94;
     pub(super) const CLOCK_GETTIME: usize = 113;
+    pub(super) const GETCWD: usize = 17;
 }
 #[cfg(target_arch = "arm")]
 mod number {
@@ -24,6 +26,7 @@ mod number {
     pub(super) const EXECVE: usize = 11;
     pub(super) const EXIT_GROUP: usize = 248;
     pub(super) const CLOCK_GETTIME: usize = 263; // of 32-bit seconds: enough for an uptime
+    pub(super) const GETCWD: usize = 183;
 }
 
 const SIGCHLD: usize = 17;
@@ -86,6 +89,14 @@ pub(in crate::device) fn uptime() -> (u32, u32) {
     unsafe { call(number::CLOCK_GETTIME, [CLOCK_MONOTONIC, time.as_mut_ptr().expose_provenance(), 0, 0, 0]) };
     let [seconds, nanos] = time;
     (seconds as u32, nanos as u32)
+}
+
+/// Returns the path of the working directory; empty where it has none, or one that is longer than `buf`.
+pub(in crate::device) fn working_dir(buf: &mut [u8]) -> &[u8] {
+    // SAFETY: the kernel writes at most `buf`'s length there
+    let len = unsafe { call(number::GETCWD, [buf.as_mut_ptr().expose_provenance(), buf.len(), 0, 0, 0]) };
+    // The NUL counts.
+    usize::try_from(len).ok().and_then(|len| buf.get(..len.checked_sub(1)?)).unwrap_or_default()
 }
 
 /// Replaces this process by the program at `path`; returns only where that fails, with the errno. Both arrays end in a

@@ -1,0 +1,59 @@
+//! `insmod FILE [PARAM=VALUE...]`: loads one file, and nothing that it needs.
+
+use super::reason::Witness;
+use super::{error, take};
+use crate::device::file::open;
+use crate::device::log::refusal_prose;
+use crate::device::room::{AppletRoom, Room};
+use crate::device::rt::Args;
+use crate::device::sys::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, Sys};
+use crate::getopt::{Spec, join_options};
+use crate::load::{OPTIONS_LEN, Refusal};
+use crate::name::stem;
+use rustix::fs::CWD;
+
+const SPEC: Spec = "f force\nG-force-vermagic\nM-force-modversion\np p\ns syslog\nv verbose\nV version\nh help";
+
+/// Runs the command; `args` begins behind its name. Returns the exit status.
+pub(super) fn main(room: &'static mut Room, mut args: Args, env: Args) -> i32 {
+    let Room { applet: AppletRoom { operands, .. }, .. } = room;
+    let (mut force, mut verbose) = (0, false);
+    let mut each = |letter, _: &[u8]| {
+        match letter {
+            b'f' => force = IGNORE_MODVERSIONS | IGNORE_VERMAGIC,
+            b'M' => force |= IGNORE_MODVERSIONS,
+            b'G' => force |= IGNORE_VERMAGIC,
+            b'v' => verbose = true,
+            _ => {}
+        }
+        true
+    };
+    let synopsis = "insmod [OPTION...] FILE [PARAM=VALUE...]";
+    if let Err(status) = take(SPEC, synopsis, &mut || args.next_bytes(), operands, &mut each) {
+        return status;
+    }
+    let Some((file, params)) = operands.split_first() else {
+        error("missing filename.", &[]);
+        return 1;
+    };
+    if *file == b"-" {
+        error("this tool does not support loading from stdin!", &[]);
+        return 1;
+    }
+    let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();
+    if join_options(params, &mut options).is_err() {
+        error("the parameters are too long", &[]);
+        return 1;
+    }
+    if verbose {
+        super::show("insmod % %\n", &[file, &options]);
+    }
+    let witness = Witness::new();
+    let mut sys = Sys::at(CWD, env);
+    sys.force = force;
+    let Err(refusal) = sys.insert(file, &options) else { return 0 };
+    let verb: &[u8] = if matches!(refusal, Refusal::File(_)) { b"load" } else { b"insert" };
+    error("could not % module %: %", &[verb, file, refusal_prose(refusal)]);
+    witness.explain(refusal, stem(file), &|| open(CWD, file).ok());
+    1
+}

@@ -1,0 +1,304 @@
+//! `modinfo NAME|FILE...`: what a module says of itself: the strings of its .modinfo, its parameters with their types, its
+//! build ID, who signed it.
+
+use super::image::{Image, damaged};
+use super::modprobe::failed;
+use super::{Out, error, take};
+use crate::bytes::{basename, split_once};
+use crate::config::Config;
+use crate::device::file::{Path, map, open, path};
+use crate::device::log::{errno_prose, refusal_prose};
+use crate::device::room::{AppletRoom, Room};
+use crate::device::rt::{Args, working_dir};
+use crate::device::tree::Tree;
+use crate::elf::{Elf, strings};
+use crate::getopt::Spec;
+use crate::load::{Errno, Refusal};
+use crate::name::modname;
+use crate::plan::path as line_path;
+use crate::resolve::{Found, Match, Resolver};
+use crate::signature::Signature;
+use rustix::fd::AsFd;
+use rustix::fs::CWD;
+
+const SPEC: Spec = "a author\nd description\nl license\np parameters\nn filename\n0 null\nm modname\nF=field\n\
+    k=set-version\nb=basedir\nV version\nh help";
+
+/// What is asked for.
+struct Asked {
+    field: Option<&'static [u8]>,
+    end: &'static [u8],
+    by_name: bool,
+}
+
+/// Runs the command; `args` begins behind its name. Returns the exit status.
+pub(super) fn main(room: &'static mut Room, mut args: Args, _: Args) -> i32 {
+    let Room { applet: AppletRoom { operands, .. }, .. } = room;
+    let mut asked = Asked { field: None, end: b"\n", by_name: false };
+    let (mut root, mut kver) = (&b""[..], None);
+    let mut each = |letter, value: &'static [u8]| {
+        match letter {
+            b'a' => asked.field = Some(b"author"),
+            b'd' => asked.field = Some(b"description"),
+            b'l' => asked.field = Some(b"license"),
+            b'p' => asked.field = Some(b"parm"),
+            b'n' => asked.field = Some(b"filename"),
+            b'F' => asked.field = Some(value),
+            b'0' => asked.end = b"\0",
+            b'm' => asked.by_name = true,
+            b'k' => kver = Some(value),
+            b'b' => root = value,
+            _ => {}
+        }
+        true
+    };
+    let synopsis = "modinfo [OPTION...] NAME|FILE...";
+    if let Err(status) = take(SPEC, synopsis, &mut || args.next_bytes(), operands, &mut each) {
+        return status;
+    }
+    if operands.is_empty() {
+        error("missing module or filename.", &[]);
+        return 1;
+    }
+    let tree = match Tree::open_at(root, kver) {
+        Ok(tree) => tree,
+        Err(errno) => {
+            error("the module tree: %", &[errno_prose(errno)]);
+            return 1;
+        }
+    };
+    let resolver = Resolver { indexes: tree.indexes(), config: Config::default() };
+    let mut modinfo = Modinfo { asked, tree, resolver, out: Out::new() };
+    operands.iter().fold(0, |worst, operand| worst.max(modinfo.one(operand)))
+}
+
+/// A parameter, put together from its `parm` and `parmtype` strings.
+struct Param<'map> {
+    name: &'map [u8],
+    description: Option<&'map [u8]>,
+    type_name: Option<&'map [u8]>,
+}
+
+/// The parameters of a module: of Debian's, none has 100.
+type Params<'map> = heapless::Vec<Param<'map>, 1024>;
+
+struct Modinfo {
+    asked: Asked,
+    tree: Tree,
+    resolver: Resolver<'static>,
+    out: Out,
+}
+
+impl Modinfo {
+    /// Prints all that an operand stands for.
+    fn one(&mut self, operand: &'static [u8]) -> i32 {
+        if !self.asked.by_name && is_module_file(operand) {
+            let mut cwd = [0; 1024];
+            let (dir, slash): (&[u8], &[u8]) =
+                if operand.starts_with(b"/") { (b"", b"") } else { (working_dir(&mut cwd), b"/") };
+            let shown = path(&[dir, slash, operand]);
+            return self.file(shown.as_ref().map_or(operand, Path::as_bytes), operand);
+        }
+        if self.asked.by_name {
+            let line = modname(operand).map(|name| self.resolver.indexes.dep(&name));
+            return match line {
+                Ok(Ok(Some(line))) => self.file_of_tree(line),
+                Ok(Ok(None)) => match modname(operand) {
+                    Ok(name) if self.resolver.indexes.is_builtin(&name).unwrap_or(false) => self.builtin(&name),
+                    _ => self.unknown(b"name ", operand),
+                },
+                Ok(Err(failure)) => failed(&self.tree, operand, failure),
+                Err(_) => self.unknown(b"name ", operand),
+            };
+        }
+        let mut matches = heapless::Vec::<Match<'static>, 128>::new();
+        match self.resolver.resolve(operand, &mut matches) {
+            Ok(Found::Nothing) => self.unknown(b"", operand),
+            Ok(_) => matches.iter().fold(0, |worst, found| {
+                worst.max(match found {
+                    Match::Module(line) => self.file_of_tree(line),
+                    found => match modname(found.line(operand)) {
+                        Ok(name) => self.builtin(&name),
+                        Err(_) => self.unknown(b"", operand),
+                    },
+                })
+            }),
+            Err(failure) => failed(&self.tree, operand, failure),
+        }
+    }
+
+    fn unknown(&self, what: &[u8], name: &[u8]) -> i32 {
+        error("Module %% not found.", &[what, name]);
+        1
+    }
+
+    fn file_of_tree(&mut self, line: &'static [u8]) -> i32 {
+        let file = line_path(line);
+        let dir: &[u8] = if file.starts_with(b"/") { b"" } else { &self.tree.path };
+        let shown = path(&[dir, file]);
+        self.file(shown.as_ref().map_or(file, Path::as_bytes), file)
+    }
+
+    /// Prints a module file; `shown` is its path for people, `name` for messages.
+    fn file(&mut self, shown: &[u8], name: &[u8]) -> i32 {
+        if self.title(b"filename", shown) {
+            return 0;
+        }
+        let image = match open(CWD, shown).map_err(Refusal::File).and_then(|file| Image::read(&file)) {
+            Ok(image) => image,
+            Err(refusal) => {
+                self.out.flush();
+                error("could not get modinfo from '%': %", &[name, refusal_prose(refusal)]);
+                return 1;
+            }
+        };
+        let elf = match Elf::new(image.bytes()) {
+            Ok(elf) => elf,
+            Err(fault) => {
+                self.out.flush();
+                return damaged(shown, fault);
+            }
+        };
+        let signature = Signature::of(image.bytes());
+        let mut params = Params::new();
+        if !elf.modinfo().all(|text| self.string(text, &mut params)) {
+            return self.too_many(name);
+        }
+        if let Some(id) = elf.section(b".note.gnu.build-id").and_then(|note| note.data.get(16..)) {
+            self.hex(b"build-id", id);
+        }
+        match signature {
+            Ok(Some(signature)) => {
+                self.field(b"sig_id", signature.id_type);
+                self.field(b"signer", signature.signer);
+                self.hex(b"sig_key", signature.key);
+                self.field(b"sig_hashalgo", signature.hash);
+                self.hex(b"signature", signature.bytes);
+            }
+            Ok(None) => {}
+            Err(fault) => return damaged(shown, fault),
+        }
+        self.parameters(&params);
+        0
+    }
+
+    /// Prints what modules.builtin.modinfo, made of strings `MODNAME.KEY=VALUE`, has of a module.
+    fn builtin(&mut self, name: &[u8]) -> i32 {
+        self.title(b"name", name);
+        if self.title(b"filename", b"(builtin)") {
+            return 0;
+        }
+        let text = match open(self.tree.dir.as_fd(), b"modules.builtin.modinfo").and_then(|file| map(&file)) {
+            Ok(text) => text,
+            Err(Errno::ENOENT) => return 0, // a kernel before 5.2
+            Err(errno) => {
+                error("%modules.builtin.modinfo: %", &[&self.tree.path, errno_prose(errno)]);
+                return 1;
+            }
+        };
+        let mut own = strings(text).filter_map(|text| text.strip_prefix(name)?.strip_prefix(b"."));
+        let mut params = Params::new();
+        if !own.all(|text| self.string(text, &mut params)) {
+            return self.too_many(name);
+        }
+        self.parameters(&params);
+        0
+    }
+
+    /// Prints a `key=value` string, or puts it aside where it is about a parameter; says whether there was room for that.
+    fn string<'map>(&mut self, text: &'map [u8], params: &mut Params<'map>) -> bool {
+        // kmod takes a string without `=` for key and value.
+        let (key, value) = split_once(text, b'=').unwrap_or((text, text));
+        let merges = self.asked.field.is_none_or(|field| field == b"parm");
+        if !merges || (key != b"parm" && key != b"parmtype") {
+            self.field(key, value);
+            return true;
+        }
+        let Some((name, what)) = split_once(value, b':') else { return true };
+        put_aside(params, name, what, key == b"parmtype").is_some()
+    }
+
+    /// Says that a module has more parameters than any; returns the exit status.
+    fn too_many(&mut self, name: &[u8]) -> i32 {
+        error("%: too many parameters", &[name]);
+        1
+    }
+
+    /// Prints the parameters, the last first, as kmod does.
+    fn parameters(&mut self, params: &Params<'_>) {
+        let (end, bare) = (self.asked.end, self.asked.field.is_some());
+        for param in params.iter().rev() {
+            let title: &[u8] = if bare { b"" } else { b"parm:           " };
+            self.out.put(&[title, param.name, b":"]);
+            match (param.description, param.type_name) {
+                (Some(description), Some(type_name)) => self.out.put(&[description, b" (", type_name, b")", end]),
+                (Some(description), None) => self.out.put(&[description, end]),
+                (None, Some(type_name)) if bare => self.out.put(&[b" (", type_name, b")", end]),
+                (None, type_name) => self.out.put(&[type_name.unwrap_or_default(), end]),
+            }
+        }
+    }
+
+    /// Prints a field if it is asked for; says whether it alone is.
+    fn field(&mut self, key: &[u8], value: &[u8]) -> bool {
+        match self.asked.field {
+            Some(field) if field == key => {
+                self.out.put(&[value, self.asked.end]);
+                return true;
+            }
+            Some(_) => {}
+            None if self.asked.end == b"\0" => self.out.put(&[key, b"=", value, b"\0"]),
+            None => {
+                self.title(key, value);
+            }
+        }
+        false
+    }
+
+    /// Prints a field that is no `key=value` even where NUL ends it; says whether it alone is asked for.
+    fn title(&mut self, key: &[u8], value: &[u8]) -> bool {
+        if self.asked.field.is_some() {
+            return self.field(key, value);
+        }
+        let pad = b"               ".get(key.len()..).unwrap_or_default();
+        self.out.put(&[key, b":", pad, value, self.asked.end]);
+        false
+    }
+
+    /// Prints bytes as 01:AB:..., 20 of them on a line.
+    fn hex(&mut self, key: &[u8], bytes: &[u8]) {
+        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+        if self.asked.field.is_some_and(|field| field != key) {
+            return;
+        }
+        self.field(key, b"");
+        // The field's end follows the bytes.
+        self.out.0.pop();
+        for (at, byte) in bytes.iter().enumerate() {
+            let separator: &[u8] = match at {
+                0 => b"",
+                at if at % 20 == 0 => b":\n\t\t",
+                _ => b":",
+            };
+            let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'?');
+            self.out.put(&[separator, &[digit(byte >> 4), digit(byte & 15)]]);
+        }
+        self.out.put(&[self.asked.end]);
+    }
+}
+
+fn put_aside<'map>(params: &mut Params<'map>, name: &'map [u8], what: &'map [u8], is_type: bool) -> Option<()> {
+    if !params.iter().any(|param| param.name == name) {
+        params.push(Param { name, description: None, type_name: None }).ok()?;
+    }
+    let param = params.iter_mut().find(|param| param.name == name)?;
+    *(if is_type { &mut param.type_name } else { &mut param.description }) = Some(what);
+    Some(())
+}
+
+/// Says whether an operand is the file of a module, not a name.
+fn is_module_file(operand: &[u8]) -> bool {
+    let name = basename(operand);
+    let known = [&b".ko"[..], b".ko.gz", b".ko.xz", b".ko.zst"].iter().any(|suffix| name.ends_with(suffix));
+    known && open(CWD, operand).is_ok()
+}

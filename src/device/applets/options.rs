@@ -1,0 +1,69 @@
+//! Options as getopt takes them, and what a command says of them.
+
+use super::error;
+use crate::device::log::{Level, line, put, to_kmsg};
+use crate::getopt::{Arg, Getopt, Spec};
+use heapless::VecView;
+
+/// Takes the options and operands of a command. Each option goes to `each`, which returns whether its value will do.
+///
+/// # Errors
+/// The exit status where that is all there is to do.
+pub(super) fn take(
+    spec: Spec,
+    synopsis: &'static str,
+    next: &mut dyn FnMut() -> Option<&'static [u8]>,
+    operands: &mut VecView<&'static [u8]>,
+    each: &mut dyn FnMut(u8, &'static [u8]) -> bool,
+) -> Result<(), i32> {
+    let mut getopt = Getopt::new(spec, next);
+    loop {
+        let (letter, value) = match getopt.next() {
+            Ok(Some(Arg::Option(letter, value))) => (letter, value),
+            Ok(Some(Arg::Operand(operand))) => {
+                if operands.push(operand).is_err() {
+                    error("too many arguments", &[]);
+                    return Err(1);
+                }
+                continue;
+            }
+            Ok(None) => return Ok(()),
+            Err(misuse) => {
+                line(Level::Error, &[misuse.prose.as_bytes(), b": ", misuse.option]);
+                return Err(1);
+            }
+        };
+        match letter {
+            b'V' => put(false, &[b"initmod version ", env!("CARGO_PKG_VERSION").as_bytes(), FEATURES]),
+            b'h' => help(spec, synopsis),
+            _ => {
+                if letter == b's' {
+                    to_kmsg();
+                }
+                if each(letter, value) {
+                    continue;
+                }
+                error("unexpected value '%' of -%", &[value, &[letter]]);
+                return Err(1);
+            }
+        }
+        return Err(0);
+    }
+}
+
+const FEATURES: &[u8] = match (cfg!(feature = "zst"), cfg!(feature = "xz"), cfg!(feature = "gz")) {
+    (true, true, true) => b", like kmod 34\n+ZSTD +XZ +ZLIB\n",
+    (false, false, false) => b", like kmod 34\n-ZSTD -XZ -ZLIB\n",
+    _ => b", like kmod 34\n",
+};
+
+/// Prints how a command is called and the names of its options; what they do is in the manual pages of kmod.
+fn help(spec: Spec, synopsis: &str) {
+    put(false, &[b"usage: ", synopsis.as_bytes(), b"\n"]);
+    for entry in spec.as_bytes().split(|&byte| byte == b'\n') {
+        let [letter, kind, name @ ..] = entry else { continue };
+        let short: &[u8] = if *kind == b'-' { b"    " } else { &[b'-', *letter, b',', b' '] };
+        let value: &[u8] = if *kind == b'=' { b" VALUE" } else { b"" };
+        put(false, &[b"  ", short, b"--", name, value, b"\n"]);
+    }
+}

@@ -1,0 +1,80 @@
+//! `rmmod NAME|FILE...`: takes single modules out, and looks first whether they can go.
+
+use super::unprobe::{delete_module, each_holder, presence, refcnt};
+use super::{error, take};
+use crate::config::Config;
+use crate::device::log::errno_prose;
+use crate::device::room::{AppletRoom, Room};
+use crate::device::rt::Args;
+use crate::device::tree::Tree;
+use crate::getopt::Spec;
+use crate::index::Index;
+use crate::name::modname;
+use crate::resolve::{Indexes, Resolver};
+use crate::unload::Presence;
+
+const SPEC: Spec = "f force\ns syslog\nv verbose\nV version\nh help";
+
+/// Runs the command; `args` begins behind its name. Returns the exit status.
+pub(super) fn main(room: &'static mut Room, mut args: Args, _: Args) -> i32 {
+    let Room { applet: AppletRoom { operands, .. }, .. } = room;
+    let (mut force, mut verbose) = (false, false);
+    let mut each = |letter, _: &[u8]| {
+        force |= letter == b'f';
+        verbose |= letter == b'v';
+        true
+    };
+    let synopsis = "rmmod [OPTION...] NAME|FILE...";
+    if let Err(status) = take(SPEC, synopsis, &mut || args.next_bytes(), operands, &mut each) {
+        return status;
+    }
+    if operands.is_empty() {
+        error("missing module name.", &[]);
+        return 1;
+    }
+    // Only what is built in is of interest, and that only to say so.
+    let indexes = Tree::open().map_or(Indexes([Index::EMPTY; 5]), |tree| tree.indexes());
+    let resolver = Resolver { indexes, config: Config::default() };
+    operands.iter().fold(0, |worst, operand| worst.max(one(operand, &resolver, force, verbose)))
+}
+
+fn one(operand: &[u8], resolver: &Resolver<'_>, force: bool, verbose: bool) -> i32 {
+    let Ok(name) = modname(operand) else {
+        error("could not use module %: no module's name", &[operand]);
+        return 1;
+    };
+    if !force && !can_go(&name, resolver) {
+        return 1;
+    }
+    if verbose {
+        super::show("rmmod %\n", &[&name]);
+    }
+    match delete_module(&name, force) {
+        Ok(()) => 0,
+        Err(errno) => {
+            error("could not remove module %: %", &[operand, errno_prose(errno)]);
+            1
+        }
+    }
+}
+
+fn can_go(name: &[u8], resolver: &Resolver<'_>) -> bool {
+    match presence(name, resolver) {
+        Presence::Builtin => error("Module % is builtin.", &[name]),
+        Presence::Absent => error("Module % is not currently loaded", &[name]),
+        Presence::Loaded => {
+            let mut holders = heapless::Vec::<u8, 512>::new();
+            each_holder(name, &mut |holder| {
+                // Past the room for them they go unnamed.
+                let _ = holders.push(b' ');
+                let _ = holders.extend_from_slice(holder);
+            });
+            match refcnt(name) {
+                _ if !holders.is_empty() => error("Module % is in use by:%", &[name, &holders]),
+                Some(1..) => error("Module % is in use", &[name]),
+                _ => return true,
+            }
+        }
+    }
+    false
+}

@@ -1,0 +1,227 @@
+//! A command's options, taken as GNU getopt_long takes them: operands may stand among options, `--` ends the options,
+//! short ones may be joined, long ones cut short as long as they are told apart. Source: getopt_long(3).
+
+use crate::bytes::split_once;
+use crate::error::Error;
+use heapless::VecView;
+
+/// The options of a command: a line each, of the letter it is told by, what kind it is, and its long name.
+///
+/// The kinds: ` ` a flag, `=` takes a value, `-` a flag that is only known by its long name.
+pub type Spec = &'static str;
+
+/// One thing on a command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arg<'a> {
+    /// An option: its letter, and its value where it takes one.
+    Option(u8, &'a [u8]),
+    /// What is no option.
+    Operand(&'a [u8]),
+}
+
+/// Why an option can't be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misuse<'a> {
+    /// What is wrong: `unrecognized option`.
+    pub prose: &'static str,
+    /// The option as it stands there, long ones with their dashes.
+    pub option: &'a [u8],
+}
+
+/// A command line in the taking.
+pub struct Getopt<'a, 'it> {
+    spec: Spec,
+    args: &'it mut dyn FnMut() -> Option<&'a [u8]>,
+    /// What is left of a word of joined short options.
+    joined: &'a [u8],
+    operands_only: bool,
+}
+
+impl<'a, 'it> Getopt<'a, 'it> {
+    /// Begins with the first that `args` gives, behind the command's name.
+    pub fn new(spec: Spec, args: &'it mut dyn FnMut() -> Option<&'a [u8]>) -> Self {
+        Getopt { spec, args, joined: &[], operands_only: false }
+    }
+
+    /// Takes the next option or operand.
+    ///
+    /// # Errors
+    /// Why an option is none.
+    #[allow(clippy::should_implement_trait, reason = "an iterator of results would cost its callers more")]
+    pub fn next(&mut self) -> Result<Option<Arg<'a>>, Misuse<'a>> {
+        if let Some((letter, rest)) = self.joined.split_at_checked(1) {
+            return self.short(letter, rest).map(Some);
+        }
+        let Some(arg) = (self.args)() else { return Ok(None) };
+        match arg {
+            b"--" if !self.operands_only => {
+                self.operands_only = true;
+                self.next()
+            }
+            [b'-', b'-', long @ ..] if !self.operands_only => self.long(arg, long).map(Some),
+            [b'-', rest @ ..] if !self.operands_only && !rest.is_empty() => {
+                self.joined = rest;
+                self.next()
+            }
+            _ => Ok(Some(Arg::Operand(arg))),
+        }
+    }
+
+    fn short(&mut self, letter: &'a [u8], rest: &'a [u8]) -> Result<Arg<'a>, Misuse<'a>> {
+        let known = |entry: &[u8]| matches!(entry, [id, b' ' | b'=', ..] if [*id] == *letter);
+        let Some(entry) = entries(self.spec).find(|entry| known(entry)) else {
+            return Err(Misuse { prose: "invalid option", option: letter });
+        };
+        self.joined = rest;
+        let mut value = &[][..];
+        if entry.get(1) == Some(&b'=') {
+            self.joined = &[];
+            let next = if rest.is_empty() { (self.args)() } else { Some(rest) };
+            value = next.ok_or(Misuse { prose: "option requires an argument", option: letter })?;
+        }
+        Ok(Arg::Option(id(entry), value))
+    }
+
+    fn long(&mut self, arg: &'a [u8], long: &'a [u8]) -> Result<Arg<'a>, Misuse<'a>> {
+        let (name, value) = split_once(long, b'=').map_or((long, None), |(name, value)| (name, Some(value)));
+        let mut found: Option<&[u8]> = None;
+        for entry in entries(self.spec) {
+            let Some(tail) = entry.get(2..).and_then(|known| known.strip_prefix(name)) else { continue };
+            if tail.is_empty() {
+                found = Some(entry);
+                break;
+            }
+            if found.is_some_and(|other| id(other) != id(entry)) {
+                return Err(Misuse { prose: "option is ambiguous", option: arg });
+            }
+            found = Some(entry);
+        }
+        let entry = found.ok_or(Misuse { prose: "unrecognized option", option: arg })?;
+        let takes_value = entry.get(1) == Some(&b'=');
+        if !takes_value && value.is_some() {
+            return Err(Misuse { prose: "option doesn't allow an argument", option: arg });
+        }
+        let value = match value {
+            None if takes_value => (self.args)().ok_or(Misuse { prose: "option requires an argument", option: arg })?,
+            value => value.unwrap_or_default(),
+        };
+        Ok(Arg::Option(id(entry), value))
+    }
+}
+
+/// Splits a variable that holds options into words, each behind a NUL: blanks divide, quotes hold together.
+///
+/// # Errors
+/// [`Error::Full`] when `out` can't hold them.
+pub fn split_words(text: &[u8], out: &mut VecView<u8>) -> Result<(), Error> {
+    let (mut quote, mut in_word) = (None, false);
+    for &byte in text {
+        match byte {
+            b' ' if quote.is_none() => in_word = false,
+            _ => {
+                if !in_word {
+                    out.push(0).map_err(|_| Error::Full)?;
+                    in_word = true;
+                }
+                match quote {
+                    Some(open) if open == byte => quote = None,
+                    None if byte == b'"' || byte == b'\'' => quote = Some(byte),
+                    _ => out.push(byte).map_err(|_| Error::Full)?,
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Joins a command's operands to a module's options: a value with a blank is put in quotes.
+///
+/// # Errors
+/// [`Error::Full`] when `out` can't hold them.
+pub fn join_options(params: &[&[u8]], out: &mut VecView<u8>) -> Result<(), Error> {
+    for (at, param) in params.iter().enumerate() {
+        let blank: &[u8] = if at == 0 { b"" } else { b" " };
+        let (key, quote, value): (&[u8], &[u8], &[u8]) = match split_once(param, b'=') {
+            Some((key, value)) if value.contains(&b' ') && !matches!(value, [b'"' | b'\'', ..]) => {
+                (param.get(..key.len().saturating_add(1)).unwrap_or_default(), b"\"", value)
+            }
+            _ => (param, b"", b""),
+        };
+        for part in [blank, key, quote, value, quote] {
+            out.extend_from_slice(part).map_err(|_| Error::Full)?;
+        }
+    }
+    Ok(())
+}
+
+fn entries(spec: Spec) -> impl Iterator<Item = &'static [u8]> {
+    spec.as_bytes().split(|&byte| byte == b'\n')
+}
+
+fn id(entry: &[u8]) -> u8 {
+    entry.first().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEC: Spec =
+        "a all\nr remove\nh-remove-holders\nh-remove-dependencies\nC=config\nc show-config\nc showconfig";
+
+    fn taken(args: &[&str]) -> Result<String, String> {
+        let mut args = args.iter().map(|arg| arg.as_bytes());
+        let mut next = || args.next();
+        let mut getopt = Getopt::new(SPEC, &mut next);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let mut out = Vec::new();
+        loop {
+            out.push(match getopt.next() {
+                Ok(Some(Arg::Option(letter, value))) => format!("-{}{}", letter as char, text(value)),
+                Ok(Some(Arg::Operand(operand))) => text(operand),
+                Ok(None) => return Ok(out.join(" ")),
+                Err(misuse) => return Err(format!("{}: {}", misuse.prose, text(misuse.option))),
+            });
+        }
+    }
+
+    #[test]
+    fn options_and_operands_mix_until_two_dashes() {
+        assert_eq!(taken(&["x", "-ar", "y", "--", "-a", "--", "z"]).unwrap(), "x -a -r y -a -- z");
+        assert_eq!(taken(&["-", "--all", "", "--"]).unwrap(), "- -a ");
+    }
+
+    #[test]
+    fn values_stand_behind_their_option_or_in_the_next_word() {
+        assert_eq!(taken(&["-aCx", "-C", "y", "--config=z", "--config", "-a"]).unwrap(), "-a -Cx -Cy -Cz -C-a");
+        assert_eq!(taken(&["-aC"]).unwrap_err(), "option requires an argument: C");
+        assert_eq!(taken(&["--config"]).unwrap_err(), "option requires an argument: --config");
+        assert_eq!(taken(&["--all=x"]).unwrap_err(), "option doesn't allow an argument: --all=x");
+    }
+
+    #[test]
+    fn long_names_may_be_cut_short() {
+        assert_eq!(taken(&["--remove", "--remove-h", "--remove-", "--sh"]).unwrap(), "-r -h -h -c");
+        assert_eq!(taken(&["--re"]).unwrap_err(), "option is ambiguous: --re");
+        assert_eq!(taken(&["--foo"]).unwrap_err(), "unrecognized option: --foo");
+        assert_eq!(taken(&["-ah"]).unwrap_err(), "invalid option: h", "known by its long name only");
+    }
+
+    #[test]
+    fn quotes_hold_words_together() {
+        let words = |text: &str| {
+            let mut out = heapless::Vec::<u8, 32>::new();
+            split_words(text.as_bytes(), &mut out).map(|()| String::from_utf8(out.to_vec()).unwrap())
+        };
+        assert_eq!(words("-C '/a b'  -q").unwrap(), "\0-C\0/a b\0-q");
+        assert_eq!(words("x\"y z\"'").unwrap(), "\0xy z");
+        assert_eq!(words(&"x".repeat(32)), Err(Error::Full));
+    }
+
+    #[test]
+    fn option_values_with_blanks_are_quoted() {
+        let mut out = heapless::Vec::<u8, 64>::new();
+        join_options(&[b"s=a b", b"t", b"u=\"c d\"", b"v='e f'", b"w="], &mut out).unwrap();
+        assert_eq!(&out[..], b"s=\"a b\" t u=\"c d\" v='e f' w=");
+    }
+}
