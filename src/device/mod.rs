@@ -110,6 +110,7 @@ fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
     line(Level::Notice, &[b"root ", root.text, b" is ", root.node_path(), b" (", &fs_type, b")"]);
     explain::pause(cmdline, env);
     tell_summary(&lanes, start_ms, total_ms);
+    sys::reap();
     let errno = root.switch(args, env);
     line(Level::Error, &[b"no init in the root ", root.text, b" could be started: ", log::errno_prose(errno)]);
     loop {

@@ -189,6 +189,11 @@ fn decompress_and_insert(file: &OwnedFd, params: &CStr, force: i32) -> Result<()
     }
 }
 
+/// Takes in what ended as an orphan: a killed worker's command, say. The real init starts without.
+pub(super) fn reap() {
+    while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+}
+
 /// Runs `job` in a child process and returns what it returned, 0 to 255.
 pub(super) fn in_child(job: impl FnOnce() -> i32) -> Result<i32, Refusal> {
     let child = match fork() {
