@@ -2,12 +2,14 @@
 
 use crate::fixture::{Fixture, KVER};
 use crate::mkko::Ko;
+use crate::trap;
 use initmod::host::module::Module;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 fn fixture() -> Fixture {
     let fixture = Fixture::new();
@@ -83,25 +85,75 @@ fn a_directory_in_the_way_leaves_the_old_set_alone() {
     assert_eq!(set(&fixture), before);
 }
 
+/// The calls that change what a directory holds, and those that wait for the disk.
+const CHANGES: &[libc::c_long] = &[
+    libc::SYS_openat,
+    libc::SYS_mkdirat,
+    libc::SYS_linkat,
+    libc::SYS_symlinkat,
+    libc::SYS_renameat,
+    libc::SYS_unlinkat,
+    libc::SYS_fsync,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_mkdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_symlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rename,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_unlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rmdir,
+];
+
+/// Runs depmod on a module more than the set has until its call number `at` that changes something; that one is not
+/// carried out, but answered with `errno`, or the run is killed there. Returns its status, `None` if it never got there.
+fn interrupted(fixture: &Fixture, at: usize, errno: Option<i32>) -> Option<ExitStatus> {
+    let mut command = command(fixture, &["--no-cache"]);
+    let (mut child, trap) = trap::spawn(command.stderr(Stdio::null()), Path::new("/"), CHANGES).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut seen = 0;
+    while let Some(call) = trap.next(deadline) {
+        let opens_to_read = call.number == libc::SYS_openat && call.args[2] as i32 & libc::O_CREAT == 0;
+        if opens_to_read {
+            trap.allow(&call);
+            continue;
+        }
+        seen += 1;
+        match errno {
+            _ if seen != at => trap.allow(&call),
+            Some(errno) => trap.answer(&call, Err(errno)),
+            None => child.kill().unwrap(),
+        }
+    }
+    let status = child.wait().unwrap();
+    (seen >= at).then_some(status)
+}
+
 #[test]
-fn a_kill_leaves_the_old_set_or_the_new() {
-    let fixture = fixture();
+fn a_kill_at_any_call_leaves_the_old_set_or_the_new() {
+    let fixture = Fixture::new();
+    fixture.module("kernel/a.ko", &Ko::new("a").alias("test:a"));
     assert!(depmod(&fixture, &["--no-cache"]).status.success());
-    let old = set(&fixture);
-    fixture.put(&format!("lib/modules/{KVER}/kernel/new.ko"), Ko::new("new").alias("test:new").build());
+    let (old, late) = (set(&fixture), fixture.modules_dir().join("kernel/new.ko"));
+    fs::write(&late, Ko::new("new").alias("test:new").build()).unwrap();
     assert!(depmod(&fixture, &["--no-cache"]).status.success());
     let new = set(&fixture);
-    for at in 0..40 {
-        for (name, data) in &old {
-            fs::write(fixture.modules_dir().join(name), data).unwrap();
+    for errno in [None, Some(libc::ENOSPC)] {
+        let mut outcomes = [0, 0];
+        for at in 1.. {
+            fs::remove_file(&late).unwrap();
+            assert!(depmod(&fixture, &["--no-cache"]).status.success(), "after {at} and {errno:?}");
+            assert!(set(&fixture) == old, "{at} and {errno:?} left something behind");
+            fs::write(&late, Ko::new("new").alias("test:new").build()).unwrap();
+            let Some(status) = interrupted(&fixture, at, errno) else { break };
+            let mut found = set(&fixture);
+            found.retain(|name, _| !name.starts_with(".depmod."));
+            assert!(found == old || found == new, "{at} and {errno:?}");
+            assert!(!status.success() || found == new, "{at} and {errno:?}");
+            outcomes[usize::from(found == new)] += 1;
         }
-        let mut child = command(&fixture, &["--no-cache"]).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(at * 997));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let mut found = set(&fixture);
-        found.retain(|name, _| !name.starts_with(".depmod."));
-        assert!(found == old || found == new, "killed after {} us", at * 997);
+        assert!(outcomes[0] > 40 && outcomes[1] > 20, "{outcomes:?}");
     }
 }
 

@@ -155,8 +155,16 @@ impl Trap {
 
     /// Lets `call` return 0, or fail with an errno.
     pub fn answer(&self, call: &Call, outcome: Result<(), i32>) {
-        let error = outcome.map_or_else(|errno| -errno, |()| 0);
-        let mut answer = libc::seccomp_notif_resp { id: call.id, val: 0, error, flags: 0 };
+        self.respond(call, outcome.map_or_else(|errno| -errno, |()| 0), 0);
+    }
+
+    /// Lets the kernel do what `call` asks.
+    pub fn allow(&self, call: &Call) {
+        self.respond(call, 0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32);
+    }
+
+    fn respond(&self, call: &Call, error: i32, flags: u32) {
+        let mut answer = libc::seccomp_notif_resp { id: call.id, val: 0, error, flags };
         // SAFETY: the kernel reads one seccomp_notif_resp. A caller that was killed meanwhile needs no answer.
         unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer) };
     }

@@ -1,96 +1,141 @@
-//! Replacing the index set, all of it or nothing.
+//! Replacing the index set, all of it or nothing, at whatever moment the run is killed.
 //!
-//! All files are written to a directory beside the old ones and brought to the disk before the first is renamed into
-//! place. Until then, whatever happens (full disk, a kill, power loss), the old set stands as it was; what is left
-//! lying about is taken away by a later run. The renames themselves exchange old and new, so that a rename that the
-//! system refuses is answered by exchanging back. Of the set as a whole the file system knows nothing: a kill between
-//! the first and the last of a dozen renames, some tens of microseconds, is the one moment that is not covered.
+//! A file system renames one file at a time, and a set has eleven. So one rename has to change them all: the new set and
+//! links to the old one are put into a directory beside them, the stage, and each file gives way to a symbolic link
+//! through `now`, which leads to the old set. Renaming another `now` over it is the change. Then the new files take the places of the links.
+//!
+//! ```text
+//! .depmod.4711/old/modules.dep      what was there
+//! .depmod.4711/new/modules.dep      what shall be there
+//! .depmod.4711/now                  -> old, then -> new
+//! modules.dep                       a file, then -> .depmod.4711/now/modules.dep, then a file
+//! ```
+//!
+//! No step but the change of `now` alters what a reader of any of the files gets. A run that was killed leaves links
+//! behind, with all of the old set or all of the new behind them; the next one settles them.
 
 use super::emit::IndexFile;
 use crate::host::error::{Error, Result};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
-use std::fs;
-use std::io::Write;
+use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-/// The directories in which sets are made, this and the process' number.
+/// The stages' names: this and the process' number.
 const STAGE: &str = ".depmod.";
-
-/// A stage that is older was left behind by a run that was killed.
-const STALE: Duration = Duration::from_secs(3600);
 
 /// Puts `files` into `dir`, which is made if need be, in place of what is there of these names.
 ///
 /// # Errors
-/// The system's; the old set is still there then.
+/// The system's, and where a directory has the name of a file. The old set is there then, unless the error came after
+/// the change: then the new one is.
 pub fn replace(dir: &Path, files: &[IndexFile]) -> Result<()> {
     fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    remove_stale(dir);
-    let stage = dir.join(format!("{STAGE}{}", std::process::id()));
-    _ = fs::remove_dir_all(&stage);
-    fs::create_dir(&stage).map_err(Error::io(&stage))?;
-    let result = fill(&stage, files).and_then(|()| put_in_place(&stage, dir, files));
-    _ = fs::remove_dir_all(&stage);
-    result
+    if let Some((name, _)) = files.iter().find(|(name, _)| dir.join(name).is_dir()) {
+        return Err(Error::input(dir.join(name), "a directory where an index file belongs"));
+    }
+    let handle = File::open(dir).map_err(Error::io(dir))?;
+    // One run at a time, where the file system has locks.
+    _ = flock(&handle, FlockOperation::LockExclusive);
+    settle(dir)?;
+    let stage = Stage::new(dir);
+    let result = stage.fill(files).and_then(|()| stage.change(&handle, files));
+    let settled = settle(dir);
+    result.and(settled)
 }
 
-fn fill(stage: &Path, files: &[IndexFile]) -> Result<()> {
-    for (name, bytes) in files {
-        let path = stage.join(name);
-        let written = fs::File::create_new(&path).and_then(|mut file| file.write_all(bytes));
-        written.map_err(Error::io(path))?;
-    }
-    // All at once, since the file system makes one commit of the requests that wait for it.
-    std::thread::scope(|scope| {
-        let syncs: Vec<_> = files
-            .iter()
-            .map(|(name, _)| {
-                let path = stage.join(name);
-                scope.spawn(|| fs::File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(path)))
-            })
-            .collect();
-        syncs.into_iter().try_for_each(|sync| sync.join().expect("it does not panic"))
-    })
-}
-
-fn put_in_place(stage: &Path, dir: &Path, files: &[IndexFile]) -> Result<()> {
-    let paths: Vec<(PathBuf, PathBuf)> = files.iter().map(|(name, _)| (stage.join(name), dir.join(name))).collect();
-    if let Some((_, path)) = paths.iter().find(|(_, path)| path.is_dir()) {
-        return Err(Error::input(path, "a directory where an index file belongs"));
-    }
-    let mut done: Vec<(&PathBuf, &PathBuf, bool)> = Vec::new();
-    for (from, to) in &paths {
-        match swap(from, to) {
-            Ok(exchanged) => done.push((from, to, exchanged)),
-            Err(error) => {
-                for (from, to, exchanged) in done.into_iter().rev() {
-                    _ = if exchanged { fs::rename(from, to) } else { fs::remove_file(to) };
-                }
-                return Err(Error::io(to)(error));
-            }
+/// Gives every link into a stage what it leads to, and takes the stages away.
+fn settle(dir: &Path) -> Result<()> {
+    let entries =
+        fs::read_dir(dir).and_then(|entries| entries.collect::<io::Result<Vec<_>>>()).map_err(Error::io(dir))?;
+    let is_stage = |name: &OsStr| name.as_encoded_bytes().starts_with(STAGE.as_bytes());
+    for path in entries.iter().map(fs::DirEntry::path) {
+        let target = fs::read_link(&path).unwrap_or_default();
+        if target.iter().next().is_some_and(is_stage) {
+            put(&dir.join(target), &path).map_err(Error::io(path))?;
         }
     }
-    Ok(())
+    let stages = entries.iter().filter(|entry| is_stage(&entry.file_name())).map(fs::DirEntry::path);
+    stages.into_iter().try_for_each(|stage| fs::remove_dir_all(&stage).map_err(Error::io(stage)))
 }
 
-/// Renames `from` to `to`, and says whether the file that was there is now `from`.
-fn swap(from: &Path, to: &Path) -> std::io::Result<bool> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(true),
-        // nothing there, or a file system that can't exchange
-        Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS) => fs::rename(from, to).map(|()| false),
-        Err(error) => Err(error.into()),
+/// Renames `from` to `to`; where there is no `from`, removes `to`.
+fn put(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == ErrorKind::NotFound => fs::remove_file(to),
+        result => result,
     }
 }
 
-fn remove_stale(dir: &Path) {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let is_stage = entry.file_name().to_string_lossy().starts_with(STAGE);
-        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
-        if is_stage && age().is_some_and(|age| age > STALE) {
-            _ = fs::remove_dir_all(entry.path());
+struct Stage<'a> {
+    dir: &'a Path,
+    /// Relative to `dir`, as links in it must be.
+    name: String,
+    path: PathBuf,
+}
+
+impl<'a> Stage<'a> {
+    fn new(dir: &'a Path) -> Self {
+        let name = format!("{STAGE}{}", std::process::id());
+        let path = dir.join(&name);
+        Stage { dir, name, path }
+    }
+
+    /// Makes the new set and links to the old one, and brings both to the disk.
+    fn fill(&self, files: &[IndexFile]) -> Result<()> {
+        for set in ["", "old", "new"] {
+            let path = self.path.join(set);
+            fs::create_dir(&path).map_err(Error::io(path))?;
         }
+        for (name, bytes) in files {
+            let (was, old, new) =
+                (self.dir.join(name), self.path.join("old").join(name), self.path.join("new").join(name));
+            keep(&was, &old).map_err(Error::io(was))?;
+            let written = File::create_new(&new).and_then(|mut file| file.write_all(bytes));
+            written.map_err(Error::io(new))?;
+        }
+        let now = self.path.join("now");
+        symlink("old", &now).map_err(Error::io(now))?;
+        self.sync(files)
+    }
+
+    /// All at once, since the file system makes one commit of the requests that wait for it.
+    fn sync(&self, files: &[IndexFile]) -> Result<()> {
+        let new = files.iter().map(|(name, _)| self.path.join("new").join(name));
+        let dirs = ["old", "new", ""].map(|set| self.path.join(set));
+        let paths: Vec<PathBuf> = new.chain(dirs).collect();
+        std::thread::scope(|scope| {
+            let sync = |path: &PathBuf| File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path));
+            let syncs: Vec<_> = paths.iter().map(|path| scope.spawn(move || sync(path))).collect();
+            syncs.into_iter().try_for_each(|sync| sync.join().expect("it does not panic"))
+        })
+    }
+
+    /// Puts the links in place of the files and turns them to the new set.
+    fn change(&self, dir: &File, files: &[IndexFile]) -> Result<()> {
+        let link = self.path.join("link");
+        for (name, _) in files {
+            let path = self.dir.join(name);
+            symlink(format!("{}/now/{name}", self.name), &link).map_err(Error::io(&link))?;
+            fs::rename(&link, &path).map_err(Error::io(path))?;
+        }
+        symlink("new", &link).map_err(Error::io(&link))?;
+        dir.sync_all().map_err(Error::io(self.dir))?;
+        let now = self.path.join("now");
+        fs::rename(&link, &now).map_err(Error::io(now))
+    }
+}
+
+/// Keeps a second name for what is at `was`, if anything is.
+fn keep(was: &Path, old: &Path) -> io::Result<()> {
+    match linkat(CWD, was, CWD, old, AtFlags::SYMLINK_FOLLOW) {
+        Ok(()) => Ok(()),
+        // A link into another file system, or a file system without hard links: a copy does as well.
+        Err(_) => match fs::copy(was, old) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            copied => copied.and_then(|_| File::open(old)?.sync_all()),
+        },
     }
 }
