@@ -1,28 +1,40 @@
-//! tests/trees/NN-name: a module tree and commands in `tree.toml`, and what comes of them in `expected/`.
+//! tests/trees/NN-name: a root and what is run in it in `tree.toml`, and what comes of that in `expected/`.
 
-use crate::fixture::{Fixture, KVER};
-use crate::mkko::Ko;
+use crate::fixture::{Fixture, KVER, compress};
+use crate::mkko::{Ko, Versions};
 use initmod::host::{depmod, scan::scan, tree};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 /// A case, as `tree.toml` has it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Case {
-    /// What is run, each in a fresh root; words as a shell splits them, with `'` alone for quotes.
+    /// What is run, each in a fresh root that has been indexed; words as a shell splits them, with `'` alone for quotes.
+    #[serde(default)]
     pub commands: Vec<String>,
+    /// In the place of commands: what depmod is called with behind the version. The root has no indexes then.
+    #[serde(default)]
+    pub depmod: Option<Vec<String>>,
+    #[serde(default)]
     modules: Vec<Module>,
     #[serde(default)]
     builtin: Vec<Module>,
     /// Modnames that the kernel has already.
     #[serde(default)]
     loaded: Vec<String>,
-    /// Files by their path in the root.
+    /// Files by their path in the root; `@ROOT@` stands for the root.
     #[serde(default)]
     files: BTreeMap<String, String>,
+    /// Symbolic links by their path in the root.
+    #[serde(default)]
+    links: BTreeMap<String, String>,
+    /// What a root has otherwise.
+    #[serde(default)]
+    remove: Vec<String>,
     #[serde(skip)]
     pub dir: PathBuf,
 }
@@ -30,15 +42,30 @@ pub struct Case {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Module {
-    /// Relative to lib/modules/KVER.
+    /// Relative to lib/modules/KVER, or with `/` first to the root. Its ending says how the file is compressed.
     path: String,
+    /// Whether modules.order has it; it has none of those that are not in lib/modules/KVER.
+    #[serde(default = "yes")]
+    listed: bool,
     /// Modnames of modules whose symbols it uses.
     #[serde(default)]
     needs: Vec<String>,
+    /// Symbols that it exports, instead of one that is named like it.
+    #[serde(default)]
+    export: Option<Vec<String>>,
+    /// Symbols that it uses beside those of `needs`.
+    #[serde(default)]
+    import: Vec<String>,
+    #[serde(default)]
+    weak: Vec<String>,
     #[serde(default)]
     alias: Vec<String>,
     #[serde(default)]
     softdep: Option<String>,
+    #[serde(default)]
+    weakdep: Option<String>,
+    #[serde(default)]
+    form: Vec<Form>,
     /// The errno with which its init fails.
     #[serde(default)]
     fails: Option<i32>,
@@ -48,15 +75,40 @@ struct Module {
     /// What its file holds in the place of the module, once indexed: a byte for each character.
     #[serde(default)]
     damaged: Option<String>,
+    /// How many bytes of its file there are, or if negative, are missing, before it is indexed.
+    #[serde(default)]
+    cut: Option<isize>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Form {
+    Elf32,
+    BigEndian,
+    /// __version_ext_names and __version_ext_crcs.
+    ExtendedVersions,
+    NoVersions,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Case {
-    /// Reads all cases, in order.
+    /// Reads the cases of commands, in order.
     pub fn all() -> Vec<Case> {
+        Case::read().into_iter().filter(|case| case.depmod.is_none()).collect()
+    }
+
+    /// Reads the cases of depmod, in order.
+    pub fn of_depmod() -> Vec<Case> {
+        Case::read().into_iter().filter(|case| case.depmod.is_some()).collect()
+    }
+
+    fn read() -> Vec<Case> {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/trees");
         let mut dirs: Vec<_> =
             fs::read_dir(&dir).expect("tests/trees is there").map(|entry| entry.unwrap().path()).collect();
-        dirs.retain(|dir| dir.join("tree.toml").exists()); // the others are depmod's
         dirs.sort();
         let read = |dir: PathBuf| {
             let text =
@@ -67,11 +119,11 @@ impl Case {
         dirs.into_iter().map(read).collect()
     }
 
-    /// Lays the tree into a root and indexes it, by `depmod` or by our own.
-    pub fn root(&self, depmod: Option<&Path>) -> Fixture {
+    /// Lays the tree into a root.
+    pub fn lay(&self) -> Fixture {
         let fixture = Fixture::new();
         for module in &self.modules {
-            fixture.module(&module.path, &module.ko());
+            module.lay(&fixture);
         }
         for module in &self.builtin {
             let info: Vec<_> = module.alias.iter().map(|alias| ("alias", alias.as_str())).collect();
@@ -87,8 +139,22 @@ impl Case {
         self.hold(&fixture);
         fixture.put("proc/cmdline", "quiet\n");
         for (path, text) in &self.files {
-            fixture.put(path, text);
+            fixture.put(path, text.replace("@ROOT@", fixture.root().to_str().expect("the root's name is text")));
         }
+        for (path, target) in &self.links {
+            let path = fixture.root().join(path);
+            fs::create_dir_all(path.parent().expect("it is in the root")).expect("the root can be written");
+            symlink(target, path).expect("the root can be written");
+        }
+        for path in &self.remove {
+            fs::remove_file(fixture.root().join(path)).expect("it is there");
+        }
+        fixture
+    }
+
+    /// Lays the tree into a root and indexes it, by `depmod` or by our own.
+    pub fn root(&self, depmod: Option<&Path>) -> Fixture {
+        let fixture = self.lay();
         match depmod {
             Some(depmod) => run_depmod(depmod, &fixture),
             None => index(&fixture),
@@ -136,13 +202,41 @@ impl Module {
         tree::modname(&self.path)
     }
 
-    /// Each module exports one symbol, named like it.
+    fn lay(&self, fixture: &Fixture) {
+        let at = match self.path.strip_prefix('/') {
+            Some(path) => path.to_owned(),
+            None => format!("lib/modules/{KVER}/{}", self.path),
+        };
+        if self.listed && !self.path.starts_with('/') {
+            fixture.module(&self.path, &self.ko());
+        } else {
+            fixture.put(&at, compress(&self.path, &self.ko().build()));
+        }
+        if let Some(cut) = self.cut {
+            let path = fixture.root().join(at);
+            let data = fs::read(&path).expect("it was put there");
+            let len = if cut < 0 { data.len().saturating_add_signed(cut) } else { cut as usize };
+            fs::write(path, &data[..len]).expect("it was put there");
+        }
+    }
+
     fn ko(&self) -> Ko {
-        let name = self.name();
-        let ko = Ko::new(&name).export(&format!("{name}_symbol")).depends(&self.needs.join(","));
-        let ko = self.needs.iter().fold(ko, |ko, needed| ko.import(&format!("{needed}_symbol")));
+        let symbol = |name: &str| format!("{name}_symbol");
+        let exports = self.export.clone().unwrap_or_else(|| vec![symbol(&self.name())]);
+        let imports = self.needs.iter().map(|needed| symbol(needed)).chain(self.import.iter().cloned());
+        let ko = Ko::new(&self.name()).depends(&self.needs.join(","));
+        let ko = exports.iter().fold(ko, |ko, symbol| ko.export(symbol));
+        let ko = imports.fold(ko, |ko, symbol| ko.import(&symbol));
+        let ko = self.weak.iter().fold(ko, |ko, symbol| ko.weak(symbol));
         let ko = self.alias.iter().fold(ko, |ko, alias| ko.alias(alias));
-        self.softdep.iter().fold(ko, |ko, softdep| ko.info("softdep", softdep))
+        let ko = self.softdep.iter().fold(ko, |ko, softdep| ko.info("softdep", softdep));
+        let ko = self.weakdep.iter().fold(ko, |ko, weakdep| ko.info("weakdep", weakdep));
+        self.form.iter().fold(ko, |ko, form| match form {
+            Form::Elf32 => ko.elf32(),
+            Form::BigEndian => ko.big_endian(),
+            Form::ExtendedVersions => ko.versions(Versions::Extended),
+            Form::NoVersions => ko.versions(Versions::None).without_crcs(),
+        })
     }
 }
 

@@ -1,24 +1,17 @@
 //! Cases of depmod: each a directory of tests/trees, with what kmod 34 makes of it in expected/ beside it.
 //!
 //! ```text
-//! tree       the root, a line for each thing in it; words with blanks in "quotes"
-//!   ko PATH [export=SYM] [import=SYM] [weak=SYM] [KEY=VALUE]... [elf32] [big] [ext] [nocrc] [unlisted]
-//!   cut PATH LEN         cuts a file; LEN from the end if negative
-//!   link PATH TARGET     builtin PATH [KEY=VALUE]...     file PATH TEXT     remove PATH
-//! args       options and files behind the version, one a line; @ROOT@ is the root
 //! expected/  status, and the files that kmod wrote or stdout; @ROOT@ for the root
 //! differs/   README, why ours is not the same; what is ours: `status`, files, and `stderr`, lines of which each is there
 //! ```
-//! PATH is relative to the module directory, or with `/` first to the root. A case whose differs/README begins with
-//! `alone` is not put to kmod: it would not end, or not do at all.
+//! A case whose differs/README begins with `alone` is not put to kmod: it would not end, or not do at all.
 
-use crate::fixture::{Fixture, KVER, compress};
-use crate::mkko::{Ko, Versions};
+use crate::case::Case;
+use crate::fixture::KVER;
 use initmod::index::Index;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// What a run left behind: file name (or `status`, `stdout`) and text.
@@ -27,19 +20,7 @@ type Outcome = BTreeMap<String, Vec<u8>>;
 /// What is read and not written.
 const INPUTS: [&str; 3] = ["modules.order", "modules.builtin", "modules.builtin.modinfo"];
 
-struct Case {
-    dir: PathBuf,
-}
-
 impl Case {
-    fn all() -> Vec<Case> {
-        let trees = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/trees");
-        let entries = fs::read_dir(trees).expect("the cases are there").map(|entry| entry.unwrap().path());
-        let mut cases: Vec<Case> = entries.filter(|dir| dir.join("tree").exists()).map(|dir| Case { dir }).collect();
-        cases.sort_by(|a, b| a.dir.cmp(&b.dir));
-        cases
-    }
-
     fn text(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.dir.join(name)).ok()
     }
@@ -48,59 +29,14 @@ impl Case {
         self.text("differs/README").is_some_and(|text| text.starts_with("alone"))
     }
 
-    fn make(&self) -> Fixture {
-        let fixture = Fixture::new();
-        for line in self.text("tree").expect("each case has a tree").lines() {
-            let words = words(line);
-            let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            let at = |path: &str| match path.strip_prefix('/') {
-                Some(path) => path.to_owned(),
-                None => format!("lib/modules/{KVER}/{path}"),
-            };
-            let full = |path: &str| fixture.root().join(at(path));
-            match words[..] {
-                [] | ["#", ..] => {}
-                ["ko", path, ref facts @ ..] => {
-                    let ko = ko(path, facts);
-                    if facts.contains(&"unlisted") || path.starts_with('/') {
-                        fixture.put(&at(path), compress(path, &ko.build()));
-                    } else {
-                        fixture.module(path, &ko);
-                    }
-                }
-                ["cut", path, len] => {
-                    let data = fs::read(full(path)).unwrap();
-                    let len: isize = len.parse().expect("a length");
-                    let len = if len < 0 { data.len().saturating_add_signed(len) } else { len as usize };
-                    fs::write(full(path), &data[..len]).unwrap();
-                }
-                ["link", path, target] => {
-                    fs::create_dir_all(full(path).parent().unwrap()).unwrap();
-                    symlink(target, full(path)).unwrap();
-                }
-                ["builtin", path, ref info @ ..] => {
-                    let info: Vec<(&str, &str)> = info.iter().map(|fact| fact.split_once('=').unwrap()).collect();
-                    fixture.builtin(path, &info);
-                }
-                ["file", path, text] => {
-                    let root = fixture.root().to_str().unwrap();
-                    fixture.put(&at(path), text.replace("\\n", "\n").replace("\\t", "\t").replace("@ROOT@", root));
-                }
-                ["remove", path] => fs::remove_file(full(path)).unwrap(),
-                _ => panic!("{}: what is {line:?}?", self.dir.display()),
-            }
-        }
-        fixture
-    }
-
     /// Runs `depmod` on a new root, and returns what came of it and what was said.
     fn run(&self, depmod: &mut Command) -> (Outcome, String) {
-        let fixture = self.make();
+        let fixture = self.lay();
         let root = fixture.root().to_str().unwrap();
-        let args = self.text("args").unwrap_or_default().replace("@ROOT@", root);
+        let args = self.depmod.iter().flatten().map(|arg| arg.replace("@ROOT@", root));
         // A configuration of one's own: the machine's is not the case's.
         let config = fixture.root().join("etc/depmod.d");
-        depmod.arg("-b").arg(root).arg("-C").arg(config).arg(KVER).args(args.lines());
+        depmod.arg("-b").arg(root).arg("-C").arg(config).arg(KVER).args(args);
         let output = depmod.output().expect("depmod runs");
         let mut outcome = Outcome::new();
         outcome.insert("status".into(), format!("{}\n", output.status.code().unwrap_or(-1)).into());
@@ -123,7 +59,7 @@ impl Case {
         entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
     }
 
-    fn bless(&self, depmod: &Path) {
+    fn bless_indexes(&self, depmod: &Path) {
         if !self.is_alone() {
             let (outcome, _) = self.run(&mut Command::new(depmod));
             _ = fs::remove_dir_all(self.dir.join("expected"));
@@ -167,41 +103,6 @@ fn ours() -> Command {
     command
 }
 
-fn ko(path: &str, facts: &[&str]) -> Ko {
-    let mut ko = Ko::new(&initmod::host::tree::modname(path));
-    for fact in facts {
-        ko = match fact.split_once('=') {
-            Some(("export", symbol)) => ko.export(symbol),
-            Some(("import", symbol)) => ko.import(symbol),
-            Some(("weak", symbol)) => ko.weak(symbol),
-            Some((key, value)) => ko.info(key, value),
-            None => match *fact {
-                "elf32" => ko.elf32(),
-                "big" => ko.big_endian(),
-                "ext" => ko.versions(Versions::Extended),
-                "nocrc" => ko.versions(Versions::None).without_crcs(),
-                "unlisted" => ko,
-                other => panic!("what is {other}?"),
-            },
-        };
-    }
-    ko
-}
-
-/// Splits at blanks outside quotes.
-fn words(line: &str) -> Vec<String> {
-    let (mut words, mut quoted) = (vec![String::new()], false);
-    for letter in line.chars() {
-        match letter {
-            '"' => quoted = !quoted,
-            ' ' if !quoted => words.push(String::new()),
-            _ => words.last_mut().unwrap().push(letter),
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
-}
-
 /// Makes what does not depend on where the root is, nor on kmod's hash order: an index in which the root's path stands
 /// is listed, modules.symbols sorted.
 pub fn presentable(name: &str, data: &[u8], root: &str) -> Vec<u8> {
@@ -232,8 +133,8 @@ pub fn presentable(name: &str, data: &[u8], root: &str) -> Vec<u8> {
 fn each_tree_is_indexed_as_expected() {
     if std::env::var_os("INITMOD_BLESS").is_some() {
         let oracle = std::env::var_os("INITMOD_ORACLE").expect("INITMOD_ORACLE is the directory of kmod's tools");
-        Case::all().iter().for_each(|case| case.bless(&Path::new(&oracle).join("depmod")));
+        Case::of_depmod().iter().for_each(|case| case.bless_indexes(&Path::new(&oracle).join("depmod")));
     }
-    let faults: Vec<String> = Case::all().iter().flat_map(Case::check).collect();
+    let faults: Vec<String> = Case::of_depmod().iter().flat_map(Case::check).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
