@@ -1,7 +1,9 @@
 //! What is asked for, and becomes steps of the plan: modules by name, and those that devices ask for by what they say they
 //! are. And how the boot tells what went wrong with them.
 
+use super::coldplug::By;
 use super::log::{Level, line, refusal_prose};
+use super::record::Recorder;
 use super::sys::Sys;
 use super::tree::tell_failure;
 use crate::cmdline;
@@ -18,6 +20,7 @@ pub(super) struct Asks {
     told: Option<Failure>,
     /// The modules of rd.driver.post= are no longer held back.
     pub(super) is_post: bool,
+    pub(super) recorder: Recorder,
 }
 
 impl Asks {
@@ -25,8 +28,9 @@ impl Asks {
         resolver: Resolver<'static>,
         plan: Plan<'static, 'static>,
         seen: &'static mut heapless::VecView<u64>,
+        recorder: Recorder,
     ) -> Asks {
-        Asks { resolver, plan, seen, told: None, is_post: false }
+        Asks { resolver, plan, seen, told: None, is_post: false, recorder }
     }
 
     /// Puts what leads to the root into the plan: rd.driver.pre=, modules_load=, and what modules-load.d names, a name a
@@ -48,24 +52,24 @@ impl Asks {
     }
 
     fn named(&mut self, by: &[u8], name: &[u8]) {
-        if !self.ask(name) {
+        if !self.ask(name, By::Word(by)) {
             line(Level::Error, &[by, b": ", name, b": no such module in this image"]);
         }
     }
 
     /// Asks for what a device says it is, once.
-    pub(super) fn modalias(&mut self, modalias: &[u8]) -> bool {
+    pub(super) fn modalias(&mut self, modalias: &[u8], by: By<'_>) -> bool {
         let hash = fnv(modalias);
         if self.seen.contains(&hash) {
             return true;
         }
         // Full: it is looked up again when it is met again, which costs time and nothing else.
         let _ = self.seen.push(hash);
-        self.ask(modalias)
+        self.ask(modalias, by)
     }
 
     /// Plans what a name stands for; says whether anything knows it.
-    pub(super) fn ask(&mut self, name: &[u8]) -> bool {
+    pub(super) fn ask(&mut self, name: &[u8], by: By<'_>) -> bool {
         let mut matches = heapless::Vec::<Match<'static>, 128>::new();
         let found = match self.resolver.resolve(name, &mut matches) {
             Ok(Found::Nothing) => return false,
@@ -88,6 +92,7 @@ impl Asks {
                 self.tell(name, failure);
             }
         }
+        self.recorder.asked(self.plan.steps.len(), name, by);
         true
     }
 

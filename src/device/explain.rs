@@ -47,7 +47,7 @@ pub(super) fn tell(scene: Option<Scene<'_>>) {
     }
     tell_firmware();
     let Some(scene) = scene else { return };
-    super::coldplug::each_device(&mut |device| {
+    super::coldplug::each_device(&mut |device, _| {
         if let Some(modalias) = device.get(b"MODALIAS")
             && is_storage(modalias)
             && device.get(b"DRIVER").is_none()

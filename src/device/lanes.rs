@@ -3,7 +3,9 @@
 //! lane's stand first; the [`Schedule`] says which may go, the [`Pool`] takes them to the kernel.
 
 use super::asks::{Asks, BootKernel};
+use super::coldplug::By;
 use super::pool::{Answer, Errand, Pool};
+use super::record::Recorder;
 use super::room::PlanRoom;
 use super::rt::Args;
 use super::sys::Sys;
@@ -20,7 +22,7 @@ use crate::uevent::Uevent;
 /// Loads what is asked for, and remembers what was.
 pub(super) struct Lanes<'a> {
     kernel: BootKernel<'a>,
-    asks: Asks,
+    pub(super) asks: Asks,
     schedule: Schedule<'static>,
     pool: Pool,
     uevents: Option<Uevents>,
@@ -77,7 +79,12 @@ impl<'a> Lanes<'a> {
         };
         Lanes {
             kernel: BootKernel(sys),
-            asks: Asks::new(resolver, Plan::new(&mut room.steps, &mut room.visited, &mut room.matches), &mut room.seen),
+            asks: Asks::new(
+                resolver,
+                Plan::new(&mut room.steps, &mut room.visited, &mut room.matches),
+                &mut room.seen,
+                Recorder::new(&mut room.record),
+            ),
             schedule: Schedule::new(&mut room.edges, &mut room.blockers, serial),
             pool,
             uevents: Uevents::open(),
@@ -192,10 +199,10 @@ impl<'a> Lanes<'a> {
         let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();
         let job = match prepare(step, earlier, &self.asks.resolver, None, &mut options, &mut self.kernel) {
             Ok(job) if cmdline::lists(self.asks.resolver.config.cmdline, b"module_blacklist", &job.name) => {
-                return self.done(at, Outcome::Refused(Refusal::Kernel(Errno::EPERM)));
+                return self.done(at, Outcome::Refused(Refusal::Kernel(Errno::EPERM)), None);
             }
             Ok(job) => job,
-            Err(outcome) => return self.done(at, outcome),
+            Err(outcome) => return self.done(at, outcome, None),
         };
         let errand = Errand {
             is_command: job.command.is_some(),
@@ -216,10 +223,10 @@ impl<'a> Lanes<'a> {
             self.kernel_us = self.kernel_us.saturating_add(answer.took_us.min(uncounted_us).into());
             self.counted_us = end_us;
         }
-        self.done(answer.at, Outcome::of(answer.result));
+        self.done(answer.at, Outcome::of(answer.result), Some(&answer));
     }
 
-    fn done(&mut self, at: usize, outcome: Outcome<'static>) {
+    fn done(&mut self, at: usize, outcome: Outcome<'static>, answer: Option<&Answer>) {
         let is_final = self.schedule.done(self.asks.plan.steps, at, outcome);
         let Some(step) = self.asks.plan.steps.get(at) else { return };
         if outcome == Outcome::Loaded {
@@ -230,6 +237,7 @@ impl<'a> Lanes<'a> {
             return;
         }
         self.tally.count(outcome, step.need);
+        self.asks.recorder.done(at, step, outcome, answer);
         let is_barred = outcome == Outcome::Refused(Refusal::Kernel(Errno::EPERM))
             && cmdline::lists(self.asks.resolver.config.cmdline, b"module_blacklist", stem(step.path()));
         if !is_barred {
@@ -241,7 +249,7 @@ impl<'a> Lanes<'a> {
     fn scan(&mut self) {
         self.scan_due = false;
         self.loaded_since_scan = false;
-        super::coldplug::each_device(&mut |device| self.ask_device(device));
+        super::coldplug::each_device(&mut |device, dir| self.ask_device(device, By::Device(dir)));
     }
 
     /// Asks for the modules of the devices that the kernel has told of.
@@ -256,7 +264,7 @@ impl<'a> Lanes<'a> {
                     let device = Uevent::message(text);
                     self.block_news |= device.get(b"SUBSYSTEM") == Some(b"block");
                     if self.scope != Scope::None && device.get(b"ACTION") != Some(b"remove") {
-                        self.ask_device(device);
+                        self.ask_device(device, By::Word(device.get(b"DEVPATH").unwrap_or_default()));
                     }
                 }
             }
@@ -265,13 +273,13 @@ impl<'a> Lanes<'a> {
     }
 
     /// Asks for the modules of a device.
-    fn ask_device(&mut self, device: Uevent<'_>) {
+    fn ask_device(&mut self, device: Uevent<'_>, by: By<'_>) {
         let Some(modalias) = device.get(b"MODALIAS") else { return };
         // SPI devices have aliases of their bus only, and drivers that know them by the device tree's name alone.
-        if !self.asks.modalias(modalias) && modalias.starts_with(b"spi:") {
+        if !self.asks.modalias(modalias, by) && modalias.starts_with(b"spi:") {
             let mut of_alias = heapless::Vec::<u8, 512>::new();
             let mut number = 0;
-            while device.of_modalias(number, &mut of_alias) == Ok(true) && !self.asks.ask(&of_alias) {
+            while device.of_modalias(number, &mut of_alias) == Ok(true) && !self.asks.ask(&of_alias, by) {
                 number = number.saturating_add(1);
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! Lines are put together from byte strings, without `core::fmt`, which costs 10 kB.
 
+pub(super) use crate::bytes::Decimal;
 use crate::bytes::split_once;
 use crate::load::{Errno, Refusal};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
@@ -13,6 +14,8 @@ use rustix::fs::{Mode, OFlags, open};
 pub(super) enum Level {
     Error,
     Notice,
+    #[cfg(feature = "record")]
+    Debug,
 }
 
 /// Longest line, bytes. Source: the kernel's LOG_LINE_MAX.
@@ -66,6 +69,8 @@ pub(super) fn line(level: Level, parts: &[&[u8]]) {
         _ if kmsg < 0 => b"",
         Level::Error => b"<3>",
         Level::Notice => b"<5>",
+        #[cfg(feature = "record")]
+        Level::Debug => b"<7>",
     };
     // What does not fit is cut: a line's beginning says most.
     for &byte in [head, name, b": "].iter().chain(parts).flat_map(|part| part.iter()) {
@@ -111,32 +116,6 @@ fn write_all(fd: i32, mut text: &[u8]) {
             Err(rustix::io::Errno::INTR) => {}
             Err(_) => return, // nobody listens
         }
-    }
-}
-
-/// A number as decimal text.
-pub(super) struct Decimal {
-    digits: [u8; 20],
-    from: usize,
-}
-
-impl Decimal {
-    pub(super) fn new(mut number: u64) -> Self {
-        let mut text = Decimal { digits: [b'0'; 20], from: 20 };
-        loop {
-            text.from = text.from.saturating_sub(1);
-            if let Some(digit) = text.digits.get_mut(text.from) {
-                *digit = b'0'.wrapping_add((number % 10) as u8);
-            }
-            number /= 10;
-            if number == 0 {
-                return text;
-            }
-        }
-    }
-
-    pub(super) fn text(&self) -> &[u8] {
-        self.digits.get(self.from..).unwrap_or_default()
     }
 }
 

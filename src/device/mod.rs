@@ -18,12 +18,16 @@ mod arena;
 mod codec;
 mod room;
 mod tree;
+#[cfg_attr(not(feature = "record"), path = "no_lap.rs")]
+mod lap;
 mod sys;
 #[cfg(feature = "parallel")]
 mod pool;
 #[cfg(feature = "parallel")]
 mod uevents;
 mod coldplug;
+#[cfg_attr(not(feature = "record"), path = "no_record.rs")]
+mod record;
 mod asks;
 #[cfg_attr(not(feature = "parallel"), path = "serial_lanes.rs")]
 mod lanes;
@@ -37,6 +41,7 @@ mod applets;
 use crate::bytes::{self, basename};
 use crate::cmdline;
 use crate::load::Errno;
+use crate::record::Summary;
 use file::Name;
 use lanes::Lanes;
 use log::{Decimal, Level, line};
@@ -237,6 +242,9 @@ fn tell_summary(lanes: &Option<Lanes<'_>>, start_ms: u64, total_ms: u64) {
     let [loaded, modules_ms, kernel_ms] = lanes.as_ref().map_or([0; 3], |lanes| {
         [lanes.tally.loaded.into(), lanes.last_ms.saturating_sub(start_ms), lanes.kernel_us / 1000]
     });
+    if let Some(lanes) = lanes {
+        lanes.asks.recorder.sum_up(Summary { modules: loaded, modules_ms, kernel_ms, root_ms: total_ms });
+    }
     let [loaded, modules_ms, kernel_ms, total_ms] = [loaded, modules_ms, kernel_ms, total_ms].map(Decimal::new);
     let parts = [
         loaded.text(),

@@ -2,6 +2,8 @@
 //! looked through again for the devices that come up.
 
 use super::asks::{Asks, BootKernel};
+use super::coldplug::By;
+use super::record::Recorder;
 use super::room::PlanRoom;
 use super::rt::Args;
 use super::sys::Sys;
@@ -13,7 +15,7 @@ use crate::resolve::Resolver;
 /// Loads what is asked for, and remembers what was.
 pub(super) struct Lanes<'a> {
     kernel: BootKernel<'a>,
-    asks: Asks,
+    pub(super) asks: Asks,
     /// What all came to.
     pub(super) tally: Tally,
     /// How long modules were loaded, microseconds.
@@ -27,7 +29,7 @@ impl<'a> Lanes<'a> {
         let plan = Plan::new(&mut room.steps, &mut room.visited, &mut room.matches);
         Lanes {
             kernel: BootKernel(Sys::new(tree, env)),
-            asks: Asks::new(resolver, plan, &mut room.seen),
+            asks: Asks::new(resolver, plan, &mut room.seen, Recorder::new(&mut room.record)),
             tally: Tally::default(),
             kernel_us: 0,
             last_ms: super::now_ms(),
@@ -44,9 +46,9 @@ impl<'a> Lanes<'a> {
     /// nothing was left to do.
     pub(super) fn turn(&mut self, wait_ms: u64) -> bool {
         let step_count = self.asks.plan.steps.len();
-        super::coldplug::each_device(&mut |device| {
+        super::coldplug::each_device(&mut |device, dir| {
             if let Some(modalias) = device.get(b"MODALIAS") {
-                self.asks.modalias(modalias);
+                self.asks.modalias(modalias, By::Device(dir));
             }
         });
         if self.asks.plan.steps.len() > step_count {
