@@ -31,7 +31,7 @@ pub enum Style {
 /// What became of a module.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Its name as its file has it.
+    /// Its name, as lsmod has it.
     pub module: &'a [u8],
     /// What came of it.
     pub result: Verdict<'a>,
@@ -80,8 +80,8 @@ pub struct Summary {
     pub modules_ms: u64,
     /// How long modules were with the kernel.
     pub kernel_ms: u64,
-    /// From the loader's start until the root was there.
-    pub root_ms: u64,
+    /// From the loader's start until the root was there; `None` of a command.
+    pub root_ms: Option<u64>,
 }
 
 impl Record<'_> {
@@ -119,8 +119,10 @@ impl Summary {
     /// [`Error::Full`] where `out` has not [`LINE_LEN`] bytes of room.
     pub fn emit(&self, style: Style, out: &mut VecView<u8>) -> Result<(), Error> {
         let mut line = Line::begin(style, out);
-        let values = [self.modules, self.modules_ms, self.kernel_ms, self.root_ms];
-        line.numbers(&["modules", "modules_ms", "kernel_ms", "root_ms"], &values);
+        line.numbers(&["modules", "modules_ms", "kernel_ms"], &[self.modules, self.modules_ms, self.kernel_ms]);
+        if let Some(root_ms) = self.root_ms {
+            line.numbers(&["root_ms"], &[root_ms]);
+        }
         line.end()
     }
 }
@@ -217,7 +219,7 @@ mod tests {
             "asked_us": u64::MAX, "start_us": 311_470, "decode_us": 0, "kernel_us": u32::MAX, "worker": 1, "tries": 2,
         });
         assert_eq!(parsed(&RECORD), want);
-        let summary = Summary { modules: 23, modules_ms: 41, kernel_ms: 39, root_ms: 310 };
+        let summary = Summary { modules: 23, modules_ms: 41, kernel_ms: 39, root_ms: Some(310) };
         let line = emitted(Style::Json, |style, out| summary.emit(style, out));
         assert_eq!(line, r#"{"modules":23,"modules_ms":41,"kernel_ms":39,"root_ms":310}"#);
     }

@@ -51,10 +51,19 @@ impl Asks {
         }
     }
 
-    fn named(&mut self, by: &[u8], name: &[u8]) {
-        if !self.ask(name, By::Word(by)) {
+    /// Asks for what a name stands for; says whether anything knows it.
+    pub(super) fn named(&mut self, by: &[u8], name: &[u8]) -> bool {
+        let is_known = self.ask(name, By::Word(by));
+        if !is_known {
             line(Level::Error, &[by, b": ", name, b": no such module in this image"]);
         }
+        is_known
+    }
+
+    /// Says whether an index was met that is damaged.
+    #[cfg_attr(not(feature = "helper"), allow(dead_code, reason = "a boot goes on"))]
+    pub(super) fn is_amiss(&self) -> bool {
+        self.told.is_some()
     }
 
     /// Asks for what a device says it is, once.

@@ -14,7 +14,8 @@ use super::uevents::{Heard, MESSAGE_LEN, Uevents};
 use crate::cmdline;
 use crate::load::{Errno, Kernel, OPTIONS_LEN, Outcome, Refusal, Tally, prepare};
 use crate::name::stem;
-use crate::plan::Plan;
+use crate::plan::{Need, Plan};
+use crate::record::Summary;
 use crate::resolve::Resolver;
 use crate::schedule::Schedule;
 use crate::uevent::Uevent;
@@ -37,6 +38,8 @@ pub(super) struct Lanes<'a> {
     block_news: bool,
     /// What all came to.
     pub(super) tally: Tally,
+    /// How many modules failed that were to be loaded, other than for want of their hardware.
+    pub(super) failed_count: u32,
     /// How long modules were with the kernel, microseconds; time with several counts once.
     pub(super) kernel_us: u64,
     /// Until when that is counted.
@@ -94,10 +97,17 @@ impl<'a> Lanes<'a> {
             first_lane: 0,
             block_news: true,
             tally: Tally::default(),
+            failed_count: 0,
             kernel_us: 0,
             counted_us: super::now_us() as u32,
             last_ms: super::now_ms(),
         }
+    }
+
+    /// Sets how far the coldplug goes, for a command that is one: only what is named goes with no scope.
+    #[cfg_attr(not(feature = "helper"), allow(dead_code, reason = "a boot reads it from the command line"))]
+    pub(super) fn set_scope(&mut self, scope: Scope) {
+        (self.scope, self.scan_due, self.asks.is_post) = (scope, scope != Scope::None, scope == Scope::None);
     }
 
     /// Puts the first lane into the plan; `text` is that of modules-load.d.
@@ -241,8 +251,19 @@ impl<'a> Lanes<'a> {
         let is_barred = outcome == Outcome::Refused(Refusal::Kernel(Errno::EPERM))
             && cmdline::lists(self.asks.resolver.config.cmdline, b"module_blacklist", stem(step.path()));
         if !is_barred {
+            let is_amiss = !outcome.is_in() && outcome != Outcome::Refused(Refusal::Kernel(Errno::ENODEV));
+            self.failed_count = self.failed_count.saturating_add((is_amiss && step.need == Need::Required).into());
             self.kernel.told(step, outcome);
         }
+    }
+
+    /// Says what all came to since `start_ms`, and writes it down.
+    pub(super) fn sum_up(&self, start_ms: u64, root_ms: Option<u64>) -> Summary {
+        let modules_ms = self.last_ms.saturating_sub(start_ms);
+        let (modules, kernel_ms) = (self.tally.loaded.into(), self.kernel_us / 1000);
+        let summary = Summary { modules, modules_ms, kernel_ms, root_ms };
+        self.asks.recorder.sum_up(&summary);
+        summary
     }
 
     /// Asks for the modules of all devices that are there.

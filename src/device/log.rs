@@ -66,6 +66,8 @@ pub(super) fn line(level: Level, parts: &[&[u8]]) {
     let mut line = heapless::Vec::<u8, LINE_LEN>::new();
     let kmsg = KMSG.load(Ordering::Relaxed);
     let head: &[u8] = match level {
+        #[cfg(feature = "record")]
+        Level::Debug if kmsg < 0 => return,
         _ if kmsg < 0 => b"",
         Level::Error => b"<3>",
         Level::Notice => b"<5>",

@@ -41,7 +41,6 @@ mod applets;
 use crate::bytes::{self, basename};
 use crate::cmdline;
 use crate::load::Errno;
-use crate::record::Summary;
 use file::Name;
 use lanes::Lanes;
 use log::{Decimal, Level, line};
@@ -239,12 +238,8 @@ const TELL_MS: u64 = 3000;
 /// Says in one line what was done and how long it took. Its form is fixed: scripts read it.
 #[inline(never)] // smaller so
 fn tell_summary(lanes: &Option<Lanes<'_>>, start_ms: u64, total_ms: u64) {
-    let [loaded, modules_ms, kernel_ms] = lanes.as_ref().map_or([0; 3], |lanes| {
-        [lanes.tally.loaded.into(), lanes.last_ms.saturating_sub(start_ms), lanes.kernel_us / 1000]
-    });
-    if let Some(lanes) = lanes {
-        lanes.asks.recorder.sum_up(Summary { modules: loaded, modules_ms, kernel_ms, root_ms: total_ms });
-    }
+    let summary = lanes.as_ref().map(|lanes| lanes.sum_up(start_ms, Some(total_ms)));
+    let [loaded, modules_ms, kernel_ms] = summary.map_or([0; 3], |all| [all.modules, all.modules_ms, all.kernel_ms]);
     let [loaded, modules_ms, kernel_ms, total_ms] = [loaded, modules_ms, kernel_ms, total_ms].map(Decimal::new);
     let parts = [
         loaded.text(),

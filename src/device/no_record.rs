@@ -19,5 +19,5 @@ impl Recorder {
     #[cfg_attr(not(feature = "parallel"), allow(dead_code, reason = "who loads in order has no answers"))]
     pub(super) fn done<Answer>(&self, _: usize, _: &Step<'_>, _: Outcome<'_>, _: Option<&Answer>) {}
 
-    pub(super) fn sum_up(&self, _: Summary) {}
+    pub(super) fn sum_up(&self, _: &Summary) {}
 }

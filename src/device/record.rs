@@ -8,7 +8,7 @@ use super::log::{Level, line, refusal_prose};
 use super::pool::Answer;
 use super::room::RecordRoom;
 use crate::load::Outcome;
-use crate::name::stem;
+use crate::name::{modname, stem};
 use crate::plan::Step;
 use crate::record::{LINE_LEN, Record, Run, Style, Summary, TEXT_LEN, Verdict};
 use heapless::VecView;
@@ -96,13 +96,15 @@ impl Recorder {
             Outcome::Unfit(error) => Verdict::Failed(error.prose().as_bytes(), b""),
         };
         let (alias, by) = (text(alias_off, by_off), text(by_off, end_off));
-        let record = Record { module: stem(step.path()), result, alias, by, asked_us, run };
+        let modname = modname(step.path());
+        let module = modname.as_ref().map_or(stem(step.path()), |name| name);
+        let record = Record { module, result, alias, by, asked_us, run };
         self.write(&mut |style, out| record.emit(style, out).is_ok());
     }
 
     /// Writes what the boot came to.
     #[inline(never)] // smaller so
-    pub(super) fn sum_up(&self, summary: Summary) {
+    pub(super) fn sum_up(&self, summary: &Summary) {
         self.write(&mut |style, out| summary.emit(style, out).is_ok());
     }
 

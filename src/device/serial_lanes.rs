@@ -10,6 +10,7 @@ use super::sys::Sys;
 use super::tree::Tree;
 use crate::load::{OnFailure, Tally, run};
 use crate::plan::Plan;
+use crate::record::Summary;
 use crate::resolve::Resolver;
 
 /// Loads what is asked for, and remembers what was.
@@ -78,6 +79,15 @@ impl<'a> Lanes<'a> {
     }
 
     pub(super) fn finish(&mut self) {}
+
+    /// Says what all came to since `start_ms`, and writes it down.
+    pub(super) fn sum_up(&self, start_ms: u64, root_ms: Option<u64>) -> Summary {
+        let modules_ms = self.last_ms.saturating_sub(start_ms);
+        let (modules, kernel_ms) = (self.tally.loaded.into(), self.kernel_us / 1000);
+        let summary = Summary { modules, modules_ms, kernel_ms, root_ms };
+        self.asks.recorder.sum_up(&summary);
+        summary
+    }
 
     fn load(&mut self) {
         let start_us = super::now_us();
