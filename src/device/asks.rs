@@ -116,24 +116,33 @@ impl Asks {
 }
 
 /// The kernel as the boot reaches it: failures are lines on the console.
-pub(super) struct BootKernel<'a>(pub(super) Sys<'a>);
+pub(super) struct BootKernel<'a> {
+    pub(super) sys: Sys<'a>,
+    /// Files of modules that are in are deleted.
+    pub(super) frees: bool,
+}
 
 impl Kernel for BootKernel<'_> {
     fn state(&mut self, modname: &[u8]) -> State {
-        self.0.state(modname)
+        self.sys.state(modname)
     }
 
     fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
-        self.0.insert(path, options)
+        self.sys.insert(path, options)
     }
 
     fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal> {
-        self.0.command(command, modname, options)
+        self.sys.command(command, modname, options)
     }
 
     fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
         let (prose, detail): (&[u8], &[u8]) = match outcome {
-            Outcome::Loaded | Outcome::AlreadyIn => return,
+            Outcome::Loaded | Outcome::AlreadyIn => {
+                if cfg!(feature = "free") && self.frees {
+                    self.sys.give_back(step.path());
+                }
+                return;
+            }
             // A driver whose hardware is not here, or that nobody insists on: nothing is wrong.
             Outcome::Refused(Refusal::Kernel(Errno::ENODEV)) => return,
             Outcome::Refused(refusal) => (refusal_prose(refusal), b""),

@@ -4,6 +4,7 @@
 
 use super::asks::{Asks, BootKernel};
 use super::coldplug::By;
+use super::file::{map, open};
 use super::pool::{Answer, Errand, Pool};
 use super::record::Recorder;
 use super::room::PlanRoom;
@@ -19,10 +20,11 @@ use crate::record::Summary;
 use crate::resolve::Resolver;
 use crate::schedule::Schedule;
 use crate::uevent::Uevent;
+use rustix::fs::CWD;
 
 /// Loads what is asked for, and remembers what was.
 pub(super) struct Lanes<'a> {
-    kernel: BootKernel<'a>,
+    pub(super) kernel: BootKernel<'a>,
     pub(super) asks: Asks,
     schedule: Schedule<'static>,
     pool: Pool,
@@ -60,7 +62,8 @@ pub(super) enum Scope {
 }
 
 impl<'a> Lanes<'a> {
-    /// Reads `initmod.coldplug=`, `initmod.serial=` and `initmod.jobs=`, listens to the kernel, and starts workers.
+    /// Reads `initmod.coldplug=`, `initmod.serial=`, `initmod.jobs=` and /etc/initmod/serial.conf, listens to the kernel,
+    /// and starts workers.
     #[inline(never)] // smaller so
     pub(super) fn new(tree: &'a Tree, resolver: Resolver<'static>, room: &'static mut PlanRoom, env: Args) -> Self {
         let text = resolver.config.cmdline;
@@ -75,20 +78,22 @@ impl<'a> Lanes<'a> {
         let sys = Sys::new(tree, env);
         let pool = Pool::start(jobs, &sys);
         let serial = if pool.is_direct() { b"1" } else { serial };
+        // None, usually.
+        let marked = open(CWD, b"/etc/initmod/serial.conf").and_then(|file| map(&file)).unwrap_or_default();
         let scope = match cmdline::value(text, b"initmod.coldplug") {
             Some(b"root") => Scope::Root,
             Some(b"none") => Scope::None,
             _ => Scope::Full,
         };
         Lanes {
-            kernel: BootKernel(sys),
+            kernel: BootKernel { sys, frees: false },
             asks: Asks::new(
                 resolver,
                 Plan::new(&mut room.steps, &mut room.visited, &mut room.matches),
                 &mut room.seen,
                 Recorder::new(&mut room.record),
             ),
-            schedule: Schedule::new(&mut room.edges, &mut room.blockers, serial),
+            schedule: Schedule::new(&mut room.edges, &mut room.blockers, serial, marked),
             pool,
             uevents: Uevents::open(),
             scope,
@@ -171,7 +176,7 @@ impl<'a> Lanes<'a> {
     fn wait(&mut self, wait_ms: u64) {
         let mut answers = heapless::Vec::<Answer, 16>::new();
         let socket = self.uevents.as_ref().map(Uevents::fd);
-        self.pool.wait(&self.kernel.0, socket, wait_ms, &mut |answer| drop(answers.push(answer)));
+        self.pool.wait(&self.kernel.sys, socket, wait_ms, &mut |answer| drop(answers.push(answer)));
         for answer in answers {
             self.answered(answer);
         }
@@ -220,7 +225,7 @@ impl<'a> Lanes<'a> {
             name: &job.name,
             options: &options,
         };
-        if let Some(answer) = self.pool.submit(&self.kernel.0, at, &errand) {
+        if let Some(answer) = self.pool.submit(&self.kernel.sys, at, &errand) {
             self.answered(answer);
         }
     }

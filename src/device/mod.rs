@@ -94,6 +94,7 @@ fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
         }
     };
     if let Some(lanes) = &mut lanes {
+        lanes.kernel.frees = cfg!(feature = "free") && cmdline::value(cmdline, b"initmod.free") == Some(b"1");
         tree::read_load_d(load_list);
         lanes.ask_first(load_list);
     }

@@ -11,7 +11,7 @@ use crate::cmdline;
 use crate::load::Errno;
 use crate::rootdev::RootDev;
 use core::ffi::CStr;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat, openat2, statat, unlinkat,
 };
@@ -243,11 +243,16 @@ const TMPFS_MAGIC: u32 = 0x0102_1994;
 /// is no initramfs, as when somebody boots a disk with us as init, nothing is touched.
 fn free_initramfs() {
     if let Ok(root) = open(CWD, b"/")
-        && fstatfs(&root).is_ok_and(|fs| matches!(fs.f_type as u32, RAMFS_MAGIC | TMPFS_MAGIC))
+        && is_in_memory(root.as_fd())
         && let Ok(stat) = fstat(&root)
     {
         empty(&root, stat.st_dev, DEPTH);
     }
+}
+
+/// Says whether a file system is one that an initramfs is unpacked into.
+pub(super) fn is_in_memory(dir: BorrowedFd<'_>) -> bool {
+    fstatfs(dir).is_ok_and(|fs| matches!(fs.f_type as u32, RAMFS_MAGIC | TMPFS_MAGIC))
 }
 
 fn empty(dir: &OwnedFd, device: u64, depth: u8) {

@@ -15,7 +15,7 @@ use crate::resolve::Resolver;
 
 /// Loads what is asked for, and remembers what was.
 pub(super) struct Lanes<'a> {
-    kernel: BootKernel<'a>,
+    pub(super) kernel: BootKernel<'a>,
     pub(super) asks: Asks,
     /// What all came to.
     pub(super) tally: Tally,
@@ -29,7 +29,7 @@ impl<'a> Lanes<'a> {
     pub(super) fn new(tree: &'a Tree, resolver: Resolver<'static>, room: &'static mut PlanRoom, env: Args) -> Self {
         let plan = Plan::new(&mut room.steps, &mut room.visited, &mut room.matches);
         Lanes {
-            kernel: BootKernel(Sys::new(tree, env)),
+            kernel: BootKernel { sys: Sys::new(tree, env), frees: false },
             asks: Asks::new(resolver, plan, &mut room.seen, Recorder::new(&mut room.record)),
             tally: Tally::default(),
             kernel_us: 0,

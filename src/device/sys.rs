@@ -18,7 +18,7 @@ use crate::load::{Errno, Refusal, State};
 use core::cell::Cell;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::CWD;
+use rustix::fs::{AtFlags, CWD, unlinkat};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::system::{finit_module, init_module};
 
@@ -116,6 +116,18 @@ impl<'a> Sys<'a> {
             NO_DECODER => Err(Refusal::NoDecoder),
             NO_MEMORY => Err(Refusal::NoMemory),
             error => Err(Refusal::Kernel(Errno(error))),
+        }
+    }
+
+    /// Deletes the module file at `path`, where it is in memory and in the tree: its memory is free again.
+    pub(super) fn give_back(&self, path: &[u8]) {
+        if super::root::is_in_memory(self.dir)
+            && !path.starts_with(b"/")
+            && !path.windows(2).any(|window| window == b"..")
+            && let Ok(path) = self::path(&[path])
+        {
+            // What stays, stays: it costs memory and nothing else.
+            let _ = unlinkat(self.dir, path.as_c_str(), AtFlags::empty());
         }
     }
 

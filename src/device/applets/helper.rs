@@ -1,5 +1,7 @@
 //! `initmod load`, `coldplug`, `wait`, `explain`: single steps of a boot, for someone else's /init.
 //!
+//! With `--free` the file of each module that is in is deleted, where it is in memory.
+//!
 //! Exit status: 0 done; 1 not all of it, and a line says what; 2 called in another way than this; 3 the time is over.
 
 use super::{error, take};
@@ -29,6 +31,8 @@ struct Call {
     operands: &'static [&'static [u8]],
     /// The value of the step's option, ms.
     ms: Option<u32>,
+    /// Files of modules that are in are deleted.
+    frees: bool,
     /// Where the kernel's modules are; `None` was told.
     known: Option<(Tree, Resolver<'static>)>,
     plan: &'static mut PlanRoom,
@@ -44,10 +48,13 @@ impl Call {
         mut args: Args,
     ) -> Result<Call, i32> {
         let Room { config, cmdline, plan, applet: AppletRoom { operands, .. }, .. } = room;
-        let mut ms = None;
-        let mut each = |_, value: &[u8]| {
-            ms = bytes::decimal(value);
-            ms.is_some()
+        let (mut ms, mut frees) = (None, false);
+        let mut each = |letter, value: &[u8]| {
+            match letter {
+                b'f' => frees = true,
+                _ => ms = bytes::decimal(value),
+            }
+            letter == b'f' || ms.is_some()
         };
         take(spec, synopsis, &mut || args.next_bytes(), operands, &mut each)
             .map_err(|status| if status == 0 { 0 } else { MISUSED })?;
@@ -67,19 +74,21 @@ impl Call {
                 None
             }
         };
-        Ok(Call { operands, ms, known, plan })
+        Ok(Call { operands, ms, frees, known, plan })
     }
 }
 
-/// `initmod load NAME...`: loads what the names stand for.
+/// `initmod load [--free] NAME...`: loads what the names stand for.
 pub(super) fn load(room: &'static mut Room, args: Args, env: Args) -> i32 {
-    let call = match Call::take("V version\nh help", "initmod load NAME...", 1..=usize::MAX, room, args) {
-        Ok(call) => call,
-        Err(status) => return status,
-    };
+    let call =
+        match Call::take("f free\nV version\nh help", "initmod load [--free] NAME...", 1..=usize::MAX, room, args) {
+            Ok(call) => call,
+            Err(status) => return status,
+        };
     let start_ms = now_ms();
     let Some((tree, resolver)) = &call.known else { return FAILED };
     let mut lanes = Lanes::new(tree, *resolver, call.plan, env);
+    lanes.kernel.frees = call.frees;
     lanes.set_scope(Scope::None);
     let mut is_known = true;
     for name in call.operands {
@@ -92,17 +101,18 @@ pub(super) fn load(room: &'static mut Room, args: Args, env: Args) -> i32 {
     if is_known && is_in && !lanes.asks.is_amiss() { 0 } else { FAILED }
 }
 
-/// `initmod coldplug [--settle MS]`: loads what the devices ask for, and those that come up meanwhile; ends once nothing
+/// `initmod coldplug [--free] [--settle MS]`: loads what the devices ask for, and those that come up meanwhile; ends once nothing
 /// has come up for so long.
 pub(super) fn coldplug(room: &'static mut Room, args: Args, env: Args) -> i32 {
-    let spec = "m=settle\nV version\nh help";
-    let call = match Call::take(spec, "initmod coldplug [--settle MS]", 0..=0, room, args) {
+    let spec = "f free\nm=settle\nV version\nh help";
+    let call = match Call::take(spec, "initmod coldplug [--free] [--settle MS]", 0..=0, room, args) {
         Ok(call) => call,
         Err(status) => return status,
     };
     let start_ms = now_ms();
     let Some((tree, resolver)) = &call.known else { return FAILED };
     let mut lanes = Lanes::new(tree, *resolver, call.plan, env);
+    lanes.kernel.frees = call.frees;
     lanes.set_scope(Scope::Full);
     let mut busy_ms = start_ms;
     while now_ms().saturating_sub(busy_ms) <= call.ms.unwrap_or(0).into() {
@@ -115,11 +125,11 @@ pub(super) fn coldplug(room: &'static mut Room, args: Args, env: Args) -> i32 {
     if lanes.failed_count == 0 && !lanes.asks.is_amiss() { 0 } else { FAILED }
 }
 
-/// `initmod wait DEVICE [--timeout MS]`: loads what the devices ask for until the one that `DEVICE` means, as root= does,
+/// `initmod wait [--free] [--timeout MS] DEVICE`: loads what the devices ask for until the one that `DEVICE` means, as root= does,
 /// is there, and prints the path of its node.
 pub(super) fn wait(room: &'static mut Room, args: Args, env: Args) -> i32 {
-    let spec = "m=timeout\nV version\nh help";
-    let call = match Call::take(spec, "initmod wait DEVICE [--timeout MS]", 1..=1, room, args) {
+    let spec = "f free\nm=timeout\nV version\nh help";
+    let call = match Call::take(spec, "initmod wait [--free] [--timeout MS] DEVICE", 1..=1, room, args) {
         Ok(call) => call,
         Err(status) => return status,
     };
@@ -130,6 +140,9 @@ pub(super) fn wait(room: &'static mut Room, args: Args, env: Args) -> i32 {
     };
     let known = &call.known;
     let mut lanes = known.as_ref().map(|(tree, resolver)| Lanes::new(tree, *resolver, call.plan, env));
+    if let Some(lanes) = &mut lanes {
+        lanes.kernel.frees = call.frees;
+    }
     let (start_ms, patience_ms) = (now_ms(), call.ms.unwrap_or(PATIENCE_MS));
     let found = loop {
         let is_news = lanes.as_mut().is_none_or(Lanes::block_news);
