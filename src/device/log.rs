@@ -142,7 +142,7 @@ pub(super) fn errno_prose(errno: Errno) -> &'static [u8] {
 }
 
 /// A list, as a `match` becomes a table with room for all numbers between.
-const PROSE: [(i32, &[u8]); 16] = [
+const PROSE: [(i32, &[u8]); 18] = [
     (1, b"not permitted (blacklisted on the command line, or loading is disabled)"),
     (2, b"not found"),
     (5, b"input/output error"),
@@ -154,6 +154,8 @@ const PROSE: [(i32, &[u8]); 16] = [
     (17, b"in the kernel already"),
     (19, b"no such device: its hardware is not here"),
     (22, b"invalid parameter, or damaged file"),
+    (28, b"no space left"),
+    (30, b"read-only file system"),
     (74, b"damaged file"),
     (95, b"not supported here"),
     (110, b"timed out"),
