@@ -1,4 +1,5 @@
-//! Reads of big-endian integers and NUL-terminated strings that cannot panic, and byte-string helpers that core lacks.
+//! Reads of big-endian integers and NUL-terminated strings that cannot panic, and byte-string helpers that core lacks,
+//! decimal numbers among them.
 
 /// Reads the byte at `off`; `None` past the end.
 pub fn u8_at(data: &[u8], off: usize) -> Option<u8> {
@@ -40,6 +41,34 @@ pub fn decimal(text: &[u8]) -> Option<u32> {
     text.iter().try_fold(0u32, |sum, &digit| {
         sum.checked_mul(10)?.checked_add(u32::from(digit.is_ascii_digit().then(|| digit.wrapping_sub(b'0'))?))
     })
+}
+
+/// A number as decimal text.
+pub struct Decimal {
+    digits: [u8; 20],
+    from: usize,
+}
+
+impl Decimal {
+    /// Writes it out.
+    pub fn new(mut number: u64) -> Self {
+        let mut text = Decimal { digits: [b'0'; 20], from: 20 };
+        loop {
+            text.from = text.from.saturating_sub(1);
+            if let Some(digit) = text.digits.get_mut(text.from) {
+                *digit = b'0'.wrapping_add((number % 10) as u8);
+            }
+            number /= 10;
+            if number == 0 {
+                return text;
+            }
+        }
+    }
+
+    /// Borrows the text.
+    pub fn text(&self) -> &[u8] {
+        self.digits.get(self.from..).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

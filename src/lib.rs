@@ -51,6 +51,7 @@ pub mod uevent;
 pub mod superblock;
 pub mod partition;
 pub mod rootdev;
+pub mod record;
 
 #[cfg(feature = "device")]
 pub mod device;

@@ -6,7 +6,7 @@
 //! can stop the run. What failed for a reason that another order may mend is tried once more, alone, when nothing else
 //! is left to do. A module that is marked serial goes alone.
 
-use crate::config::Side;
+use crate::config::{Side, lines};
 use crate::load::{Errno, Outcome, Refusal};
 use crate::name::{modname, same};
 use crate::plan::{Step, StepState, path, position};
@@ -37,12 +37,19 @@ pub struct Schedule<'buf> {
     in_order: bool,
     /// Names of modules that go alone, with commas between.
     alone_names: &'buf [u8],
+    /// More of them, a line each.
+    marked: &'buf [u8],
 }
 
 impl<'buf> Schedule<'buf> {
     /// Makes an empty schedule. `serial` is the value of `initmod.serial=`: `1` for one module at a time, or the names,
-    /// with commas between, of those that have to go alone.
-    pub fn new(edges: &'buf mut VecView<Edge>, blockers: &'buf mut VecView<u16>, serial: &'buf [u8]) -> Self {
+    /// with commas between, of those that have to go alone. `marked` names more of these, a line each; `#` begins a comment.
+    pub fn new(
+        edges: &'buf mut VecView<Edge>,
+        blockers: &'buf mut VecView<u16>,
+        serial: &'buf [u8],
+        marked: &'buf [u8],
+    ) -> Self {
         edges.clear();
         blockers.clear();
         Schedule {
@@ -53,6 +60,7 @@ impl<'buf> Schedule<'buf> {
             is_alone: false,
             in_order: serial == b"1",
             alone_names: serial,
+            marked,
         }
     }
 
@@ -150,9 +158,10 @@ impl<'buf> Schedule<'buf> {
     }
 
     fn goes_alone(&self, step: &Step<'_>) -> bool {
-        !self.alone_names.is_empty()
-            && modname(step.path())
-                .is_ok_and(|name| self.alone_names.split(|&byte| byte == b',').any(|word| same(word, &name)))
+        let said = self.alone_names.split(|&byte| byte == b',');
+        let mut names = said.chain(lines(self.marked).map(|line| line.text));
+        !(self.alone_names.is_empty() && self.marked.is_empty())
+            && modname(step.path()).is_ok_and(|name| names.any(|word| same(word, &name)))
     }
 
     /// Hears how a running step went; says whether that is the last word.
@@ -205,7 +214,7 @@ mod tests {
     const EINVAL: Outcome<'_> = Outcome::Refused(Refusal::Kernel(Errno::EINVAL));
     const ENODEV: Outcome<'_> = Outcome::Refused(Refusal::Kernel(Errno::ENODEV));
 
-    /// Loads `targets` on `workers` that finish in an order that `random` decides, and returns what happened: `+a` for
+    /// Loads `targets`, of which `serial` names some to go alone (behind its first line those of the file), on `workers` that finish in an order that `random` decides, and returns what happened: `+a` for
     /// a start, `-a` for an end. `answer` gives the outcome of a module's try.
     fn simulate(
         tree: &Tree,
@@ -223,7 +232,8 @@ mod tests {
             plan.add(&resolver, resolver.indexes.dep(target.as_bytes()).unwrap().unwrap()).unwrap();
         }
         let (mut edges, mut blockers) = (heapless::Vec::<_, 256>::new(), heapless::Vec::<_, 64>::new());
-        let mut schedule = Schedule::new(&mut edges, &mut blockers, serial.as_bytes());
+        let (said, marked) = serial.split_once('\n').unwrap_or((serial, ""));
+        let mut schedule = Schedule::new(&mut edges, &mut blockers, said.as_bytes(), marked.as_bytes());
         schedule.extend(&steps, &resolver);
         let (mut running, mut happened, mut random) = (Vec::new(), Vec::new(), random);
         loop {
@@ -325,8 +335,8 @@ mod tests {
 
     #[test]
     fn a_marked_module_goes_alone() {
-        for random in 0..20 {
-            let happened = simulate(&Tree::new(&LINES), &["e", "f", "g"], "x,f", 3, random, loaded);
+        for (random, serial) in (0..20).flat_map(|random| [(random, "x,f"), (random, "\n# g\nx\n f \n")]) {
+            let happened = simulate(&Tree::new(&LINES), &["e", "f", "g"], serial, 3, random, loaded);
             let at = happened.iter().position(|event| event == "+f").unwrap();
             assert_eq!(happened[at + 1], "-f");
             precedes(&happened, "e", "f");
@@ -342,7 +352,7 @@ mod tests {
         let line = resolver.indexes.dep(b"a").unwrap().unwrap();
         Plan::new(&mut steps, &mut visited, &mut matches).add(&resolver, line).unwrap();
         let (mut edges, mut blockers) = (heapless::Vec::<_, 1>::new(), heapless::Vec::<_, 9>::new());
-        let mut schedule = Schedule::new(&mut edges, &mut blockers, b"");
+        let mut schedule = Schedule::new(&mut edges, &mut blockers, b"", b"");
         schedule.extend(&steps, &resolver);
         let mut order = Vec::new();
         while let Some(at) = schedule.next(&mut steps) {
@@ -361,7 +371,7 @@ mod tests {
         let (mut visited, mut matches) = (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
         let line = |name: &[u8]| resolver.indexes.dep(name).unwrap().unwrap();
         let (mut edges, mut blockers) = (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
-        let mut schedule = Schedule::new(&mut edges, &mut blockers, b"");
+        let mut schedule = Schedule::new(&mut edges, &mut blockers, b"", b"");
         let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
         plan.add(&resolver, line(b"c")).unwrap();
         schedule.extend(plan.steps, &resolver);

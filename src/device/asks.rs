@@ -1,7 +1,9 @@
 //! What is asked for, and becomes steps of the plan: modules by name, and those that devices ask for by what they say they
 //! are. And how the boot tells what went wrong with them.
 
+use super::coldplug::By;
 use super::log::{Level, line, refusal_prose};
+use super::record::Recorder;
 use super::sys::Sys;
 use super::tree::tell_failure;
 use crate::cmdline;
@@ -18,6 +20,7 @@ pub(super) struct Asks {
     told: Option<Failure>,
     /// The modules of rd.driver.post= are no longer held back.
     pub(super) is_post: bool,
+    pub(super) recorder: Recorder,
 }
 
 impl Asks {
@@ -25,8 +28,9 @@ impl Asks {
         resolver: Resolver<'static>,
         plan: Plan<'static, 'static>,
         seen: &'static mut heapless::VecView<u64>,
+        recorder: Recorder,
     ) -> Asks {
-        Asks { resolver, plan, seen, told: None, is_post: false }
+        Asks { resolver, plan, seen, told: None, is_post: false, recorder }
     }
 
     /// Puts what leads to the root into the plan: rd.driver.pre=, modules_load=, and what modules-load.d names, a name a
@@ -47,25 +51,34 @@ impl Asks {
         }
     }
 
-    fn named(&mut self, by: &[u8], name: &[u8]) {
-        if !self.ask(name) {
+    /// Asks for what a name stands for; says whether anything knows it.
+    pub(super) fn named(&mut self, by: &[u8], name: &[u8]) -> bool {
+        let is_known = self.ask(name, By::Word(by));
+        if !is_known {
             line(Level::Error, &[by, b": ", name, b": no such module in this image"]);
         }
+        is_known
+    }
+
+    /// Says whether an index was met that is damaged.
+    #[cfg_attr(not(feature = "helper"), allow(dead_code, reason = "a boot goes on"))]
+    pub(super) fn is_amiss(&self) -> bool {
+        self.told.is_some()
     }
 
     /// Asks for what a device says it is, once.
-    pub(super) fn modalias(&mut self, modalias: &[u8]) -> bool {
+    pub(super) fn modalias(&mut self, modalias: &[u8], by: By<'_>) -> bool {
         let hash = fnv(modalias);
         if self.seen.contains(&hash) {
             return true;
         }
         // Full: it is looked up again when it is met again, which costs time and nothing else.
         let _ = self.seen.push(hash);
-        self.ask(modalias)
+        self.ask(modalias, by)
     }
 
     /// Plans what a name stands for; says whether anything knows it.
-    pub(super) fn ask(&mut self, name: &[u8]) -> bool {
+    pub(super) fn ask(&mut self, name: &[u8], by: By<'_>) -> bool {
         let mut matches = heapless::Vec::<Match<'static>, 128>::new();
         let found = match self.resolver.resolve(name, &mut matches) {
             Ok(Found::Nothing) => return false,
@@ -88,6 +101,7 @@ impl Asks {
                 self.tell(name, failure);
             }
         }
+        self.recorder.asked(self.plan.steps.len(), name, by);
         true
     }
 
@@ -102,24 +116,33 @@ impl Asks {
 }
 
 /// The kernel as the boot reaches it: failures are lines on the console.
-pub(super) struct BootKernel<'a>(pub(super) Sys<'a>);
+pub(super) struct BootKernel<'a> {
+    pub(super) sys: Sys<'a>,
+    /// Files of modules that are in are deleted.
+    pub(super) frees: bool,
+}
 
 impl Kernel for BootKernel<'_> {
     fn state(&mut self, modname: &[u8]) -> State {
-        self.0.state(modname)
+        self.sys.state(modname)
     }
 
     fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
-        self.0.insert(path, options)
+        self.sys.insert(path, options)
     }
 
     fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal> {
-        self.0.command(command, modname, options)
+        self.sys.command(command, modname, options)
     }
 
     fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
         let (prose, detail): (&[u8], &[u8]) = match outcome {
-            Outcome::Loaded | Outcome::AlreadyIn => return,
+            Outcome::Loaded | Outcome::AlreadyIn => {
+                if cfg!(feature = "free") && self.frees {
+                    self.sys.give_back(step.path());
+                }
+                return;
+            }
             // A driver whose hardware is not here, or that nobody insists on: nothing is wrong.
             Outcome::Refused(Refusal::Kernel(Errno::ENODEV)) => return,
             Outcome::Refused(refusal) => (refusal_prose(refusal), b""),

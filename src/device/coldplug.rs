@@ -12,14 +12,27 @@ use rustix::fs::CWD;
 /// Deepest that /sys/devices is followed. USB behind seven hubs, the deepest there is, ends at about 20.
 const DEPTH: u8 = 40;
 
-/// Calls `each` with the keys of every device under /sys/devices.
-pub(super) fn each_device(each: &mut dyn FnMut(Uevent<'_>)) {
+/// Who asks for a module.
+#[cfg_attr(not(feature = "record"), allow(dead_code, reason = "nobody writes it down"))]
+#[derive(Clone, Copy)]
+pub(super) enum By<'a> {
+    /// A file, a word of the command line, a device by its path.
+    Word(&'a [u8]),
+    /// A device by its directory.
+    Device(&'a OwnedFd),
+}
+
+/// What hears of a device: its keys, and the directory that it is.
+type Each<'a> = dyn FnMut(Uevent<'_>, &OwnedFd) + 'a;
+
+/// Calls `each` with every device under /sys/devices.
+pub(super) fn each_device(each: &mut Each<'_>) {
     if let Ok(devices) = open(CWD, b"/sys/devices") {
         walk(&devices, DEPTH, each);
     }
 }
 
-fn walk(dir: &OwnedFd, depth: u8, each: &mut dyn FnMut(Uevent<'_>)) {
+fn walk(dir: &OwnedFd, depth: u8, each: &mut Each<'_>) {
     let Some(depth) = depth.checked_sub(1) else { return };
     each_entry(dir.as_fd(), b".", &mut |name, entry_type| {
         if entry_type == EntryType::Directory
@@ -32,9 +45,9 @@ fn walk(dir: &OwnedFd, depth: u8, each: &mut dyn FnMut(Uevent<'_>)) {
     });
 }
 
-fn device(dir: &OwnedFd, each: &mut dyn FnMut(Uevent<'_>)) {
+fn device(dir: &OwnedFd, each: &mut Each<'_>) {
     let mut buf = [0; ALIAS_LEN];
     // A device that is going away gives an error: it needs no module any more.
     let uevent = read(dir.as_fd(), b"uevent", &mut buf).unwrap_or_default();
-    each(Uevent::file(uevent));
+    each(Uevent::file(uevent), dir);
 }

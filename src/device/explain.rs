@@ -7,7 +7,7 @@
 
 use super::blockdev;
 use super::file::{Name, Path, each_entry, link, map, open, path, read};
-use super::log::{Level, line};
+use super::log::{Level, errno_prose, line};
 use super::root::{MOUNT_POINT, Root, mount_prose};
 use super::rt::{Args, Strings, execve};
 use super::sys::state_of;
@@ -47,7 +47,7 @@ pub(super) fn tell(scene: Option<Scene<'_>>) {
     }
     tell_firmware();
     let Some(scene) = scene else { return };
-    super::coldplug::each_device(&mut |device| {
+    super::coldplug::each_device(&mut |device, _| {
         if let Some(modalias) = device.get(b"MODALIAS")
             && is_storage(modalias)
             && device.get(b"DRIVER").is_none()
@@ -209,6 +209,12 @@ pub(super) fn tell_unmountable(root: &Root, errno: Errno) {
     }
     let fix = b", which this kernel does not know: its module is not in this image, or failed; rebuild with it";
     line(Level::Error, &[b"mounting ", node, b" failed: it holds ", &found, fix]);
+}
+
+/// Says why one of our mounts does not come along into the root.
+pub(super) fn tell_left_behind(place: &[u8], root: &Root, errno: Errno) {
+    let why = b" has no such directory, and none can be made: ";
+    line(Level::Error, &[place, b" stays behind: the root ", root.text, why, errno_prose(errno)]);
 }
 
 /// Tells which block devices are there, for whoever has to find out why the root is not.

@@ -3,7 +3,10 @@
 //! lane's stand first; the [`Schedule`] says which may go, the [`Pool`] takes them to the kernel.
 
 use super::asks::{Asks, BootKernel};
+use super::coldplug::By;
+use super::file::{map, open};
 use super::pool::{Answer, Errand, Pool};
+use super::record::Recorder;
 use super::room::PlanRoom;
 use super::rt::Args;
 use super::sys::Sys;
@@ -12,15 +15,17 @@ use super::uevents::{Heard, MESSAGE_LEN, Uevents};
 use crate::cmdline;
 use crate::load::{Errno, Kernel, OPTIONS_LEN, Outcome, Refusal, Tally, prepare};
 use crate::name::stem;
-use crate::plan::Plan;
+use crate::plan::{Need, Plan};
+use crate::record::Summary;
 use crate::resolve::Resolver;
 use crate::schedule::Schedule;
 use crate::uevent::Uevent;
+use rustix::fs::CWD;
 
 /// Loads what is asked for, and remembers what was.
 pub(super) struct Lanes<'a> {
-    kernel: BootKernel<'a>,
-    asks: Asks,
+    pub(super) kernel: BootKernel<'a>,
+    pub(super) asks: Asks,
     schedule: Schedule<'static>,
     pool: Pool,
     uevents: Option<Uevents>,
@@ -35,6 +40,8 @@ pub(super) struct Lanes<'a> {
     block_news: bool,
     /// What all came to.
     pub(super) tally: Tally,
+    /// How many modules failed that were to be loaded, other than for want of their hardware.
+    pub(super) failed_count: u32,
     /// How long modules were with the kernel, microseconds; time with several counts once.
     pub(super) kernel_us: u64,
     /// Until when that is counted.
@@ -55,7 +62,8 @@ pub(super) enum Scope {
 }
 
 impl<'a> Lanes<'a> {
-    /// Reads `initmod.coldplug=`, `initmod.serial=` and `initmod.jobs=`, listens to the kernel, and starts workers.
+    /// Reads `initmod.coldplug=`, `initmod.serial=`, `initmod.jobs=` and /etc/initmod/serial.conf, listens to the kernel,
+    /// and starts workers.
     #[inline(never)] // smaller so
     pub(super) fn new(tree: &'a Tree, resolver: Resolver<'static>, room: &'static mut PlanRoom, env: Args) -> Self {
         let text = resolver.config.cmdline;
@@ -70,15 +78,22 @@ impl<'a> Lanes<'a> {
         let sys = Sys::new(tree, env);
         let pool = Pool::start(jobs, &sys);
         let serial = if pool.is_direct() { b"1" } else { serial };
+        // None, usually.
+        let marked = open(CWD, b"/etc/initmod/serial.conf").and_then(|file| map(&file)).unwrap_or_default();
         let scope = match cmdline::value(text, b"initmod.coldplug") {
             Some(b"root") => Scope::Root,
             Some(b"none") => Scope::None,
             _ => Scope::Full,
         };
         Lanes {
-            kernel: BootKernel(sys),
-            asks: Asks::new(resolver, Plan::new(&mut room.steps, &mut room.visited, &mut room.matches), &mut room.seen),
-            schedule: Schedule::new(&mut room.edges, &mut room.blockers, serial),
+            kernel: BootKernel { sys, frees: false },
+            asks: Asks::new(
+                resolver,
+                Plan::new(&mut room.steps, &mut room.visited, &mut room.matches),
+                &mut room.seen,
+                Recorder::new(&mut room.record),
+            ),
+            schedule: Schedule::new(&mut room.edges, &mut room.blockers, serial, marked),
             pool,
             uevents: Uevents::open(),
             scope,
@@ -87,10 +102,17 @@ impl<'a> Lanes<'a> {
             first_lane: 0,
             block_news: true,
             tally: Tally::default(),
+            failed_count: 0,
             kernel_us: 0,
             counted_us: super::now_us() as u32,
             last_ms: super::now_ms(),
         }
+    }
+
+    /// Sets how far the coldplug goes, for a command that is one: only what is named goes with no scope.
+    #[cfg_attr(not(feature = "helper"), allow(dead_code, reason = "a boot reads it from the command line"))]
+    pub(super) fn set_scope(&mut self, scope: Scope) {
+        (self.scope, self.scan_due, self.asks.is_post) = (scope, scope != Scope::None, scope == Scope::None);
     }
 
     /// Puts the first lane into the plan; `text` is that of modules-load.d.
@@ -154,7 +176,7 @@ impl<'a> Lanes<'a> {
     fn wait(&mut self, wait_ms: u64) {
         let mut answers = heapless::Vec::<Answer, 16>::new();
         let socket = self.uevents.as_ref().map(Uevents::fd);
-        self.pool.wait(&self.kernel.0, socket, wait_ms, &mut |answer| drop(answers.push(answer)));
+        self.pool.wait(&self.kernel.sys, socket, wait_ms, &mut |answer| drop(answers.push(answer)));
         for answer in answers {
             self.answered(answer);
         }
@@ -192,10 +214,10 @@ impl<'a> Lanes<'a> {
         let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();
         let job = match prepare(step, earlier, &self.asks.resolver, None, &mut options, &mut self.kernel) {
             Ok(job) if cmdline::lists(self.asks.resolver.config.cmdline, b"module_blacklist", &job.name) => {
-                return self.done(at, Outcome::Refused(Refusal::Kernel(Errno::EPERM)));
+                return self.done(at, Outcome::Refused(Refusal::Kernel(Errno::EPERM)), None);
             }
             Ok(job) => job,
-            Err(outcome) => return self.done(at, outcome),
+            Err(outcome) => return self.done(at, outcome, None),
         };
         let errand = Errand {
             is_command: job.command.is_some(),
@@ -203,7 +225,7 @@ impl<'a> Lanes<'a> {
             name: &job.name,
             options: &options,
         };
-        if let Some(answer) = self.pool.submit(&self.kernel.0, at, &errand) {
+        if let Some(answer) = self.pool.submit(&self.kernel.sys, at, &errand) {
             self.answered(answer);
         }
     }
@@ -216,10 +238,10 @@ impl<'a> Lanes<'a> {
             self.kernel_us = self.kernel_us.saturating_add(answer.took_us.min(uncounted_us).into());
             self.counted_us = end_us;
         }
-        self.done(answer.at, Outcome::of(answer.result));
+        self.done(answer.at, Outcome::of(answer.result), Some(&answer));
     }
 
-    fn done(&mut self, at: usize, outcome: Outcome<'static>) {
+    fn done(&mut self, at: usize, outcome: Outcome<'static>, answer: Option<&Answer>) {
         let is_final = self.schedule.done(self.asks.plan.steps, at, outcome);
         let Some(step) = self.asks.plan.steps.get(at) else { return };
         if outcome == Outcome::Loaded {
@@ -230,18 +252,30 @@ impl<'a> Lanes<'a> {
             return;
         }
         self.tally.count(outcome, step.need);
+        self.asks.recorder.done(at, step, outcome, answer);
         let is_barred = outcome == Outcome::Refused(Refusal::Kernel(Errno::EPERM))
             && cmdline::lists(self.asks.resolver.config.cmdline, b"module_blacklist", stem(step.path()));
         if !is_barred {
+            let is_amiss = !outcome.is_in() && outcome != Outcome::Refused(Refusal::Kernel(Errno::ENODEV));
+            self.failed_count = self.failed_count.saturating_add((is_amiss && step.need == Need::Required).into());
             self.kernel.told(step, outcome);
         }
+    }
+
+    /// Says what all came to since `start_ms`, and writes it down.
+    pub(super) fn sum_up(&self, start_ms: u64, root_ms: Option<u64>) -> Summary {
+        let modules_ms = self.last_ms.saturating_sub(start_ms);
+        let (modules, kernel_ms) = (self.tally.loaded.into(), self.kernel_us / 1000);
+        let summary = Summary { modules, modules_ms, kernel_ms, root_ms };
+        self.asks.recorder.sum_up(&summary);
+        summary
     }
 
     /// Asks for the modules of all devices that are there.
     fn scan(&mut self) {
         self.scan_due = false;
         self.loaded_since_scan = false;
-        super::coldplug::each_device(&mut |device| self.ask_device(device));
+        super::coldplug::each_device(&mut |device, dir| self.ask_device(device, By::Device(dir)));
     }
 
     /// Asks for the modules of the devices that the kernel has told of.
@@ -256,7 +290,7 @@ impl<'a> Lanes<'a> {
                     let device = Uevent::message(text);
                     self.block_news |= device.get(b"SUBSYSTEM") == Some(b"block");
                     if self.scope != Scope::None && device.get(b"ACTION") != Some(b"remove") {
-                        self.ask_device(device);
+                        self.ask_device(device, By::Word(device.get(b"DEVPATH").unwrap_or_default()));
                     }
                 }
             }
@@ -265,13 +299,13 @@ impl<'a> Lanes<'a> {
     }
 
     /// Asks for the modules of a device.
-    fn ask_device(&mut self, device: Uevent<'_>) {
+    fn ask_device(&mut self, device: Uevent<'_>, by: By<'_>) {
         let Some(modalias) = device.get(b"MODALIAS") else { return };
         // SPI devices have aliases of their bus only, and drivers that know them by the device tree's name alone.
-        if !self.asks.modalias(modalias) && modalias.starts_with(b"spi:") {
+        if !self.asks.modalias(modalias, by) && modalias.starts_with(b"spi:") {
             let mut of_alias = heapless::Vec::<u8, 512>::new();
             let mut number = 0;
-            while device.of_modalias(number, &mut of_alias) == Ok(true) && !self.asks.ask(&of_alias) {
+            while device.of_modalias(number, &mut of_alias) == Ok(true) && !self.asks.ask(&of_alias, by) {
                 number = number.saturating_add(1);
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! Lines are put together from byte strings, without `core::fmt`, which costs 10 kB.
 
+pub(super) use crate::bytes::Decimal;
 use crate::bytes::split_once;
 use crate::load::{Errno, Refusal};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
@@ -13,6 +14,8 @@ use rustix::fs::{Mode, OFlags, open};
 pub(super) enum Level {
     Error,
     Notice,
+    #[cfg(feature = "record")]
+    Debug,
 }
 
 /// Longest line, bytes. Source: the kernel's LOG_LINE_MAX.
@@ -63,9 +66,13 @@ pub(super) fn line(level: Level, parts: &[&[u8]]) {
     let mut line = heapless::Vec::<u8, LINE_LEN>::new();
     let kmsg = KMSG.load(Ordering::Relaxed);
     let head: &[u8] = match level {
+        #[cfg(feature = "record")]
+        Level::Debug if kmsg < 0 => return,
         _ if kmsg < 0 => b"",
         Level::Error => b"<3>",
         Level::Notice => b"<5>",
+        #[cfg(feature = "record")]
+        Level::Debug => b"<7>",
     };
     // What does not fit is cut: a line's beginning says most.
     for &byte in [head, name, b": "].iter().chain(parts).flat_map(|part| part.iter()) {
@@ -114,32 +121,6 @@ fn write_all(fd: i32, mut text: &[u8]) {
     }
 }
 
-/// A number as decimal text.
-pub(super) struct Decimal {
-    digits: [u8; 20],
-    from: usize,
-}
-
-impl Decimal {
-    pub(super) fn new(mut number: u64) -> Self {
-        let mut text = Decimal { digits: [b'0'; 20], from: 20 };
-        loop {
-            text.from = text.from.saturating_sub(1);
-            if let Some(digit) = text.digits.get_mut(text.from) {
-                *digit = b'0'.wrapping_add((number % 10) as u8);
-            }
-            number /= 10;
-            if number == 0 {
-                return text;
-            }
-        }
-    }
-
-    pub(super) fn text(&self) -> &[u8] {
-        self.digits.get(self.from..).unwrap_or_default()
-    }
-}
-
 /// Says what a refusal means for a module: what went wrong, in the words of the person who must mend it.
 pub(super) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
     match refusal {
@@ -161,7 +142,7 @@ pub(super) fn errno_prose(errno: Errno) -> &'static [u8] {
 }
 
 /// A list, as a `match` becomes a table with room for all numbers between.
-const PROSE: [(i32, &[u8]); 16] = [
+const PROSE: [(i32, &[u8]); 18] = [
     (1, b"not permitted (blacklisted on the command line, or loading is disabled)"),
     (2, b"not found"),
     (5, b"input/output error"),
@@ -173,6 +154,8 @@ const PROSE: [(i32, &[u8]); 16] = [
     (17, b"in the kernel already"),
     (19, b"no such device: its hardware is not here"),
     (22, b"invalid parameter, or damaged file"),
+    (28, b"no space left"),
+    (30, b"read-only file system"),
     (74, b"damaged file"),
     (95, b"not supported here"),
     (110, b"timed out"),

@@ -18,12 +18,16 @@ mod arena;
 mod codec;
 mod room;
 mod tree;
+#[cfg_attr(not(feature = "record"), path = "no_lap.rs")]
+mod lap;
 mod sys;
 #[cfg(feature = "parallel")]
 mod pool;
 #[cfg(feature = "parallel")]
 mod uevents;
 mod coldplug;
+#[cfg_attr(not(feature = "record"), path = "no_record.rs")]
+mod record;
 mod asks;
 #[cfg_attr(not(feature = "parallel"), path = "serial_lanes.rs")]
 mod lanes;
@@ -90,6 +94,7 @@ fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
         }
     };
     if let Some(lanes) = &mut lanes {
+        lanes.kernel.frees = cfg!(feature = "free") && cmdline::value(cmdline, b"initmod.free") == Some(b"1");
         tree::read_load_d(load_list);
         lanes.ask_first(load_list);
     }
@@ -234,9 +239,8 @@ const TELL_MS: u64 = 3000;
 /// Says in one line what was done and how long it took. Its form is fixed: scripts read it.
 #[inline(never)] // smaller so
 fn tell_summary(lanes: &Option<Lanes<'_>>, start_ms: u64, total_ms: u64) {
-    let [loaded, modules_ms, kernel_ms] = lanes.as_ref().map_or([0; 3], |lanes| {
-        [lanes.tally.loaded.into(), lanes.last_ms.saturating_sub(start_ms), lanes.kernel_us / 1000]
-    });
+    let summary = lanes.as_ref().map(|lanes| lanes.sum_up(start_ms, Some(total_ms)));
+    let [loaded, modules_ms, kernel_ms] = summary.map_or([0; 3], |all| [all.modules, all.modules_ms, all.kernel_ms]);
     let [loaded, modules_ms, kernel_ms, total_ms] = [loaded, modules_ms, kernel_ms, total_ms].map(Decimal::new);
     let parts = [
         loaded.text(),

@@ -22,6 +22,9 @@ pub(super) fn tell_unmountable(root: &Root, errno: Errno) {
     line(Level::Error, &[b"mounting ", root.node_path(), b" failed: ", mount_prose(errno)]);
 }
 
+/// Says nothing.
+pub(super) fn tell_left_behind(_: &[u8], _: &Root, _: Errno) {}
+
 /// Tells which block devices are there.
 pub(super) fn tell_devices() {
     blockdev::describe(&mut |parts| {

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! job     u8 is_command    u16 text_len    u16 name_len    u16 options_len    text    name    options
-//! answer  u32 kind    u32 value    u32 start_us    u32 took_us                             native byte order
+//! answer  u32 kind    u32 value    u32 start_us    u32 took_us    u32 decode_us            native byte order
 //! ```
 
 use super::rt::{exit, fork};
@@ -25,6 +25,7 @@ const WORKER_COUNT: usize = 16;
 const JOB_LEN: usize = 16_384;
 
 const HEAD_LEN: usize = 7;
+const ANSWER_LEN: usize = 20;
 
 /// A module to hand over, or the command in its place.
 #[derive(Clone, Copy)]
@@ -46,14 +47,21 @@ pub(super) struct Answer {
     pub(super) start_us: u32,
     /// How long it took.
     pub(super) took_us: u32,
+    /// For how long of that it was decompressed here.
+    pub(super) decode_us: u32,
+    /// Which worker had it, counted from 1 as they were started; 0 is none.
+    pub(super) worker: u32,
 }
 
 /// The workers.
 pub(super) struct Pool {
     workers: Vec<Worker, WORKER_COUNT>,
+    /// How many were started.
+    started_count: u32,
 }
 
 struct Worker {
+    number: u32,
     pid: Option<Pid>,
     jobs: OwnedFd,
     answers: OwnedFd,
@@ -64,7 +72,7 @@ struct Worker {
 impl Pool {
     /// Starts `count` workers; fewer, or none, where the kernel gives no more.
     pub(super) fn start(count: u32, sys: &Sys<'_>) -> Pool {
-        let mut pool = Pool { workers: Vec::new() };
+        let mut pool = Pool { workers: Vec::new(), started_count: 0 };
         for _ in 0..count {
             pool.add(sys);
         }
@@ -85,7 +93,9 @@ impl Pool {
                 work(sys, &jobs, &answers)
             }
             Ok(Some(pid)) => {
-                let worker = Worker { pid: Pid::from_raw(pid), jobs: to_worker, answers: from_worker, at: None };
+                self.started_count = self.started_count.saturating_add(1);
+                let (number, pid) = (self.started_count, Pid::from_raw(pid));
+                let worker = Worker { number, pid, jobs: to_worker, answers: from_worker, at: None };
                 // Full: its pipes close here, and it ends.
                 let _ = self.workers.push(worker);
             }
@@ -130,12 +140,12 @@ impl Pool {
                 place = place.saturating_add(1);
                 continue;
             }
-            let mut words = [0u8; 16];
+            let mut words = [0u8; ANSWER_LEN];
             let whole = read_all(&worker.answers, &mut words);
-            let (at, pid) = (worker.at.take(), worker.pid);
+            let (at, pid, number) = (worker.at.take(), worker.pid, worker.number);
             if whole {
                 if let Some(at) = at {
-                    each(decode(at, &words));
+                    each(Answer { at, worker: number, ..decode(&words) });
                 }
                 place = place.saturating_add(1);
                 continue;
@@ -144,7 +154,7 @@ impl Pool {
             self.workers.swap_remove(place);
             let killed = super::sys::wait_for(pid).err().unwrap_or(Refusal::Killed(0));
             if let Some(at) = at {
-                each(Answer { at, result: Err(killed), start_us: 0, took_us: 0 });
+                each(Answer { at, result: Err(killed), start_us: 0, took_us: 0, decode_us: 0, worker: number });
             }
             self.add(sys);
             return; // the places have changed
@@ -169,7 +179,7 @@ impl Pool {
     /// Lets the workers end. One that is still with the kernel is left to the real init.
     pub(super) fn stop(&mut self) {
         while let Some(worker) = self.workers.pop() {
-            let Worker { pid, jobs, answers, at } = worker;
+            let Worker { pid, jobs, answers, at, .. } = worker;
             drop((jobs, answers));
             if at.is_none() {
                 let _ = waitpid(pid, WaitOptions::empty());
@@ -186,7 +196,8 @@ fn run(sys: &Sys<'_>, at: usize, errand: &Errand<'_>) -> Answer {
     } else {
         sys.insert(errand.text, errand.options)
     };
-    Answer { at, result, start_us, took_us: (super::now_us() as u32).wrapping_sub(start_us) }
+    let took_us = (super::now_us() as u32).wrapping_sub(start_us);
+    Answer { at, result, start_us, took_us, decode_us: sys.decode_us.take(), worker: 0 }
 }
 
 /// What a worker does until its pipe ends.
@@ -239,7 +250,7 @@ fn encode(errand: &Errand<'_>) -> Option<Vec<u8, JOB_LEN>> {
     Some(job)
 }
 
-fn encode_answer(answer: &Answer) -> [u8; 16] {
+fn encode_answer(answer: &Answer) -> [u8; ANSWER_LEN] {
     let (kind, value) = match answer.result {
         Ok(()) => (0, 0),
         Err(Refusal::File(Errno(errno))) => (1, errno),
@@ -250,21 +261,22 @@ fn encode_answer(answer: &Answer) -> [u8; 16] {
         Err(Refusal::Killed(signal)) => (6, signal),
         Err(Refusal::Command(status)) => (7, status),
     };
-    let mut words = [0; 16];
+    let mut words = [0; ANSWER_LEN];
     let (slots, _) = words.as_chunks_mut::<4>();
-    for (slot, word) in slots.iter_mut().zip([kind, value as u32, answer.start_us, answer.took_us]) {
+    let values = [kind, value as u32, answer.start_us, answer.took_us, answer.decode_us];
+    for (slot, word) in slots.iter_mut().zip(values) {
         *slot = word.to_ne_bytes();
     }
     words
 }
 
-fn decode(at: usize, words: &[u8; 16]) -> Answer {
-    let mut values = [0; 4];
+fn decode(words: &[u8; ANSWER_LEN]) -> Answer {
+    let mut values = [0; 5];
     let (slots, _) = words.as_chunks::<4>();
     for (value, slot) in values.iter_mut().zip(slots) {
         *value = u32::from_ne_bytes(*slot);
     }
-    let [kind, value, start_us, took_us] = values;
+    let [kind, value, start_us, took_us, decode_us] = values;
     let value = value as i32;
     let result = match kind {
         0 => Ok(()),
@@ -276,7 +288,7 @@ fn decode(at: usize, words: &[u8; 16]) -> Answer {
         6 => Err(Refusal::Killed(value)),
         _ => Err(Refusal::Command(value)),
     };
-    Answer { at, result, start_us, took_us }
+    Answer { at: 0, result, start_us, took_us, decode_us, worker: 0 }
 }
 
 #[cfg(test)]
@@ -295,9 +307,9 @@ mod tests {
             Refusal::Command(3),
         ];
         for result in refusals.into_iter().map(Err).chain([Ok(())]) {
-            let answer = Answer { at: 3, result, start_us: u32::MAX, took_us: 1 };
-            let back = decode(3, &encode_answer(&answer));
-            assert_eq!((back.result, back.start_us, back.took_us), (result, u32::MAX, 1));
+            let answer = Answer { at: 0, result, start_us: u32::MAX, took_us: 2, decode_us: 1, worker: 0 };
+            let back = decode(&encode_answer(&answer));
+            assert_eq!((back.result, back.start_us, back.took_us, back.decode_us), (result, u32::MAX, 2, 1));
         }
     }
 

@@ -45,7 +45,19 @@ pub(super) struct PlanRoom {
     /// What holds steps back; once full, one module goes after the other.
     pub(super) edges: Vec<Edge, 0x4_0000>,
     pub(super) blockers: Vec<u16, MODULE_COUNT>,
+    pub(super) record: RecordRoom,
 }
+
+/// The buffers of the flight recorder.
+#[cfg(feature = "record")]
+pub(super) struct RecordRoom {
+    /// Who asked for each step of the plan.
+    pub(super) origins: Vec<super::record::Origin, MODULE_COUNT>,
+    /// In which words; once full, it is no longer told.
+    pub(super) texts: Vec<u8, 0x1_0000>,
+}
+#[cfg(not(feature = "record"))]
+pub(super) struct RecordRoom;
 
 struct Once {
     room: UnsafeCell<Room>,
@@ -68,6 +80,10 @@ static ROOM: Once = Once {
             seen: Vec::new(),
             edges: Vec::new(),
             blockers: Vec::new(),
+            #[cfg(feature = "record")]
+            record: RecordRoom { origins: Vec::new(), texts: Vec::new() },
+            #[cfg(not(feature = "record"))]
+            record: RecordRoom,
         },
         applet: AppletRoom { operands: Vec::new(), words: Vec::new(), line: Vec::new() },
     }),

@@ -11,9 +11,9 @@ use crate::cmdline;
 use crate::load::Errno;
 use crate::rootdev::RootDev;
 use core::ffi::CStr;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat, openat2, statat, unlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, mkdir, openat, openat2, statat, unlinkat,
 };
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::process::{chdir, chroot};
@@ -152,13 +152,8 @@ impl Root {
     #[inline(never)] // smaller so
     pub(super) fn switch(&self, args: Args, env: Args) -> Errno {
         let Some(init) = self.find_init() else { return Errno::ENOENT };
-        for place in [c"dev", c"proc", c"sys", c"run"] {
-            if path(&[MOUNT_POINT.to_bytes(), b"/", place.to_bytes()])
-                .is_ok_and(|to| mount_move(place, to.as_c_str()).is_err())
-            {
-                // A root without the directory: nothing of the image may stay mounted under it.
-                let _ = rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH);
-            }
+        for place in [c"/dev", c"/proc", c"/sys", c"/run"] {
+            self.take_along(place);
         }
         free_initramfs();
         let switched = chdir(MOUNT_POINT)
@@ -170,6 +165,19 @@ impl Root {
         }
         let argv = Strings::new(core::iter::once(init.as_c_str()).chain(args.skip(1).map(|arg| arg as &CStr)));
         Errno(execve(init.as_c_str(), &argv, &Strings::new(env)))
+    }
+
+    /// Moves a mount into the root, and makes a directory for it there where there is none.
+    fn take_along(&self, place: &CStr) {
+        let moved = path(&[MOUNT_POINT.to_bytes(), place.to_bytes()]).and_then(|to| {
+            // Exists: fine. Fails otherwise: that is why nothing can be mounted there.
+            let made = mkdir(to.as_c_str(), Mode::from_raw_mode(0o755)).map_err(errno);
+            mount_move(place, to.as_c_str()).map_err(|error| made.err().unwrap_or(errno(error)))
+        });
+        let Err(error) = moved else { return };
+        super::explain::tell_left_behind(place.to_bytes(), self, error);
+        // Nothing of the image may stay mounted under it.
+        let _ = rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH);
     }
 
     #[inline(never)] // smaller so
@@ -243,11 +251,16 @@ const TMPFS_MAGIC: u32 = 0x0102_1994;
 /// is no initramfs, as when somebody boots a disk with us as init, nothing is touched.
 fn free_initramfs() {
     if let Ok(root) = open(CWD, b"/")
-        && fstatfs(&root).is_ok_and(|fs| matches!(fs.f_type as u32, RAMFS_MAGIC | TMPFS_MAGIC))
+        && is_in_memory(root.as_fd())
         && let Ok(stat) = fstat(&root)
     {
         empty(&root, stat.st_dev, DEPTH);
     }
+}
+
+/// Says whether a file system is one that an initramfs is unpacked into.
+pub(super) fn is_in_memory(dir: BorrowedFd<'_>) -> bool {
+    fstatfs(dir).is_ok_and(|fs| matches!(fs.f_type as u32, RAMFS_MAGIC | TMPFS_MAGIC))
 }
 
 fn empty(dir: &OwnedFd, device: u64, depth: u8) {

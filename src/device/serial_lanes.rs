@@ -2,18 +2,21 @@
 //! looked through again for the devices that come up.
 
 use super::asks::{Asks, BootKernel};
+use super::coldplug::By;
+use super::record::Recorder;
 use super::room::PlanRoom;
 use super::rt::Args;
 use super::sys::Sys;
 use super::tree::Tree;
 use crate::load::{OnFailure, Tally, run};
 use crate::plan::Plan;
+use crate::record::Summary;
 use crate::resolve::Resolver;
 
 /// Loads what is asked for, and remembers what was.
 pub(super) struct Lanes<'a> {
-    kernel: BootKernel<'a>,
-    asks: Asks,
+    pub(super) kernel: BootKernel<'a>,
+    pub(super) asks: Asks,
     /// What all came to.
     pub(super) tally: Tally,
     /// How long modules were loaded, microseconds.
@@ -26,8 +29,8 @@ impl<'a> Lanes<'a> {
     pub(super) fn new(tree: &'a Tree, resolver: Resolver<'static>, room: &'static mut PlanRoom, env: Args) -> Self {
         let plan = Plan::new(&mut room.steps, &mut room.visited, &mut room.matches);
         Lanes {
-            kernel: BootKernel(Sys::new(tree, env)),
-            asks: Asks::new(resolver, plan, &mut room.seen),
+            kernel: BootKernel { sys: Sys::new(tree, env), frees: false },
+            asks: Asks::new(resolver, plan, &mut room.seen, Recorder::new(&mut room.record)),
             tally: Tally::default(),
             kernel_us: 0,
             last_ms: super::now_ms(),
@@ -44,9 +47,9 @@ impl<'a> Lanes<'a> {
     /// nothing was left to do.
     pub(super) fn turn(&mut self, wait_ms: u64) -> bool {
         let step_count = self.asks.plan.steps.len();
-        super::coldplug::each_device(&mut |device| {
+        super::coldplug::each_device(&mut |device, dir| {
             if let Some(modalias) = device.get(b"MODALIAS") {
-                self.asks.modalias(modalias);
+                self.asks.modalias(modalias, By::Device(dir));
             }
         });
         if self.asks.plan.steps.len() > step_count {
@@ -76,6 +79,15 @@ impl<'a> Lanes<'a> {
     }
 
     pub(super) fn finish(&mut self) {}
+
+    /// Says what all came to since `start_ms`, and writes it down.
+    pub(super) fn sum_up(&self, start_ms: u64, root_ms: Option<u64>) -> Summary {
+        let modules_ms = self.last_ms.saturating_sub(start_ms);
+        let (modules, kernel_ms) = (self.tally.loaded.into(), self.kernel_us / 1000);
+        let summary = Summary { modules, modules_ms, kernel_ms, root_ms };
+        self.asks.recorder.sum_up(&summary);
+        summary
+    }
 
     fn load(&mut self) {
         let start_us = super::now_us();

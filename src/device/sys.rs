@@ -9,14 +9,16 @@
 
 use super::codec::{CodecError, Format, decode, sniff};
 use super::file::{Text, c_str, errno, join, map, map_to_edit, open, path, read};
+use super::lap::Lap;
 use super::rt::{Args, Strings, execve, exit, fork};
 use super::tree::Tree;
 #[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
 use crate::elf::Elf;
 use crate::load::{Errno, Refusal, State};
+use core::cell::Cell;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::CWD;
+use rustix::fs::{AtFlags, CWD, unlinkat};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::system::{finit_module, init_module};
 
@@ -38,6 +40,8 @@ pub(super) struct Sys<'a> {
     pub(super) force: i32,
     /// What a command's environment has for MODPROBE_OPTIONS, the variable's name included, where not what ours has.
     pub(super) modprobe_options: Option<&'a CStr>,
+    /// How long the last module was decompressed here.
+    pub(super) decode_us: Cell<u32>,
 }
 
 impl<'a> Sys<'a> {
@@ -47,7 +51,7 @@ impl<'a> Sys<'a> {
 
     /// The same with paths that begin in `dir`.
     pub(super) fn at(dir: BorrowedFd<'a>, env: Args) -> Self {
-        Sys { dir, env, force: 0, modprobe_options: None }
+        Sys { dir, env, force: 0, modprobe_options: None, decode_us: Cell::new(0) }
     }
 
     /// Reads /sys/module/MODNAME/initstate.
@@ -82,7 +86,49 @@ impl<'a> Sys<'a> {
                 other => return other.map_err(|error| Refusal::Kernel(errno(error))),
             }
         }
-        decompress_and_insert(&file, params, self.force)
+        self.decompress_and_insert(&file, params)
+    }
+
+    /// Maps the file in the child only: its pages can be given back when that ends.
+    fn decompress_and_insert(&self, file: &OwnedFd, params: &CStr) -> Result<(), Refusal> {
+        if cfg!(not(any(feature = "gz", feature = "xz", feature = "zst"))) {
+            return Err(Refusal::NoDecoder);
+        }
+        let lap = Lap::start();
+        let status = in_child(|| {
+            let Ok(image) = map(file) else { return NO_MEMORY };
+            let decoded = decode(image);
+            lap.end();
+            match decoded {
+                Ok(mut image) => {
+                    overlook(&mut image, self.force);
+                    init_module(&image, params).map_or_else(|error| error.raw_os_error(), |()| 0)
+                }
+                Err(CodecError::Damaged) => DAMAGED,
+                Err(CodecError::Unsupported | CodecError::NotBuiltIn) => NO_DECODER,
+                Err(CodecError::NoMemory) => NO_MEMORY,
+            }
+        });
+        self.decode_us.set(lap.took_us());
+        match status? {
+            0 => Ok(()),
+            DAMAGED => Err(Refusal::Damaged),
+            NO_DECODER => Err(Refusal::NoDecoder),
+            NO_MEMORY => Err(Refusal::NoMemory),
+            error => Err(Refusal::Kernel(Errno(error))),
+        }
+    }
+
+    /// Deletes the module file at `path`, where it is in memory and in the tree: its memory is free again.
+    pub(super) fn give_back(&self, path: &[u8]) {
+        if super::root::is_in_memory(self.dir)
+            && !path.starts_with(b"/")
+            && !path.windows(2).any(|window| window == b"..")
+            && let Ok(path) = self::path(&[path])
+        {
+            // What stays, stays: it costs memory and nothing else.
+            let _ = unlinkat(self.dir, path.as_c_str(), AtFlags::empty());
+        }
     }
 
     /// Runs a shell command of modprobe.d, with `$CMDLINE_OPTS` standing for the options.
@@ -168,26 +214,6 @@ fn kernel_name(format: Format) -> &'static [u8] {
 const DAMAGED: i32 = 200;
 const NO_DECODER: i32 = 201;
 const NO_MEMORY: i32 = 202;
-
-fn decompress_and_insert(file: &OwnedFd, params: &CStr, force: i32) -> Result<(), Refusal> {
-    let image = map(file).map_err(Refusal::File)?;
-    let status = in_child(|| match decode(image) {
-        Ok(mut image) => {
-            overlook(&mut image, force);
-            init_module(&image, params).map_or_else(|error| error.raw_os_error(), |()| 0)
-        }
-        Err(CodecError::Damaged) => DAMAGED,
-        Err(CodecError::Unsupported | CodecError::NotBuiltIn) => NO_DECODER,
-        Err(CodecError::NoMemory) => NO_MEMORY,
-    })?;
-    match status {
-        0 => Ok(()),
-        DAMAGED => Err(Refusal::Damaged),
-        NO_DECODER => Err(Refusal::NoDecoder),
-        NO_MEMORY => Err(Refusal::NoMemory),
-        error => Err(Refusal::Kernel(Errno(error))),
-    }
-}
 
 /// Takes in what ended as an orphan: a killed worker's command, say. The real init starts without.
 pub(super) fn reap() {

@@ -2,6 +2,8 @@
 //!
 //! Options, output and exit status are kmod's; where a command does better on purpose, README.md says so.
 
+#[cfg(feature = "helper")]
+mod helper;
 #[cfg(feature = "modinfo")]
 mod image;
 #[cfg(feature = "tools")]
@@ -21,13 +23,13 @@ mod reason;
 mod rmmod;
 #[cfg(feature = "tools")]
 mod unprobe;
-#[cfg(feature = "tools")]
+#[cfg(any(feature = "tools", feature = "helper"))]
 mod options;
 
 use super::log::{Level, fill, line, put, speak_as};
 use super::room::Room;
 use super::rt::Args;
-#[cfg(feature = "tools")]
+#[cfg(any(feature = "tools", feature = "helper"))]
 use options::take;
 
 /// A command.
@@ -38,6 +40,14 @@ pub(super) struct Command {
 }
 
 const COMMANDS: &[Command] = &[
+    #[cfg(feature = "helper")]
+    Command { name: b"load", main: helper::load },
+    #[cfg(feature = "helper")]
+    Command { name: b"coldplug", main: helper::coldplug },
+    #[cfg(feature = "helper")]
+    Command { name: b"wait", main: helper::wait },
+    #[cfg(all(feature = "helper", feature = "explain"))]
+    Command { name: b"explain", main: helper::explain },
     Command { name: b"modprobe", main: modprobe::main },
     #[cfg(feature = "tools")]
     Command { name: b"insmod", main: insmod::main },

@@ -1,0 +1,125 @@
+//! The flight recorder: what became of each module, written out as soon as it is known, to the kernel's log and to
+//! /run/initmod/boot.jsonl, which the real root finds there. The lines' form is in [`crate::record`].
+//!
+//! Who asked for what is kept in two buffers of fixed size; once they are full, lines no longer tell.
+
+use super::coldplug::By;
+use super::log::{Level, line, refusal_prose};
+use super::pool::Answer;
+use super::room::RecordRoom;
+use crate::load::Outcome;
+use crate::name::{modname, stem};
+use crate::plan::Step;
+use crate::record::{LINE_LEN, Record, Run, Style, Summary, TEXT_LEN, Verdict};
+use heapless::VecView;
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, mkdir, openat};
+
+/// Who asked for a step, and when.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Origin {
+    asked_us: u64,
+    /// Where the texts begin that say by which alias, and who.
+    alias_off: u32,
+    by_off: u32,
+    end_off: u32,
+}
+
+/// The recorder.
+pub(super) struct Recorder {
+    /// Of each step of the plan.
+    origins: &'static mut VecView<Origin>,
+    texts: &'static mut VecView<u8>,
+    file: Option<OwnedFd>,
+}
+
+impl Recorder {
+    /// Begins the file.
+    #[inline(never)] // smaller so
+    pub(super) fn new(room: &'static mut RecordRoom) -> Recorder {
+        // Exists: fine. Without /run there is the kernel's log.
+        let _ = mkdir(c"/run/initmod", Mode::from_raw_mode(0o755));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
+        let file = openat(CWD, c"/run/initmod/boot.jsonl", flags, Mode::from_raw_mode(0o644)).ok();
+        Recorder { origins: &mut room.origins, texts: &mut room.texts, file }
+    }
+
+    /// Hears that the plan has got steps up to `step_count`, if any, for the sake of `alias`.
+    #[inline(never)] // smaller so
+    pub(super) fn asked(&mut self, step_count: usize, alias: &[u8], by: By<'_>) {
+        if self.origins.len() >= step_count {
+            return;
+        }
+        let alias_off = self.keep(alias);
+        let by_off = match by {
+            By::Word(word) => self.keep(word),
+            By::Device(dir) => {
+                let fd = crate::bytes::Decimal::new(rustix::fd::AsRawFd::as_raw_fd(dir).unsigned_abs().into());
+                let link = super::file::link(&[b"/proc/self/fd/", fd.text()]);
+                let link = link.as_ref().map_or(&b""[..], |link| link.as_bytes());
+                self.keep(link.strip_prefix(b"/sys").unwrap_or(link))
+            }
+        };
+        let end_off = self.texts.len() as u32;
+        let origin = Origin { asked_us: super::now_us(), alias_off, by_off, end_off };
+        // As many as steps: full when these are.
+        let _ = self.origins.resize(step_count, origin);
+    }
+
+    /// Keeps a text and returns where it begins.
+    fn keep(&mut self, text: &[u8]) -> u32 {
+        let off = self.texts.len() as u32;
+        // Full: it is missed in the lines.
+        let _ = self.texts.extend_from_slice(text.get(..TEXT_LEN).unwrap_or(text));
+        off
+    }
+
+    /// Writes what became of the step `at`.
+    #[inline(never)] // smaller so
+    pub(super) fn done(&self, at: usize, step: &Step<'_>, outcome: Outcome<'_>, answer: Option<&Answer>) {
+        let Origin { asked_us, alias_off, by_off, end_off } = self.origins.get(at).copied().unwrap_or_default();
+        let text = |from: u32, to: u32| self.texts.get(from as usize..to as usize).unwrap_or_default();
+        let now_us = super::now_us();
+        let run = answer.filter(|answer| answer.took_us > 0).map(|answer| Run {
+            // What an answer has of the clock are its last 32 bits.
+            start_us: now_us.saturating_sub((now_us as u32).wrapping_sub(answer.start_us).into()),
+            decode_us: answer.decode_us,
+            kernel_us: answer.took_us.saturating_sub(answer.decode_us),
+            worker: answer.worker,
+            tries: step.tries,
+        });
+        let result = match outcome {
+            Outcome::Loaded => Verdict::Loaded,
+            Outcome::AlreadyIn => Verdict::Present,
+            Outcome::Refused(refusal) => Verdict::Failed(refusal_prose(refusal), b""),
+            Outcome::Needs(dep) => Verdict::Failed(b"it needs ", stem(dep)),
+            Outcome::Unfit(error) => Verdict::Failed(error.prose().as_bytes(), b""),
+        };
+        let (alias, by) = (text(alias_off, by_off), text(by_off, end_off));
+        let modname = modname(step.path());
+        let module = modname.as_ref().map_or(stem(step.path()), |name| name);
+        let record = Record { module, result, alias, by, asked_us, run };
+        self.write(&mut |style, out| record.emit(style, out).is_ok());
+    }
+
+    /// Writes what the boot came to.
+    #[inline(never)] // smaller so
+    pub(super) fn sum_up(&self, summary: &Summary) {
+        self.write(&mut |style, out| summary.emit(style, out).is_ok());
+    }
+
+    fn write(&self, emit: &mut dyn FnMut(Style, &mut VecView<u8>) -> bool) {
+        let mut text = heapless::Vec::<u8, LINE_LEN>::new();
+        if emit(Style::Words, &mut text) {
+            line(Level::Debug, &[&text]);
+        }
+        text.clear();
+        if let Some(file) = &self.file
+            && emit(Style::Json, &mut text)
+            && text.push(b'\n').is_ok()
+        {
+            // A full /run: the kernel's log has it.
+            let _ = rustix::io::write(file, &text);
+        }
+    }
+}
