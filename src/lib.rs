@@ -52,6 +52,7 @@ pub mod superblock;
 pub mod partition;
 pub mod rootdev;
 pub mod record;
+pub mod netboot;
 
 #[cfg(feature = "device")]
 pub mod device;

@@ -33,6 +33,8 @@ mod asks;
 mod lanes;
 #[cfg_attr(not(feature = "identify"), path = "no_blockdev.rs")]
 mod blockdev;
+#[cfg_attr(not(feature = "nfs"), path = "no_net.rs")]
+mod net;
 mod root;
 #[cfg_attr(not(feature = "explain"), path = "no_explain.rs")]
 mod explain;
@@ -205,6 +207,7 @@ fn tell_unreached(root: &Result<Root, &'static [u8]>, why: Unreached) {
         (Err(prose), _) => line(Level::Error, &[*prose]),
         (Ok(root), Unreached::Unmountable(errno)) => explain::tell_unmountable(root, errno),
         (Ok(root), Unreached::Absent(waited_ms)) => {
+            root.tell_net();
             let waited = Decimal::new(waited_ms / 1000);
             line(Level::Error, &[root.text, b" did not appear within ", waited.text(), b" s"]);
         }

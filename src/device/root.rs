@@ -6,6 +6,7 @@
 use super::blockdev;
 use super::file::{EntryType, Name, Path, each_entry, errno, open, path, read};
 use super::log::{Level, line};
+use super::net::Net;
 use super::rt::{Args, Strings, execve};
 use crate::cmdline;
 use crate::load::Errno;
@@ -25,11 +26,12 @@ pub(super) const MOUNT_POINT: &CStr = c"/root";
 const PATIENCE_MS: u64 = 30_000;
 
 /// What the command line says of the root.
-#[derive(Clone)]
 pub(super) struct Root {
     /// What root= says.
     pub(super) text: &'static [u8],
     dev: RootDev<'static>,
+    /// The network, where the root is there.
+    net: Option<Net>,
     /// Where the device is, once it is there: `/dev/mmcblk0p2`
     node: Option<Path>,
     /// Types to try, with commas between; all that the kernel knows where nothing is said.
@@ -44,7 +46,7 @@ pub(super) struct Root {
 }
 
 impl Root {
-    /// Reads root=, rootfstype=, rootflags=, ro, rw, rootwait, rootwait=, rootdelay=, init=.
+    /// Reads root=, ip=, nfsroot=, rootfstype=, rootflags=, ro, rw, rootwait, rootwait=, rootdelay=, init=.
     ///
     /// # Errors
     /// What is missing or not understood.
@@ -63,6 +65,7 @@ impl Root {
         Ok(Root {
             text: root,
             dev,
+            net: Net::of(root, text)?,
             node: None,
             types: cmdline::value(text, b"rootfstype"),
             options: cmdline::value(text, b"rootflags").unwrap_or_default(),
@@ -76,7 +79,11 @@ impl Root {
     /// Says whether the device is there. One that is named by what is on it is looked for only where `block_news` says
     /// that block devices have changed.
     pub(super) fn is_there(&mut self, block_news: bool) -> bool {
-        if block_news || matches!(self.dev, RootDev::Path(_) | RootDev::Number(..)) {
+        if let Some(net) = &mut self.net {
+            if self.node.is_none() && net.turn() {
+                self.node = net.source();
+            }
+        } else if block_news || matches!(self.dev, RootDev::Path(_) | RootDev::Number(..)) {
             self.node = blockdev::find(&self.dev);
         }
         self.node.is_some()
@@ -89,6 +96,11 @@ impl Root {
     #[inline(never)] // smaller so
     pub(super) fn mount(&self) -> Result<Name, Errno> {
         let node = self.node.as_ref().ok_or(Errno::ENODEV)?;
+        if let Some(net) = &self.net {
+            let mut options = heapless::Vec::new();
+            net.options(self.options, &mut options);
+            return self.mount_as(node, b"nfs", &options).map(|()| Name::from_slice(b"nfs").unwrap_or_default());
+        }
         let mut known = [0; 4096];
         let known = read(CWD, b"/proc/filesystems", &mut known).unwrap_or_default();
         // A type of a device stands behind a tab; one that needs none behind `nodev` and a tab.
@@ -108,13 +120,20 @@ impl Root {
         let known = known.filter(|fs_type| self.types.is_none() && !(has_ext4 && is_ext(fs_type)) && *fs_type != found);
         let mut best = Errno::EINVAL;
         for fs_type in Some(found.as_slice()).filter(|found| !found.is_empty()).into_iter().chain(wanted).chain(known) {
-            match self.mount_as(node, fs_type) {
+            match self.mount_as(node, fs_type, self.options) {
                 Ok(()) => return Name::from_slice(fs_type).map_err(|_| Errno::EINVAL),
                 Err(Errno::EINVAL) => {}
                 Err(error) => best = error,
             }
         }
         Err(best)
+    }
+
+    /// Says what is wrong with the network, where the root is there.
+    pub(super) fn tell_net(&self) {
+        if let Some(net) = &self.net {
+            net.tell();
+        }
     }
 
     /// Writes the type of the file system on it into `out`; leaves it empty where that can't be told.
@@ -130,11 +149,11 @@ impl Root {
     }
 
     #[inline(never)] // smaller so
-    fn mount_as(&self, node: &Path, fs_type: &[u8]) -> Result<(), Errno> {
+    fn mount_as(&self, node: &Path, fs_type: &[u8], options: &[u8]) -> Result<(), Errno> {
         let mut flags = MountFlags::empty();
         flags.set(MountFlags::RDONLY, self.read_only);
         let mut data = heapless::Vec::<u8, 1024>::new();
-        for option in self.options.split(|&byte| byte == b',').filter(|option| !option.is_empty()) {
+        for option in options.split(|&byte| byte == b',').filter(|option| !option.is_empty()) {
             if let Some((_, flag)) = FLAGS.iter().find(|(word, _)| *word == option) {
                 flags |= *flag;
             } else {

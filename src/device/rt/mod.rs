@@ -11,4 +11,6 @@ mod raw;
 mod start;
 
 pub(super) use args::{Args, Strings};
+#[cfg(feature = "nfs")]
+pub(super) use raw::bind_to_device;
 pub(super) use raw::{execve, exit, fork, uptime, working_dir};

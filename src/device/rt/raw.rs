@@ -10,6 +10,8 @@ mod number {
     pub(super) const EXECVE: usize = 59;
     pub(super) const EXIT_GROUP: usize = 231;
     pub(super) const CLOCK_GETTIME: usize = 228;
+    #[cfg(feature = "nfs")]
+    pub(super) const SETSOCKOPT: usize = 54;
     pub(super) const GETCWD: usize = 79;
 }
 #[cfg(target_arch = "aarch64")]
@@ -18,6 +20,8 @@ mod number {
     pub(super) const EXECVE: usize = 221;
     pub(super) const EXIT_GROUP: usize = 94;
     pub(super) const CLOCK_GETTIME: usize = 113;
+    #[cfg(feature = "nfs")]
+    pub(super) const SETSOCKOPT: usize = 208;
     pub(super) const GETCWD: usize = 17;
 }
 #[cfg(target_arch = "arm")]
@@ -26,6 +30,8 @@ mod number {
     pub(super) const EXECVE: usize = 11;
     pub(super) const EXIT_GROUP: usize = 248;
     pub(super) const CLOCK_GETTIME: usize = 263; // of 32-bit seconds: enough for an uptime
+    #[cfg(feature = "nfs")]
+    pub(super) const SETSOCKOPT: usize = 294;
     pub(super) const GETCWD: usize = 183;
 }
 
@@ -97,6 +103,22 @@ pub(in crate::device) fn working_dir(buf: &mut [u8]) -> &[u8] {
     let len = unsafe { call(number::GETCWD, [buf.as_mut_ptr().expose_provenance(), buf.len(), 0, 0, 0]) };
     // The NUL counts.
     usize::try_from(len).ok().and_then(|len| buf.get(..len.checked_sub(1)?)).unwrap_or_default()
+}
+
+/// Lets a socket send and hear by one interface only, which then needs no address.
+///
+/// # Errors
+/// The kernel's errno.
+#[cfg(feature = "nfs")]
+pub(in crate::device) fn bind_to_device(socket: i32, name: &[u8]) -> Result<(), i32> {
+    const SOL_SOCKET: usize = 1;
+    const SO_BINDTODEVICE: usize = 25;
+    let args = [socket as usize, SOL_SOCKET, SO_BINDTODEVICE, name.as_ptr().expose_provenance(), name.len()];
+    // SAFETY: the kernel reads `name`, and no more than its length
+    match unsafe { call(number::SETSOCKOPT, args) } {
+        0 => Ok(()),
+        error => Err(error.unsigned_abs() as i32),
+    }
 }
 
 /// Replaces this process by the program at `path`; returns only where that fails, with the errno. Both arrays end in a

@@ -1,0 +1,232 @@
+//! A root by NFS: what `ip=` and `nfsroot=` say, and the DHCP packets by which an address is asked for.
+//!
+//! Packets come from whoever is on the network: nothing in them is believed but that it is theirs. Source: the kernel's
+//! Documentation/admin-guide/nfs/nfsroot.rst; RFC 951, RFC 2131, RFC 2132.
+//!
+//! ```text
+//! 0 u8 op    1 u8 htype    2 u8 hlen    4 u32 xid    10 u16 flags    16 yiaddr    20 siaddr    28 chaddr
+//! 236 u32 magic    240 options: u8 code, u8 len, value; 0 pads, 255 ends                     all big-endian
+//! ```
+
+use crate::bytes::{decimal, split_once, u8_at, u32_at};
+
+/// An IPv4 address, in the order in which it is sent.
+pub type Ipv4 = [u8; 4];
+
+/// What `ip=` says; a DHCP server tells what is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ip<'map> {
+    /// Our address.
+    pub client: Option<Ipv4>,
+    /// Where the root is.
+    pub server: Option<Ipv4>,
+    /// The way to other networks.
+    pub gateway: Option<Ipv4>,
+    /// Which addresses are on ours.
+    pub netmask: Option<Ipv4>,
+    /// The interface; empty for the first one with a link.
+    pub device: &'map [u8],
+}
+
+/// What `nfsroot=` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NfsRoot<'map> {
+    /// Where the root is.
+    pub server: Option<Ipv4>,
+    /// Its directory there.
+    pub path: &'map [u8],
+    /// Options of nfs(5), with commas between.
+    pub options: &'map [u8],
+}
+
+/// What a DHCP server has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply<'map> {
+    /// [`OFFER`], [`ACK`] or something else.
+    pub kind: u8,
+    /// Whose it is.
+    pub id: Ipv4,
+    /// What it gives; of `server` the next one to ask.
+    pub ip: Ip<'map>,
+    /// The path of the root, maybe with its server in front; empty for none.
+    pub root: &'map [u8],
+}
+
+/// Asks who has an address for us.
+pub const DISCOVER: u8 = 1;
+/// Has one.
+pub const OFFER: u8 = 2;
+/// Takes it.
+pub const REQUEST: u8 = 3;
+/// Gives it.
+pub const ACK: u8 = 5;
+
+/// Length of what we send, bytes: less is refused by some servers.
+pub const SENT_LEN: usize = 300;
+
+const MAGIC: u32 = 0x6382_5363;
+const OPTIONS_OFF: usize = 240;
+
+/// Parses an address: four decimal numbers with dots between.
+pub fn ipv4(text: &[u8]) -> Option<Ipv4> {
+    let mut parts = text.split(|&byte| byte == b'.');
+    let mut address = [0; 4];
+    for byte in &mut address {
+        *byte = decimal(parts.next()?)?.try_into().ok()?;
+    }
+    parts.next().is_none().then_some(address)
+}
+
+impl<'map> Ip<'map> {
+    /// Parses the value of `ip=`: `CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:HOW`, of which all may be empty and the
+    /// last ones missing, or HOW alone. `HOW` is not read: without CLIENT a DHCP server is asked. `None` for no address
+    /// where one has to be.
+    pub fn parse(text: &'map [u8]) -> Option<Self> {
+        let mut ip = Ip::default();
+        if !text.contains(&b':') {
+            return Some(Ip { client: if text.contains(&b'.') { Some(ipv4(text)?) } else { None }, ..ip });
+        }
+        let mut fields = text.split(|&byte| byte == b':');
+        for address in [&mut ip.client, &mut ip.server, &mut ip.gateway, &mut ip.netmask] {
+            let field = fields.next().unwrap_or_default();
+            *address = if field.is_empty() { None } else { Some(ipv4(field)?) };
+        }
+        ip.device = fields.nth(1).unwrap_or_default();
+        Some(ip)
+    }
+}
+
+impl<'map> NfsRoot<'map> {
+    /// Parses the value of `nfsroot=`, or a DHCP server's: `[SERVER:]PATH[,OPTIONS]`.
+    pub fn parse(text: &'map [u8]) -> Self {
+        let (place, options) = split_once(text, b',').unwrap_or((text, &[]));
+        match split_once(place, b':') {
+            Some((server, path)) if ipv4(server).is_some() => NfsRoot { server: ipv4(server), path, options },
+            _ => NfsRoot { server: None, path: place, options },
+        }
+    }
+}
+
+/// Returns the packet by which `mac` asks, in the exchange `xid`: [`DISCOVER`], or [`REQUEST`] of what the server `taken`
+/// has offered. Answers may come to all: we have no address yet.
+pub fn emit(mac: [u8; 6], xid: u32, taken: Option<&Reply<'_>>) -> [u8; SENT_LEN] {
+    let mut packet = [0; SENT_LEN];
+    let mut put = |off: usize, bytes: &[u8]| {
+        if let Some(slot) = packet.get_mut(off..).and_then(|rest| rest.get_mut(..bytes.len())) {
+            slot.copy_from_slice(bytes);
+        }
+    };
+    put(0, &[1, 1, 6]);
+    put(4, &xid.to_be_bytes());
+    put(10, &[0x80]);
+    put(28, &mac);
+    put(236, &MAGIC.to_be_bytes());
+    let kind = if taken.is_some() { REQUEST } else { DISCOVER };
+    // Its kind; netmask, router and the root's path are wanted.
+    put(OPTIONS_OFF, &[53, 1, kind, 55, 3, 1, 3, 17, 255]);
+    if let Some(taken) = taken {
+        put(248, &[50, 4]);
+        put(250, &taken.ip.client.unwrap_or_default());
+        put(254, &[54, 4]);
+        put(256, &taken.id);
+        put(260, &[255]);
+    }
+    packet
+}
+
+impl<'map> Reply<'map> {
+    /// Reads a packet; `None` for one that is no answer to `xid`.
+    pub fn parse(packet: &'map [u8], xid: u32) -> Option<Self> {
+        if u8_at(packet, 0)? != 2 || u32_at(packet, 4)? != xid || u32_at(packet, 236)? != MAGIC {
+            return None;
+        }
+        let at = |off: usize| packet.get(off..).and_then(|rest| rest.first_chunk()).copied();
+        let said = |address: Option<Ipv4>| address.filter(|address| *address != [0; 4]);
+        let ip = Ip { client: said(at(16)), server: said(at(20)), ..Ip::default() };
+        let mut reply = Reply { kind: 0, id: [0; 4], ip, root: &[] };
+        let mut options = packet.get(OPTIONS_OFF..)?;
+        while let Some((&code, rest)) = options.split_first() {
+            options = rest;
+            if code == 0 {
+                continue;
+            }
+            let Some((&len, rest)) = rest.split_first().filter(|_| code != 255) else { break };
+            let (value, rest) = rest.split_at_checked(len.into())?;
+            options = rest;
+            let address = value.first_chunk().copied();
+            match code {
+                1 => reply.ip.netmask = address,
+                3 => reply.ip.gateway = address,
+                17 => reply.root = value.split(|&byte| byte == 0).next().unwrap_or_default(),
+                53 => reply.kind = *value.first()?,
+                54 => reply.id = address?,
+                _ => {}
+            }
+        }
+        Some(reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer with these options, from 10.0.2.2 to 10.0.2.15.
+    fn answer(options: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0; OPTIONS_OFF];
+        packet[..3].copy_from_slice(&[2, 1, 6]);
+        packet[4..8].copy_from_slice(&7u32.to_be_bytes());
+        packet[16..24].copy_from_slice(&[10, 0, 2, 15, 10, 0, 2, 2]);
+        packet[236..].copy_from_slice(&MAGIC.to_be_bytes());
+        packet.extend(options);
+        packet
+    }
+
+    #[test]
+    fn ip_is_read_as_the_kernel_reads_it() {
+        for text in ["dhcp", "on", "any", "", ":::::eth0:dhcp"] {
+            let ip = Ip::parse(text.as_bytes()).unwrap();
+            assert_eq!((ip.client, ip.server), (None, None), "{text}");
+        }
+        let ip = Ip::parse(b"10.0.2.15:10.0.2.2::255.255.255.0:host:eth1:off").unwrap();
+        assert_eq!((ip.client, ip.server, ip.gateway), (Some([10, 0, 2, 15]), Some([10, 0, 2, 2]), None));
+        assert_eq!((ip.netmask, ip.device), (Some([255, 255, 255, 0]), &b"eth1"[..]));
+        for text in ["1.2.3", "1.2.3.4.5", "1.2.3.256:", "x:", "1.2.3.4:y:"] {
+            assert_eq!(Ip::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn nfsroot_has_a_server_a_path_and_options() {
+        let parsed = NfsRoot::parse(b"10.0.2.2:/srv/root,vers=4,port=2049");
+        assert_eq!(parsed, NfsRoot { server: Some([10, 0, 2, 2]), path: b"/srv/root", options: b"vers=4,port=2049" });
+        assert_eq!(NfsRoot::parse(b"/srv:x"), NfsRoot { server: None, path: b"/srv:x", options: b"" });
+    }
+
+    #[test]
+    fn an_offer_is_taken_and_given() {
+        let options =
+            [53, 1, OFFER, 0, 54, 4, 10, 0, 2, 2, 1, 4, 255, 255, 255, 0, 3, 4, 10, 0, 2, 3, 17, 2, b'/', b'r', 255, 9];
+        let packet = answer(&options);
+        let offer = Reply::parse(&packet, 7).unwrap();
+        assert_eq!((offer.kind, offer.id, offer.root), (OFFER, [10, 0, 2, 2], &b"/r"[..]));
+        assert_eq!((offer.ip.client, offer.ip.server), (Some([10, 0, 2, 15]), Some([10, 0, 2, 2])));
+        assert_eq!((offer.ip.netmask, offer.ip.gateway), (Some([255, 255, 255, 0]), Some([10, 0, 2, 3])));
+        let mac = [1, 2, 3, 4, 5, 6];
+        let sent = emit(mac, 7, Some(&offer));
+        assert_eq!(sent[OPTIONS_OFF..OPTIONS_OFF + 3], [53, 1, REQUEST]);
+        assert_eq!(sent[248..261], [50, 4, 10, 0, 2, 15, 54, 4, 10, 0, 2, 2, 255]);
+        assert_eq!((&sent[28..34], emit(mac, 7, None)[242], emit(mac, 7, None)[248]), (&mac[..], DISCOVER, 255));
+    }
+
+    #[test]
+    fn what_is_not_ours_or_cut_short_is_nothing() {
+        let packet = answer(&[53, 1, ACK, 54, 4, 1, 2, 3, 4, 255]);
+        assert_eq!(Reply::parse(&packet, 8), None, "another exchange");
+        for len in 0..packet.len() {
+            assert!(Reply::parse(&packet[..len], 7).is_none_or(|reply| reply.ip.client.is_some()));
+        }
+        assert_eq!(Reply::parse(&answer(&[53, 200, 1]), 7), None, "an option runs past the end");
+        assert_eq!(Reply::parse(&emit([0; 6], 7, None), 7), None, "a question");
+    }
+}
