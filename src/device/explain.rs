@@ -34,8 +34,17 @@ pub(super) struct Scene<'a> {
 pub(super) fn tell(scene: Option<Scene<'_>>) {
     let mut deferred = [0; 4096];
     let _ = mount(c"debugfs", c"/sys/kernel/debug", c"debugfs", MountFlags::empty(), c"");
-    let deferred = read(CWD, b"/sys/kernel/debug/devices_deferred", &mut deferred).unwrap_or_default();
+    let list = read(CWD, b"/sys/kernel/debug/devices_deferred", &mut deferred);
     let is_likely = |name: &[u8]| LIKELY.iter().any(|end| name.ends_with(end));
+    if list.is_err() {
+        // No debugfs: what disks are behind and no driver has taken may wait as well.
+        each_entry(CWD, b"/sys/bus/platform/devices", &mut |name, _| {
+            if is_likely(name) && link(&[b"/sys/bus/platform/devices/", name, b"/driver"]).is_none() {
+                tell_suppliers(name, scene);
+            }
+        });
+    }
+    let deferred = list.unwrap_or_default();
     for likely in [true, false] {
         for entry in deferred.split(|&byte| byte == b'\n').filter(|entry| !entry.is_empty()) {
             let (name, reason) = split_once(entry, b'\t').unwrap_or((entry, b""));
@@ -61,20 +70,34 @@ pub(super) fn tell(scene: Option<Scene<'_>>) {
 /// How names of platform devices end that disks are behind: what waits of these is told first.
 const LIKELY: [&[u8]; 6] = [b".mmc", b".usb", b".sata", b".pcie", b".ufs", b"nand-controller"];
 
-/// Tells which suppliers of a device have no driver; says whether there is one.
+/// Tells which suppliers of a device have no driver, by the links that the kernel has made of the device tree, or by the
+/// device tree; says whether there is one.
 fn tell_suppliers(name: &[u8], scene: Option<Scene<'_>>) -> bool {
     let mut is_told = false;
     each_entry(CWD, b"/sys/bus", &mut |bus, _| {
         let Ok(device) = path(&[b"/sys/bus/", bus, b"/devices/", name]) else { return };
+        let mut last: Option<Path> = None;
+        let mut tell = |supplier: Path| {
+            let is_last = last.as_ref().is_some_and(|last| last.as_bytes() == supplier.as_bytes());
+            if !is_last && link(&[supplier.as_bytes(), b"/driver"]).is_none() {
+                is_told = true;
+                tell_supplier(&device, &supplier, scene);
+                last = Some(supplier);
+            }
+        };
+        let mut is_linked = false;
         each_entry(CWD, device.as_bytes(), &mut |entry, _| {
             if let Ok(supplier) = path(&[device.as_bytes(), b"/", entry, b"/supplier"])
                 && entry.starts_with(b"supplier:")
-                && link(&[supplier.as_bytes(), b"/driver"]).is_none()
             {
-                is_told = true;
-                tell_supplier(&device, &supplier, scene);
+                is_linked = true;
+                tell(supplier);
             }
         });
+        if !is_linked {
+            // Before 5.10, or with fw_devlink=off.
+            super::phandle::each_supplier(&device, &mut tell);
+        }
     });
     is_told
 }
@@ -125,7 +148,7 @@ fn find_property(device: &Path, supplier: &Path, found: &mut Name) {
     let Ok(node) = open(CWD, node.as_bytes()) else { return };
     each_entry(node.as_fd(), b".", &mut |property, _| {
         if found.is_empty()
-            && PROPERTIES.iter().any(|end| property.ends_with(end))
+            && super::phandle::cells_of(property).is_some()
             && read(node.as_fd(), property, &mut buf)
                 .is_ok_and(|cells| cells.as_chunks::<4>().0.iter().any(|cell| cell == handle))
         {
@@ -133,23 +156,6 @@ fn find_property(device: &Path, supplier: &Path, found: &mut Name) {
         }
     });
 }
-
-/// Ends of properties that lead to suppliers.
-const PROPERTIES: [&[u8]; 13] = [
-    b"gpios",
-    b"gpio",
-    b"-supply",
-    b"clocks",
-    b"phys",
-    b"resets",
-    b"power-domains",
-    b"pwms",
-    b"dmas",
-    b"mboxes",
-    b"nvmem-cells",
-    b"iommus",
-    b"pwrseq",
-];
 
 /// Finds what a modalias stands for.
 fn driver(modalias: &[u8], scene: Scene<'_>) -> Option<Match<'static>> {

@@ -36,6 +36,8 @@ mod blockdev;
 #[cfg_attr(not(feature = "nfs"), path = "no_net.rs")]
 mod net;
 mod root;
+#[cfg(feature = "explain")]
+mod phandle;
 #[cfg_attr(not(feature = "explain"), path = "no_explain.rs")]
 mod explain;
 mod applets;
