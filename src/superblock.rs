@@ -246,6 +246,14 @@ mod tests {
     }
 
     #[test]
+    fn squashfs_has_neither_uuid_nor_label() {
+        let head = device(&[(0, b"hsqs")]);
+        let found = identify(&head, &[]).unwrap();
+        assert_eq!((found.fs_type, found.uuid()), (&b"squashfs"[..], Uuid::None));
+        assert!(!found.uuid().is(b"") && !found.label().is(b""));
+    }
+
+    #[test]
     fn ext2_and_ext3_are_told_apart() {
         let ext = |features: &[(usize, &[u8])]| {
             let magic: (usize, &[u8]) = (1080, &[0x53, 0xef]);

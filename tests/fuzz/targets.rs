@@ -12,7 +12,7 @@ use std::path::Path;
 pub type Target = fn(&[u8]);
 
 /// Each target by its name.
-pub const ALL: [(&str, Target); 8] = [
+pub const ALL: [(&str, Target); 11] = [
     ("index_read", index_read),
     ("index_write", index_write),
     ("module", module),
@@ -21,6 +21,9 @@ pub const ALL: [(&str, Target); 8] = [
     ("signature", signature),
     ("elf", elf),
     ("command_line", command_line),
+    ("disk", disk),
+    ("network", network),
+    ("record", record),
 ];
 
 /// An index of any bytes is read or refused.
@@ -140,4 +143,50 @@ pub fn command_line(data: &[u8]) {
     let mut next = || args.next();
     let mut getopt = getopt::Getopt::new("a all\nC=config\nr remove\nH-remove-holders", &mut next);
     while let Ok(Some(_)) = getopt.next() {}
+}
+
+/// A disk of any bytes holds a file system and partitions, or nothing known.
+pub fn disk(data: &[u8]) {
+    use initmod::{partition, superblock};
+    let (head, rest) = data.split_at(data.len().min(superblock::HEAD_LEN));
+    if let Some(found) = superblock::identify(head, rest) {
+        assert!(!found.fs_type.is_empty());
+        _ = (found.uuid().is(b"1a"), found.label().is(b"root"));
+    }
+    _ = partition::of_mbr(data, 1).is_some_and(|uuid| uuid.is(b"1a-01"));
+    _ = partition::gpt_entry_off(data, 512, 1);
+    if let Some((uuid, label)) = partition::of_gpt(data) {
+        _ = (uuid.is(b"1a"), label.is(b"root"));
+    }
+}
+
+/// What a DHCP server or a command line says of the network is read or refused.
+pub fn network(data: &[u8]) {
+    use initmod::netboot::{Ip, NfsRoot, Reply, emit};
+    _ = Ip::parse(data);
+    let said = NfsRoot::parse(data);
+    assert!(said.path.len() + said.options.len() <= data.len());
+    // As if it answered ours.
+    let mut packet = data.to_vec();
+    for (off, bytes) in [(0, &[2][..]), (4, &7_u32.to_be_bytes()), (236, &0x6382_5363_u32.to_be_bytes())] {
+        if let Some(slot) = packet.get_mut(off..off + bytes.len()) {
+            slot.copy_from_slice(bytes);
+        }
+    }
+    if let Some(reply) = Reply::parse(&packet, 7) {
+        assert!(NfsRoot::parse(reply.root).path.len() <= reply.root.len());
+        assert_eq!(emit([0; 6], 7, Some(&reply))[256..260], reply.id);
+    }
+}
+
+/// A line of the flight recorder is JSON, whatever devices are called.
+pub fn record(data: &[u8]) {
+    use initmod::record::{LINE_LEN, Record, Style, TEXT_LEN, Verdict};
+    let (alias, by) = data.split_at(data.len() / 2);
+    let record = Record { module: b"a", result: Verdict::Failed(alias, by), alias, by, asked_us: 1, run: None };
+    let mut line = heapless::Vec::<u8, { 2 * LINE_LEN }>::new();
+    record.emit(Style::Json, &mut line).expect("there is room for more than any");
+    let read: serde_json::Value = serde_json::from_slice(&line).expect("it is JSON");
+    let text = read["alias"].as_str().expect("it is a string");
+    assert!(text.chars().map(|char| char as u32).eq(alias.iter().take(TEXT_LEN).map(|&byte| u32::from(byte))));
 }
