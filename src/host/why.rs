@@ -108,8 +108,13 @@ fn why_node(job: &Job, tree: &Tree, id: NodeId) -> Result<String> {
         alias::others(tree, id).iter().for_each(|other| text += &format!("  asks for {other}\n"));
     }
     for (at, _) in &driver.modules {
-        for &cell in drivers.cells(*at).iter() {
-            text += &format!("  part: {}\n", job.stock.modules[cell].modname);
+        for (cell, name) in drivers.cells(*at).iter() {
+            text += &format!("  part: platform:{name} -> {}\n", job.stock.modules[*cell].modname);
+        }
+    }
+    if driver.modules.is_empty() {
+        for (cell, name) in drivers.likely_cells(tree, id) {
+            text += &format!("  part, likely: platform:{name} -> {}\n", job.stock.modules[cell].modname);
         }
     }
     let above = tree.up(id).skip(1).find(|&above| tree.has(above, "compatible")).filter(|&above| above != 0);
