@@ -17,6 +17,7 @@ mod oracle;
 mod modprobe;
 mod plan;
 mod regress;
+mod sources;
 mod stock;
 mod stock_aliases;
 mod trap;
