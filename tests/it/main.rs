@@ -20,5 +20,6 @@ mod regress;
 mod sources;
 mod stock;
 mod stock_aliases;
+mod stock_boards;
 mod trap;
 mod trees;
