@@ -3,7 +3,7 @@
 # make test       set-up and all tests
 # make check      quick, before each commit: format, clippy, layers, docs, size budget
 # make bless      rewrites the expectations under tests/trees from what the oracle, kmod 34, says
-# make oracle     compares with kmod 34 on whole stock module trees; downloads them
+# make oracle     compares with kmod 34 on stock module trees, builds every board file, selects for every device tree
 # make size       the loader's bytes per architecture and decoder, beside the budget
 # make soak       a hundred boots in a row of one case on two CPUs, none lost (SOAK_COUNT)
 # make bench-boot the boot's time, in the kernel and beside it, counted in instructions and on two CPUs
@@ -84,7 +84,9 @@ bench: setup-qemu setup-bench mkinitmod
 fuzz: setup-build
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz
 	for target in $$(ls tests/fuzz/fuzz_targets | sed 's/\.rs$$//'); do \
-	  $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	  mkdir -p tests/fuzz/corpus/$$target; \
+	  $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz $$target tests/fuzz/corpus/$$target \
+	    $$(ls -d tests/fuzz/regress/$$target 2>/dev/null) -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
 
 soak: setup-qemu all

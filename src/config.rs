@@ -204,6 +204,15 @@ impl<'map> Config<'map> {
         Softdeps { directives: self.directives(), words: softdep_words(b""), modname }
     }
 
+    /// Yields the names of the weakdep lines that match the module: what it may ask for when it runs.
+    pub fn weakdeps<'name>(&self, modname: &'name [u8]) -> impl Iterator<Item = &'map [u8]> + use<'map, 'name> {
+        let lines = self.directives().filter_map(move |directive| match directive {
+            Directive::Weakdep(pattern, names) if matches_name(pattern, modname) => Some(names),
+            _ => None,
+        });
+        lines.flat_map(crate::bytes::words)
+    }
+
     /// Says whether a softdep line matches the module.
     pub fn has_softdeps(&self, modname: &[u8]) -> bool {
         self.directives()

@@ -97,6 +97,10 @@ pub enum Scope {
 pub struct TreeKeys {
     /// …/lib/modules/KVER of the kernel to boot.
     pub modules: Option<PathBuf>,
+    /// What the kernel has built in, where the tree has no modules.builtin, or another.
+    pub builtin: Option<PathBuf>,
+    /// The kernel's configuration: what is built in by it, and why something is not there.
+    pub config: Option<PathBuf>,
 }
 
 /// `[modules]`
@@ -113,7 +117,7 @@ pub struct Modules {
     pub dirs: Vec<String>,
     /// Modaliases, or other names that an alias of a module matches.
     pub aliases: Vec<String>,
-    /// Modnames that must stay out.
+    /// Modnames that must stay out, and names of softdeps and weakdeps that are not followed.
     pub exclude: Vec<String>,
     /// For entries of any list below or above why they are there, for the report.
     pub why: BTreeMap<String, String>,
@@ -233,7 +237,9 @@ impl Board {
         board.path = path.into();
         board.check()?;
         let dir = path.parent().unwrap_or(Path::new(""));
-        board.tree.modules = board.tree.modules.map(|modules| dir.join(modules));
+        for path in [&mut board.tree.modules, &mut board.tree.builtin, &mut board.tree.config].into_iter().flatten() {
+            *path = dir.join(&*path);
+        }
         for firmware in &mut board.firmware.dirs {
             *firmware = dir.join(&*firmware);
         }
@@ -276,7 +282,7 @@ impl Board {
 
 impl Modules {
     /// Returns all entries of all lists.
-    fn entries(&self) -> Vec<&String> {
+    pub fn entries(&self) -> Vec<&String> {
         let mut entries: Vec<&String> =
             [&self.load, &self.names, &self.globs, &self.dirs, &self.aliases].into_iter().flatten().collect();
         for list in [&self.optional, &self.expected_missing] {

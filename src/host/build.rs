@@ -40,8 +40,8 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     let wanted: Vec<&Module> = places.iter().map(|&at| &modules[at]).collect();
     let signatures = args.signatures.or(board.image.signatures).unwrap_or(Signatures::Keep);
     let method = args.compress.or(board.image.compress).unwrap_or(Method::Zst);
-    if let Some(config) = args.config.clone().or_else(|| stock.beside("config")) {
-        check_config(&Kconfig::read(&config)?, method, signatures)?;
+    if let Some(kconfig) = &job.kconfig {
+        check_config(kconfig, method, signatures)?;
     }
     let packed = pack::pack(tree, &wanted, Style { arch: board.arch, format, signatures })?;
     let mut indexes = indexes(tree, &packed)?;

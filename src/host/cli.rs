@@ -80,6 +80,12 @@ pub struct SourceArgs {
     /// The kernel's image, which tells what is built in [default for select and why: ROOT/boot/vmlinuz-KVER]
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
+    /// The kernel's configuration: what is built in, and what the image may be [default: ROOT/boot/config-KVER, where it is]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The kernel's modules.builtin [default: that of the module tree]
+    #[arg(long, value_name = "FILE")]
+    pub builtin: Option<PathBuf>,
     /// Keep what was read from modules in DIR for the next run [default: initmod in the user's caches]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
@@ -118,9 +124,6 @@ pub struct BuildArgs {
     /// What becomes of the modules' signatures [default: keep]
     #[arg(long, value_name = "WHAT")]
     pub signatures: Option<Signatures>,
-    /// The kernel's configuration, to check the image against [default: ROOT/boot/config-KVER, where it is]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
     /// Leave the table of modules out
     #[arg(short, long)]
     pub quiet: bool,

@@ -11,6 +11,7 @@ use super::dt::tree::Tree as DeviceTree;
 use super::dt::{blob, overlay};
 use super::error::{Error, Result};
 use super::image::pack;
+use super::kconfig::Kconfig;
 use super::nearest;
 use super::select::{Wish, select};
 use super::selection::Selection;
@@ -26,6 +27,8 @@ pub struct Job {
     pub stock: Stock,
     /// What is built in, if that is known.
     pub kernel: Option<Kernel>,
+    /// How the kernel was configured, if that is known.
+    pub kconfig: Option<Kconfig>,
     /// The board's device tree, and those of others.
     pub trees: Vec<DeviceTree>,
     /// What the root is on.
@@ -50,7 +53,9 @@ impl Job {
             None => Error::input("--modules", "the module tree of the kernel to boot is needed: ROOT/lib/modules/KVER"),
         })?;
         let caches = if args.no_cache { None } else { args.cache.clone().or_else(cache::default_dir) };
-        let stock = Stock::read(dir, caches)?;
+        let keys = board.as_ref().map(|board| &board.tree);
+        let builtin = args.builtin.as_ref().or(keys.and_then(|keys| keys.builtin.as_ref()));
+        let stock = Stock::read(dir, caches, builtin.map(PathBuf::as_path))?;
         let mut board = match board {
             Some(board) => board,
             None => Board::of_command_line(arch(&stock)?),
@@ -69,8 +74,10 @@ impl Job {
         let given = args.kernel.clone();
         let kernel = given.or_else(|| stock.beside("vmlinuz").filter(|_| wants_kernel));
         let kernel = kernel.as_deref().map(Kernel::read).transpose()?;
+        let kconfig = args.config.clone().or_else(|| board.tree.config.clone()).or_else(|| stock.beside("config"));
+        let kconfig = kconfig.as_deref().map(Kconfig::read).transpose()?;
         let config_text = stock.config_text(&board.modprobe.config_text());
-        Ok(Job { board, stock, kernel, trees, root, config_text })
+        Ok(Job { board, stock, kernel, kconfig, trees, root, config_text })
     }
 
     /// Selects the board's modules.
@@ -79,7 +86,7 @@ impl Job {
     /// As of [`select`].
     pub fn select(&self) -> Result<Selection> {
         let wish = Wish { board: &self.board, trees: &self.trees, root: self.root.clone() };
-        select(&wish, &self.stock.catalogue(&self.config_text, self.kernel.as_ref()))
+        select(&wish, &self.stock.catalogue(&self.config_text, self.kernel.as_ref(), self.kconfig.as_ref()))
     }
 
     /// The whole board counts, not only the way to the root.

@@ -11,6 +11,7 @@ use super::dt::needs::{self, Needs};
 use super::dt::tree::Tree as DeviceTree;
 use super::error::{Error, Result};
 use super::graph::Graph;
+use super::kconfig::Kconfig;
 use super::module::Module;
 use super::nearest;
 use super::selection::{Pick, Reason, Selection};
@@ -33,6 +34,8 @@ pub struct Catalogue<'a> {
     pub graph: &'a Graph,
     /// Resolves names among them, with the board's configuration.
     pub resolver: Resolver<'a>,
+    /// How the kernel was configured, if that is known.
+    pub kconfig: Option<&'a Kconfig>,
     /// Who serves a node of a device tree.
     pub drivers: Drivers<'a>,
 }
@@ -57,12 +60,15 @@ pub fn select(wish: &Wish<'_>, catalogue: &Catalogue<'_>) -> Result<Selection> {
     let board = wish.board;
     let places = catalogue.modules.iter().enumerate().map(|(at, module)| (module.modname.as_str(), at)).collect();
     let picked = vec![false; catalogue.modules.len()];
-    let mut selecting = Selecting { board, catalogue, places, picked, selection: Selection::default() };
+    let (selection, not_followed) = (Selection::default(), BTreeSet::new());
+    let mut selecting = Selecting { board, catalogue, places, picked, not_followed, selection };
     selecting.what_is_loaded_first(wish)?;
     selecting.what_the_board_has(wish);
     selecting.what_is_asked_for()?;
     selecting.what_that_needs()?;
-    let idle = board.modules.exclude.iter().filter(|name| !selecting.places.contains_key(&*name.replace('-', "_")));
+    let idle = board.modules.exclude.iter().filter(|name| {
+        !selecting.places.contains_key(&*name.replace('-', "_")) && !selecting.not_followed.contains(*name)
+    });
     selecting.selection.idle_exclusions = idle.cloned().collect();
     Ok(selecting.selection)
 }
@@ -73,6 +79,8 @@ struct Selecting<'a> {
     catalogue: &'a Catalogue<'a>,
     places: HashMap<&'a str, usize>,
     picked: Vec<bool>,
+    /// Exclusions that kept a softdep or weakdep from being followed.
+    not_followed: BTreeSet<String>,
     selection: Selection,
 }
 
@@ -148,6 +156,7 @@ impl<'a> Selecting<'a> {
         let mut hits = self.resolve("fs", &format!("fs-{fs}"), true)?;
         if hits.modules.is_empty() && !hits.is_builtin {
             hits = self.by_name(fs);
+            hits.is_builtin |= hits.modules.is_empty() && self.configured(&format!("{fs}_fs")) == Some("y");
         }
         if hits.modules.is_empty() && !hits.is_builtin {
             let all = self.catalogue.modules.iter().filter(|module| module.path.starts_with("kernel/fs/"));
@@ -231,6 +240,7 @@ impl<'a> Selecting<'a> {
             next += 1;
             self.dependencies(at)?;
             self.softdeps(at)?;
+            self.weakdeps(at)?;
         }
         Ok(())
     }
@@ -261,6 +271,9 @@ impl<'a> Selecting<'a> {
         let config = self.catalogue.resolver.config;
         for (_, softdep) in config.softdeps(owner.as_bytes()) {
             let softdep = String::from_utf8_lossy(softdep);
+            if self.is_not_followed(&softdep) {
+                continue;
+            }
             let hits = self.resolve("modules.softdep", &softdep, false)?;
             if hits.modules.is_empty() && !hits.is_builtin {
                 self.selection.unknown_softdeps.push((softdep.into(), owner.clone()));
@@ -273,6 +286,38 @@ impl<'a> Selecting<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes along what a module may ask for when it runs; what is not there is told.
+    fn weakdeps(&mut self, at: usize) -> Result<()> {
+        let owner = &self.catalogue.modules[at].modname;
+        let config = self.catalogue.resolver.config;
+        for weakdep in config.weakdeps(owner.as_bytes()) {
+            let weakdep = String::from_utf8_lossy(weakdep);
+            if self.is_not_followed(&weakdep) {
+                continue;
+            }
+            let hits = self.resolve("modules.weakdep", &weakdep, false)?;
+            if hits.modules.is_empty() && !hits.is_builtin {
+                self.selection.absent.push((weakdep.into(), format!("weakdep of {owner}")));
+            }
+            for weakdep in hits.modules {
+                if !self.is_excluded(weakdep) {
+                    self.selection.edges.insert((Some(at), weakdep));
+                    self.pick(weakdep, Reason::WeakdepOf(owner.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The board file excludes the name that a softdep or weakdep is asked for by.
+    fn is_not_followed(&mut self, name: &str) -> bool {
+        let exclusion = self.board.modules.exclude.iter().find(|known| same(known.as_bytes(), name.as_bytes()));
+        exclusion.is_some_and(|exclusion| {
+            self.not_followed.insert(exclusion.clone());
+            true
+        })
     }
 
     fn pick_for_board(&mut self, at: usize, reason: Reason) {
@@ -323,7 +368,8 @@ impl<'a> Selecting<'a> {
     fn by_name(&self, name: &str) -> Hits {
         let name = name.replace('-', "_");
         let modules: Vec<usize> = self.places.get(name.as_str()).copied().into_iter().collect();
-        Hits { is_builtin: modules.is_empty() && self.is_builtin(&name).unwrap_or(false), modules }
+        let is_builtin = || self.is_builtin(&name).unwrap_or(false) || self.configured(&name) == Some("y");
+        Hits { is_builtin: modules.is_empty() && is_builtin(), modules }
     }
 
     fn by_glob(&self, key: &str, pattern: &str) -> Result<Hits> {
@@ -347,6 +393,11 @@ impl<'a> Selecting<'a> {
         is.map_err(|failure| self.board.fault("tree", prose(name, failure)))
     }
 
+    /// Returns how the kernel's configuration sets the option that a module is named for.
+    fn configured(&self, modname: &str) -> Option<&'a str> {
+        self.catalogue.kconfig?.of_module(modname).map(|(_, value)| value)
+    }
+
     fn is_alias(&self, name: &str) -> bool {
         self.resolve("", name, false).is_ok_and(|hits| !hits.modules.is_empty())
     }
@@ -362,6 +413,7 @@ impl<'a> Selecting<'a> {
         let pick = self.selection.picks.iter().find(|pick| pick.at == at);
         match pick.map(|pick| &pick.reason) {
             Some(Reason::NeededBy(user)) => format!("{} -> {modname}", self.chain(self.places[user.as_str()])),
+            Some(Reason::WeakdepOf(user)) => format!("{} -weakdep-> {modname}", self.chain(self.places[user.as_str()])),
             Some(Reason::SoftdepOf(user)) => format!("{} -softdep-> {modname}", self.chain(self.places[user.as_str()])),
             Some(reason) => format!("{modname} ({reason})"),
             None => modname.clone(),
@@ -383,7 +435,16 @@ impl<'a> Selecting<'a> {
             }
             _ => (format!("the tree has no module `{entry}`"), nearest::spelling(entry, modnames())),
         };
-        near.map_or(what.clone(), |near| format!("{what}; did you mean `{near}`?"))
+        let configured = match reason {
+            Reason::Name | Reason::Load => self.catalogue.kconfig.and_then(|kconfig| kconfig.of_module(entry)),
+            _ => None,
+        };
+        match (configured, near) {
+            (Some((option, "n")), _) => format!("{what}: {option} is not set"),
+            (Some((option, value)), _) => format!("{what}, though {option}={value}: the tree is not whole"),
+            (None, Some(near)) => format!("{what}; did you mean `{near}`?"),
+            (None, None) => what,
+        }
     }
 }
 

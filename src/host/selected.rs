@@ -25,6 +25,8 @@ struct Selected<'a> {
     /// What is loaded first, in this order.
     load: &'a [String],
     builtin: Vec<Named>,
+    /// What was asked for, need not be there, and is not.
+    not_there: Vec<Named>,
     /// It is known what the kernel serves by itself.
     knows_kernel: bool,
     /// Nodes that no module serves; nor, if that is known, the kernel.
@@ -97,9 +99,18 @@ fn selected<'a>(job: &'a Job, selection: &'a Selection) -> Selected<'a> {
             .iter()
             .map(|(name, why)| Named { name: name.clone(), why: why.to_string() })
             .collect(),
+        not_there: not_there(selection),
         knows_kernel: job.kernel.is_some(),
         unserved: &selection.unserved,
     }
+}
+
+/// Lists what is not there, with what asks for it.
+fn not_there(selection: &Selection) -> Vec<Named> {
+    let softdeps = selection.unknown_softdeps.iter().map(|(name, of)| (name.clone(), format!("softdep of {of}")));
+    let idle = selection.idle_exclusions.iter().map(|name| (name.clone(), "modules.exclude".to_owned()));
+    let all = selection.absent.iter().cloned().chain(softdeps).chain(idle);
+    all.map(|(name, why)| Named { name, why }).collect()
 }
 
 fn table(selected: &Selected<'_>) -> String {
@@ -131,6 +142,9 @@ fn table(selected: &Selected<'_>) -> String {
     for Named { name, why } in &selected.builtin {
         writeln!(text, "built in: {name} ({why})").expect("a String takes it");
     }
+    for Named { name, why } in &selected.not_there {
+        writeln!(text, "not there: {name} ({why})").expect("a String takes it");
+    }
     if selected.knows_kernel {
         for node in selected.unserved {
             writeln!(text, "no driver: {node}").expect("a String takes it");
@@ -153,7 +167,7 @@ fn each(args: &SelectArgs) -> Result<()> {
     let root = source.root.take().map(|root| root.parse::<Root>()).transpose();
     let root = root.map_err(|what| Error::input("--root", what))?;
     let job = Job::read(&source, true)?;
-    let catalogue = job.stock.catalogue(&job.config_text, job.kernel.as_ref());
+    let catalogue = job.stock.catalogue(&job.config_text, job.kernel.as_ref(), job.kconfig.as_ref());
     let lines: Vec<(String, bool)> = blobs
         .par_iter()
         .map(|path| {

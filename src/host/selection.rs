@@ -56,6 +56,8 @@ pub enum Reason {
     NeededBy(String),
     /// A module names it, or an alias of it, as a softdep.
     SoftdepOf(String),
+    /// A module names it as a weakdep: it may ask for it when it runs.
+    WeakdepOf(String),
 }
 
 impl fmt::Display for Pick {
@@ -79,6 +81,7 @@ impl fmt::Display for Reason {
             Reason::Alias(alias) => write!(f, "alias {alias}"),
             Reason::NeededBy(user) => write!(f, "needed by {user}"),
             Reason::SoftdepOf(user) => write!(f, "softdep of {user}"),
+            Reason::WeakdepOf(user) => write!(f, "weakdep of {user}"),
         }
     }
 }

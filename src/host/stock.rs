@@ -7,6 +7,7 @@ use super::dt::driver::Drivers;
 use super::dt::kernel::Kernel;
 use super::error::{Error, Result};
 use super::graph::Graph;
+use super::kconfig::Kconfig;
 use super::module::Module;
 use super::scan;
 use super::select::Catalogue;
@@ -30,32 +31,43 @@ pub struct Stock {
 
 impl Stock {
     /// Reads the tree at `dir`, out of its cache among `caches` where that has it, which is then brought up to date.
-    /// What can't be read is told and left out: only a module that is wanted has to be good.
+    /// What can't be read is told and left out: only a module that is wanted has to be good. What the kernel has built
+    /// in `builtin` tells, where it is given, instead of the tree's own modules.builtin.
     ///
     /// # Errors
-    /// There is no tree, or its modules need each other in a circle.
-    pub fn read(dir: &Path, caches: Option<PathBuf>) -> Result<Stock> {
-        let tree = Tree::open(dir)?;
+    /// There is no tree or no such file, or its modules need each other in a circle.
+    pub fn read(dir: &Path, caches: Option<PathBuf>, builtin: Option<&Path>) -> Result<Stock> {
+        let mut tree = Tree::open(dir)?;
+        if let Some(path) = builtin {
+            tree.builtin = Some(std::fs::read(path).map_err(Error::io(path))?);
+        }
         let modules = read_modules(&tree, caches);
         let builtin = Builtin { list: tree.builtin.as_deref(), modinfo: tree.builtin_modinfo.as_deref() };
         let files = depmod::indexes(builtin, &modules)?;
         Ok(Stock { graph: Graph::new(&modules)?, tree, modules, files })
     }
 
-    /// Returns the configuration of a device that has these lines of modprobe.d, the tree's softdeps included.
+    /// Returns the configuration of a device that has these lines of modprobe.d, the tree's softdeps and weakdeps included.
     pub fn config_text(&self, conf: &[u8]) -> Vec<u8> {
         let parts = [&[MARK][..], b"/etc/modprobe.d/initmod.conf\n", conf];
-        [parts, [&[MARK][..], b"modules.softdep\n", self.file("modules.softdep")]].concat().concat()
+        let of_tree = ["modules.softdep", "modules.weakdep"];
+        let of_tree = of_tree.map(|name| [&[MARK][..], name.as_bytes(), b"\n", self.file(name)].concat());
+        [parts.concat(), of_tree.concat()].concat()
     }
 
-    /// Lends what a selection works on; `config_text` as above made it, `kernel` if it is known.
-    pub fn catalogue<'a>(&'a self, config_text: &'a [u8], kernel: Option<&'a Kernel>) -> Catalogue<'a> {
+    /// Lends what a selection works on; `config_text` as above made it, `kernel` and `kconfig` if they are known.
+    pub fn catalogue<'a>(
+        &'a self,
+        config_text: &'a [u8],
+        kernel: Option<&'a Kernel>,
+        kconfig: Option<&'a Kconfig>,
+    ) -> Catalogue<'a> {
         let index = |name| Index::new(self.file(name)).expect("it was just written");
         let indexes = Indexes(Which::ALL.map(|which| index(which.file_name())));
         let resolver = Resolver { indexes, config: Config { text: config_text, cmdline: &[] } };
         let (dir, modules) = (self.tree.dir.as_path(), self.modules.as_slice());
         let drivers = Drivers::new(dir, modules, &self.graph, resolver, kernel);
-        Catalogue { dir, modules, graph: &self.graph, resolver, drivers }
+        Catalogue { dir, modules, graph: &self.graph, resolver, kconfig, drivers }
     }
 
     fn file(&self, wanted: &str) -> &[u8] {

@@ -76,6 +76,7 @@ fn trail(job: &Job, selection: &Selection, at: usize) -> String {
     match selection.picks.iter().find(|pick| pick.at == at).map(|pick| (&pick.reason, &pick.note)) {
         Some((Reason::NeededBy(user), _)) => format!("{} -> {modname}", trail(job, selection, place(user))),
         Some((Reason::SoftdepOf(user), _)) => format!("{} -softdep-> {modname}", trail(job, selection, place(user))),
+        Some((Reason::WeakdepOf(user), _)) => format!("{} -weakdep-> {modname}", trail(job, selection, place(user))),
         Some((reason, Some(note))) => format!("{reason} ({note}) -> {modname}"),
         Some((reason, None)) => format!("{reason} -> {modname}"),
         None => modname.clone(),
@@ -83,7 +84,7 @@ fn trail(job: &Job, selection: &Selection, at: usize) -> String {
 }
 
 fn why_node(job: &Job, tree: &Tree, id: NodeId) -> Result<String> {
-    let catalogue = job.stock.catalogue(&job.config_text, job.kernel.as_ref());
+    let catalogue = job.stock.catalogue(&job.config_text, job.kernel.as_ref(), None);
     let drivers = &catalogue.drivers;
     let modnames = |driver: &Driver| {
         let names = driver.modules.iter().map(|(at, by)| format!("{by} -> {}", job.stock.modules[*at].modname));
@@ -108,8 +109,13 @@ fn why_node(job: &Job, tree: &Tree, id: NodeId) -> Result<String> {
         alias::others(tree, id).iter().for_each(|other| text += &format!("  asks for {other}\n"));
     }
     for (at, _) in &driver.modules {
-        for &cell in drivers.cells(*at).iter() {
-            text += &format!("  part: {}\n", job.stock.modules[cell].modname);
+        for (cell, name) in drivers.cells(*at).iter() {
+            text += &format!("  part: platform:{name} -> {}\n", job.stock.modules[*cell].modname);
+        }
+    }
+    if driver.modules.is_empty() {
+        for (cell, name) in drivers.likely_cells(tree, id) {
+            text += &format!("  part, likely: platform:{name} -> {}\n", job.stock.modules[cell].modname);
         }
     }
     let above = tree.up(id).skip(1).find(|&above| tree.has(above, "compatible")).filter(|&above| above != 0);

@@ -3,6 +3,8 @@
 use initmod::config::{Config, join_lines};
 use initmod::glob;
 use initmod::host::codec;
+use initmod::host::dt::tree::{ROOT, Tree};
+use initmod::host::dt::{alias, blob, overlay, supply, walk};
 use initmod::host::module::Module;
 use initmod::host::rules::Rules;
 use initmod::index::{Builder, Index};
@@ -12,7 +14,7 @@ use std::path::Path;
 pub type Target = fn(&[u8]);
 
 /// Each target by its name.
-pub const ALL: [(&str, Target); 11] = [
+pub const ALL: [(&str, Target); 12] = [
     ("index_read", index_read),
     ("index_write", index_write),
     ("module", module),
@@ -24,6 +26,7 @@ pub const ALL: [(&str, Target); 11] = [
     ("disk", disk),
     ("network", network),
     ("record", record),
+    ("dtb", dtb),
 ];
 
 /// An index of any bytes is read or refused.
@@ -189,4 +192,57 @@ pub fn record(data: &[u8]) {
     let read: serde_json::Value = serde_json::from_slice(&line).expect("it is JSON");
     let text = read["alias"].as_str().expect("it is a string");
     assert!(text.chars().map(|char| char as u32).eq(alias.iter().take(TEXT_LEN).map(|&byte| u32::from(byte))));
+}
+
+/// A device tree of any bytes, and an overlay behind it, are read and followed, or refused. What is read is what another
+/// reader, which relies on a whole tree, reads.
+pub fn dtb(data: &[u8]) {
+    let (base, layer) = data.split_at(total_len(data));
+    let Ok(mut tree) = blob::parse(base) else { return };
+    assert!(same(&tree, dtoolkit::fdt::Fdt::new_unchecked(base).root()));
+    follow(&tree);
+    if let Ok(layer) = blob::parse(layer)
+        && overlay::apply(&mut tree, &layer).is_ok()
+    {
+        follow(&tree);
+    }
+}
+
+/// The length that a device tree says it has.
+fn total_len(data: &[u8]) -> usize {
+    let len = data.get(4..8).and_then(|len| len.first_chunk()).map_or(0, |len| u32::from_be_bytes(*len) as usize);
+    len.min(data.len())
+}
+
+/// Compares a tree with what `dtoolkit` reads, from its root on.
+pub fn same(tree: &Tree, root: dtoolkit::fdt::FdtNode<'_>) -> bool {
+    use dtoolkit::{Node, Property};
+    let mut open = vec![(ROOT, root)];
+    while let Some((id, theirs)) = open.pop() {
+        let node = tree.node(id);
+        let props: Vec<_> = theirs.properties().collect();
+        let children: Vec<_> = theirs.children().collect();
+        let is_same = node.name == theirs.name()
+            && node.props.len() == props.len()
+            && node.props.iter().zip(&props).all(|((name, value), prop)| name == prop.name() && value == prop.value())
+            && node.children.len() == children.len();
+        if !is_same {
+            return false;
+        }
+        open.extend(node.children.iter().copied().zip(children));
+    }
+    true
+}
+
+/// Asks for all that a selection asks of a tree.
+fn follow(tree: &Tree) {
+    let devices = tree.devices();
+    for &id in &devices {
+        assert!(tree.is_enabled(id));
+        _ = (alias::of(tree, id), alias::others(tree, id), supply::supplies(tree, id), tree.find(&tree.path(id)));
+    }
+    for &start in devices.iter().take(8) {
+        let way = walk::Way::new(tree, &[start]);
+        way.order.iter().for_each(|&id| _ = way.chain(tree, id));
+    }
 }

@@ -62,27 +62,27 @@ fn fixture() -> Fixture {
     fixture
 }
 
-fn run(fixture: &Fixture, command: &str, args: &[&str]) -> Output {
+pub fn run(fixture: &Fixture, command: &str, args: &[&str]) -> Output {
     let modules = format!("lib/modules/{KVER}");
     let mut mkinitmod = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
     mkinitmod.current_dir(fixture.root()).env_remove("SOURCE_DATE_EPOCH");
     mkinitmod.args([command, "--no-cache", "--modules", &modules]).args(args).output().expect("mkinitmod runs")
 }
 
-fn stdout(fixture: &Fixture, command: &str, args: &[&str]) -> String {
+pub fn stdout(fixture: &Fixture, command: &str, args: &[&str]) -> String {
     let output = run(fixture, command, args);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn error(fixture: &Fixture, command: &str, args: &[&str]) -> String {
+pub fn error(fixture: &Fixture, command: &str, args: &[&str]) -> String {
     let output = run(fixture, command, args);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
     let text = String::from_utf8(output.stderr).unwrap();
     text.strip_prefix("mkinitmod: ").unwrap().trim_end().to_owned()
 }
 
-fn modules(fixture: &Fixture, args: &[&str]) -> Vec<String> {
+pub fn modules(fixture: &Fixture, args: &[&str]) -> Vec<String> {
     let text = stdout(fixture, "select", &[&["--json"], args].concat());
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     json["modules"].as_array().unwrap().iter().map(|row| row["module"].as_str().unwrap().to_owned()).collect()
@@ -107,7 +107,8 @@ fn a_chain_tells_how_a_module_came_in() {
     let fixture = fixture();
     let why = |what: &str| stdout(&fixture, "why", &[what, "--dtb", "one.dtb", "--root", "mmc", "--fs", "ext4"]);
     assert!(why("gpio-acme").starts_with("root=mmc -> mmc@1 -cd-gpios-> gpio@2 -> acme,gpio -> gpio_acme\n"));
-    let regulator = "root=mmc -> mmc@1 -vmmc-supply-> pmic@34 -> acme,pmic -cell-> platform device -> acme_regulator\n";
+    let regulator =
+        "root=mmc -> mmc@1 -vmmc-supply-> pmic@34 -> acme,pmic -cell-> platform:acme-ldo -> acme_regulator\n";
     assert!(why("acme_regulator").starts_with(regulator), "{}", why("acme_regulator"));
     assert!(
         why("mfd_core").starts_with("root=mmc -> mmc@1 -vmmc-supply-> pmic@34 -> acme,pmic -> acme_pmic -> mfd_core")
@@ -132,6 +133,31 @@ fn an_overlay_enables_what_the_board_has_off() {
         error(&fixture, "select", &with("other.dtbo")),
         "other.dtbo: needs label ethe, which the device tree does not have; did you mean `eth`?"
     );
+}
+
+#[test]
+fn a_controller_on_pci_has_no_node_but_its_host_has() {
+    let fixture = fixture();
+    let pci = |name: &str, class: &str| Ko::new(name).alias(&format!("pci:v*d*sv*sd*bc{class}*"));
+    fixture
+        .module("kernel/drivers/pci/controller/pcie-acme.ko", &Ko::new("pcie_acme").alias("of:N*T*Cacme,pcie"))
+        .module("kernel/drivers/usb/host/xhci-pci.ko", &pci("xhci_pci", "0Csc03i30"))
+        .module("kernel/drivers/usb/host/acme-hcd.ko", &Ko::new("acme_hcd").alias("of:N*T*Cacme,usb"))
+        .module("kernel/drivers/usb/storage/usb-storage.ko", &Ko::new("usb_storage"))
+        .module("kernel/drivers/ata/ahci.ko", &pci("ahci", "01sc06i01"))
+        .module("kernel/drivers/scsi/sd_mod.ko", &Ko::new("sd_mod").alias("scsi:t-0x00*"));
+    let pcie = "/pcie@1\ncompatible = \"acme,pcie\"";
+    let device = "/usb@2\ncompatible = \"acme,usb\"\ndr_mode = \"peripheral\"";
+    let select = |text: &str, root: &str| {
+        fixture.put("pci.dtb", dtb(text));
+        modules(&fixture, &["--dtb", "pci.dtb", "--root", root])
+    };
+    let behind_pci = ["pcie_acme", "xhci_pci", "usb_storage", "sd_mod"];
+    assert_eq!(select(pcie, "usb"), behind_pci);
+    assert_eq!(select(&format!("{pcie}\n{device}"), "usb"), behind_pci, "what is a device hosts no root");
+    let native = format!("{pcie}\n{}", device.replace("peripheral", "otg"));
+    assert_eq!(select(&native, "usb"), ["acme_hcd", "usb_storage", "sd_mod"]);
+    assert_eq!(select(pcie, "sata"), ["pcie_acme", "ahci", "sd_mod"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::device::log::{Decimal, errno_prose};
 use crate::device::room::Room;
 use crate::device::rt::Args;
 use crate::getopt::Spec;
+use heapless::VecView;
 use rustix::fs::CWD;
 
 const SPEC: Spec = "s syslog\nv verbose\nV version\nh help";
@@ -22,15 +23,9 @@ pub(super) fn main(room: &'static mut Room, mut args: Args, _: Args) -> i32 {
         error("too many arguments provided.", &[]);
         return 1;
     }
-    let text = &mut room.config;
-    // Cannot fail: that is its capacity.
-    let _ = text.resize(text.capacity(), 0);
-    let modules = match read(CWD, b"/proc/modules", text) {
+    let modules = match loaded(&mut room.config) {
         Ok(modules) => modules,
-        Err(errno) => {
-            error("could not get list of modules: /proc/modules: %", &[errno_prose(errno)]);
-            return 1;
-        }
+        Err(status) => return status,
     };
     let mut out = Out::new();
     out.put(&[b"Module                  Size  Used by\n"]);
@@ -38,6 +33,19 @@ pub(super) fn main(room: &'static mut Room, mut args: Args, _: Args) -> i32 {
         one(line, &mut out);
     }
     0
+}
+
+/// Reads /proc/modules into `text`, as much as it can hold.
+///
+/// # Errors
+/// The exit status, where it can't be read and that was said.
+pub(super) fn loaded(text: &mut VecView<u8>) -> Result<&[u8], i32> {
+    // Cannot fail: that is its capacity.
+    let _ = text.resize(text.capacity(), 0);
+    read(CWD, b"/proc/modules", text).map_err(|errno| {
+        error("could not get list of modules: /proc/modules: %", &[errno_prose(errno)]);
+        1
+    })
 }
 
 /// Prints one module, by its line of /proc/modules: name, size, users. /sys/module knows of those that are on their way

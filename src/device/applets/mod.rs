@@ -22,6 +22,8 @@ mod reason;
 #[cfg(feature = "tools")]
 mod rmmod;
 #[cfg(feature = "tools")]
+mod snapshot;
+#[cfg(feature = "tools")]
 mod unprobe;
 #[cfg(any(feature = "tools", feature = "helper"))]
 mod options;
@@ -55,6 +57,8 @@ const COMMANDS: &[Command] = &[
     Command { name: b"rmmod", main: rmmod::main },
     #[cfg(feature = "tools")]
     Command { name: b"lsmod", main: lsmod::main },
+    #[cfg(feature = "tools")]
+    Command { name: b"snapshot", main: snapshot::main },
     #[cfg(feature = "modinfo")]
     Command { name: b"modinfo", main: modinfo::main },
     #[cfg(feature = "modinfo")]

@@ -27,10 +27,16 @@ pub struct Class {
     /// Where drivers for this kind lie, below kernel/drivers/.
     dirs: &'static [&'static str],
     /// What the kernel asks for once the host works: modaliases and modnames. No node names them.
-    pub implied: &'static [&'static str],
+    implied: &'static [&'static str],
+    /// Modaliases of its controllers on PCI, which have no node: the kinds by base class, subclass and interface. Source:
+    /// include/linux/pci_ids.h.
+    on_pci: &'static [&'static str],
     /// How its devices are called in /dev.
     dev: &'static [&'static str],
 }
+
+/// Where drivers of PCI hosts lie.
+const PCI_HOSTS: &str = "pci/controller/";
 
 /// All kinds.
 pub static CLASSES: [Class; 7] = [
@@ -47,6 +53,7 @@ pub static CLASSES: [Class; 7] = [
         ],
         dirs: &["mmc/host/"],
         implied: &["mmc:block"],
+        on_pci: &[],
         dev: &["mmcblk"],
     },
     Class {
@@ -55,23 +62,37 @@ pub static CLASSES: [Class; 7] = [
         props: &[],
         dirs: &["usb/host/", "usb/dwc2/", "usb/dwc3/", "usb/musb/", "usb/chipidea/", "usb/cdns3/", "usb/mtu3/"],
         implied: &["usb_storage", "uas", "scsi:t-0x00"],
+        on_pci: &[
+            "pci:v00000000d00000000sv00000000sd00000000bc0Csc03i30",
+            "pci:v00000000d00000000sv00000000sd00000000bc0Csc03i20",
+        ],
         dev: &[],
     },
     Class {
         name: "nvme",
         stems: &["pcie", "pci"],
         props: &[],
-        dirs: &["pci/controller/"],
+        dirs: &[PCI_HOSTS],
         implied: &["nvme"],
+        on_pci: &[],
         dev: &["nvme"],
     },
-    Class { name: "sata", stems: &["sata", "ahci"], props: &[], dirs: &["ata/"], implied: &["scsi:t-0x00"], dev: &[] },
+    Class {
+        name: "sata",
+        stems: &["sata", "ahci"],
+        props: &[],
+        dirs: &["ata/"],
+        implied: &["scsi:t-0x00"],
+        on_pci: &["pci:v00000000d00000000sv00000000sd00000000bc01sc06i01"],
+        dev: &[],
+    },
     Class {
         name: "ufs",
         stems: &["ufs", "ufshc", "ufshci"],
         props: &[],
         dirs: &["ufs/"],
         implied: &["scsi:t-0x00"],
+        on_pci: &[],
         dev: &[],
     },
     Class {
@@ -80,6 +101,7 @@ pub static CLASSES: [Class; 7] = [
         props: &[],
         dirs: &["net/ethernet/"],
         implied: &[],
+        on_pci: &[],
         dev: &["nfs"],
     },
     Class {
@@ -88,6 +110,7 @@ pub static CLASSES: [Class; 7] = [
         props: &[],
         dirs: &["virtio/"],
         implied: &["virtio_pci", "virtio_blk"],
+        on_pci: &[],
         dev: &["vd"],
     },
 ];
@@ -138,6 +161,9 @@ impl Class {
         {
             return false;
         }
+        if self.name == "usb" && tree.str(id, "dr_mode") == Some("peripheral") {
+            return false;
+        }
         self.stems.contains(&node.stem())
             || self.props.iter().any(|prop| tree.has(id, prop))
             || drivers.of(tree, id).modules.iter().any(|(at, _)| self.has_driver(drivers.path(*at)))
@@ -161,22 +187,31 @@ fn is_for_sdio(tree: &Tree, id: NodeId) -> bool {
 }
 
 impl Root {
-    /// Finds the enabled nodes that the root can be on, and the kinds that they are of.
+    /// Finds the enabled nodes that the root can be on, and what else these imply: modaliases and modnames. Where the
+    /// controllers have no node the PCI hosts that they may be on count.
     ///
     /// # Errors
     /// In prose: there is none, or the node that is named is not there or disabled.
-    pub fn nodes(&self, tree: &Tree, drivers: &Drivers<'_>) -> Result<(Vec<NodeId>, Vec<&'static Class>), String> {
+    pub fn nodes(&self, tree: &Tree, drivers: &Drivers<'_>) -> Result<(Vec<NodeId>, Vec<&'static str>), String> {
         let devices = tree.devices();
+        let of = |class: &Class| {
+            let nodes = devices.iter().copied().filter(|&id| class.has(tree, drivers, id));
+            nodes.collect::<Vec<NodeId>>()
+        };
+        let pci_hosts = |class: &Class| match class.on_pci {
+            [] => Vec::new(),
+            _ => CLASSES.iter().filter(|class| class.dirs.contains(&PCI_HOSTS)).flat_map(of).collect(),
+        };
         match self {
-            Root::Class(class) => {
-                let nodes: Vec<NodeId> = devices.iter().copied().filter(|&id| class.has(tree, drivers, id)).collect();
-                if nodes.is_empty() {
-                    let there = CLASSES.iter().filter(|class| devices.iter().any(|&id| class.has(tree, drivers, id)));
+            Root::Class(class) => match (of(class), pci_hosts(class)) {
+                (nodes, hosts) if nodes.is_empty() && hosts.is_empty() => {
+                    let there = CLASSES.iter().filter(|class| !of(class).is_empty() || !pci_hosts(class).is_empty());
                     let there: Vec<&str> = there.map(|class| class.name).collect();
-                    return Err(format!("the device tree has no enabled node for it, but for: {}", there.join(", ")));
+                    Err(format!("the device tree has no enabled node for it, but for: {}", there.join(", ")))
                 }
-                Ok((nodes, vec![class]))
-            }
+                (nodes, hosts) if nodes.is_empty() => Ok((hosts, [class.on_pci, class.implied].concat())),
+                (nodes, _) => Ok((nodes, class.implied.to_vec())),
+            },
             Root::Node(path) => {
                 let labelled = tree.symbol(path).map(str::to_owned);
                 let id = tree.find(path).or_else(|| tree.find(&labelled?)).ok_or_else(|| {
@@ -187,8 +222,8 @@ impl Root {
                 if !tree.is_enabled(id) {
                     return Err(format!("node {path} is disabled"));
                 }
-                let classes = CLASSES.iter().filter(|class| class.has(tree, drivers, id)).collect();
-                Ok((vec![id], classes))
+                let classes = CLASSES.iter().filter(|class| class.has(tree, drivers, id));
+                Ok((vec![id], classes.flat_map(|class| class.implied).copied().collect()))
             }
         }
     }

@@ -26,6 +26,9 @@ pub struct Driver {
     pub builtin: Option<String>,
 }
 
+/// A device that code makes of a part of a chip: the place of its module, and its name.
+pub type Cell = (usize, String);
+
 /// All drivers of a tree and its kernel.
 #[derive(Debug)]
 pub struct Drivers<'a> {
@@ -41,7 +44,7 @@ pub struct Drivers<'a> {
     /// Names of platform devices that code makes.
     platform: HashMap<&'a [u8], usize>,
     /// The cells of each core that was asked for.
-    cells: Mutex<HashMap<usize, Arc<Vec<usize>>>>,
+    cells: Mutex<HashMap<usize, Arc<Vec<Cell>>>>,
 }
 
 /// What a core calls to make devices of its parts.
@@ -144,24 +147,25 @@ impl<'a> Drivers<'a> {
     /// Finds the modules for the devices that the core at `at`, or one that it is a front of, makes of its parts: no
     /// tree names these, but the core's own file does, as strings that are names of platform devices. A core that
     /// can't be read has none.
-    pub fn cells(&self, at: usize) -> Arc<Vec<usize>> {
+    pub fn cells(&self, at: usize) -> Arc<Vec<Cell>> {
         if let Some(known) = self.cells.lock().expect("nobody panics with it").get(&at) {
             return Arc::clone(known);
         }
         let cores = self.graph.closure(at).into_iter().chain([at]);
         let cores: Vec<usize> = cores.filter(|&core| self.makes_cells(core)).collect();
-        let mut found: Vec<usize> = cores.iter().filter_map(|&core| self.read_cells(core)).flatten().collect();
+        let mut found: Vec<Cell> = cores.iter().filter_map(|&core| self.read_cells(core)).flatten().collect();
         found.sort_unstable();
-        found.dedup();
-        found.retain(|cell| *cell != at && !cores.contains(cell));
+        found.dedup_by_key(|(cell, _)| *cell);
+        found.retain(|(cell, _)| *cell != at && !cores.contains(cell));
         let found = Arc::new(found);
         self.cells.lock().expect("nobody panics with it").insert(at, Arc::clone(&found));
         found
     }
 
-    /// Finds modules for the parts of a chip on a slow bus whose core is built in: named as the chip is in the first
-    /// letters, and, where the kernel's image is known, by a string in it. Which core the string belongs to is not known.
-    pub fn cells_of_builtin(&self, tree: &Tree, id: NodeId) -> Vec<usize> {
+    /// Finds modules that may be for the parts of a chip on a slow bus whose core is built in: named as the chip is in the
+    /// first letters, and, where the kernel's image is known, by a string in it. Which core a string of the kernel's
+    /// belongs to can't be told, so these are likely, not known, and are to be called so.
+    pub fn likely_cells(&self, tree: &Tree, id: NodeId) -> Vec<Cell> {
         let bus = tree.node(id).parent.map_or("", |parent| tree.node(parent).stem());
         if !SLOW_BUSES.iter().any(|start| bus.starts_with(start)) {
             return Vec::new();
@@ -170,10 +174,10 @@ impl<'a> Drivers<'a> {
         let is_alike = |name: &str| chips().any(|chip| alike_len(chip, name) >= ALIKE_LEN);
         let is_said = |name: &str| self.kernel.is_none_or(|kernel| kernel.says(name));
         let names = self.platform.iter().filter_map(|(name, at)| Some((std::str::from_utf8(name).ok()?, *at)));
-        let mut cells: Vec<usize> =
-            names.filter(|(name, _)| is_alike(name) && is_said(name)).map(|(_, at)| at).collect();
+        let likely = names.filter(|(name, _)| is_alike(name) && is_said(name));
+        let mut cells: Vec<Cell> = likely.map(|(name, at)| (at, name.to_owned())).collect();
         cells.sort_unstable();
-        cells.dedup();
+        cells.dedup_by_key(|(cell, _)| *cell);
         cells
     }
 
@@ -181,11 +185,12 @@ impl<'a> Drivers<'a> {
         self.modules[at].imports.iter().any(|symbol| MAKES_CELLS.contains(&symbol.name))
     }
 
-    fn read_cells(&self, at: usize) -> Option<Vec<usize>> {
+    fn read_cells(&self, at: usize) -> Option<Vec<Cell>> {
         let data = std::fs::read(self.dir.join(&self.modules[at].path)).ok()?;
         let plain = codec::decompress(&data).ok()?;
         let strings = plain.split(|&byte| byte == 0).filter(|text| !text.is_empty());
-        Some(strings.filter_map(|text| self.platform.get(text).copied()).collect())
+        let named = |text: &[u8]| Some((*self.platform.get(text)?, String::from_utf8_lossy(text).into_owned()));
+        Some(strings.filter_map(named).collect())
     }
 
     /// Returns a module's path in its tree.

@@ -35,7 +35,7 @@ pub struct Wanted {
 /// # Errors
 /// In prose: there is no such root.
 pub fn of_root(tree: &Tree, drivers: &Drivers<'_>, root: &Root) -> Result<Needs, String> {
-    let (starts, classes) = root.nodes(tree, drivers).map_err(|what| format!("{root}: {what}"))?;
+    let (starts, implied) = root.nodes(tree, drivers).map_err(|what| format!("{root}: {what}"))?;
     let way = Way::new(tree, &starts);
     let mut needs = Needs::default();
     let mut served: HashMap<NodeId, Vec<usize>> = HashMap::new();
@@ -67,7 +67,7 @@ pub fn of_root(tree: &Tree, drivers: &Drivers<'_>, root: &Root) -> Result<Needs,
             }
         }
     }
-    needs.implied = classes.iter().flat_map(|class| class.implied).copied().collect();
+    needs.implied = implied;
     Ok(needs)
 }
 
@@ -109,13 +109,15 @@ fn want(
     let driver = drivers.of(tree, id);
     for (at, by) in &driver.modules {
         needs.wanted.push(Wanted { at: *at, chain: format!("{chain} -> {by}") });
-        for &cell in drivers.cells(*at).iter().filter(|&&cell| takes_cell(drivers.path(cell))) {
-            needs.wanted.push(Wanted { at: cell, chain: format!("{chain} -> {by} -cell-> platform device") });
+        for (cell, name) in drivers.cells(*at).iter().filter(|(cell, _)| takes_cell(drivers.path(*cell))) {
+            needs.wanted.push(Wanted { at: *cell, chain: format!("{chain} -> {by} -cell-> platform:{name}") });
         }
     }
     if driver.modules.is_empty() {
-        for cell in drivers.cells_of_builtin(tree, id).into_iter().filter(|&cell| takes_cell(drivers.path(cell))) {
-            needs.wanted.push(Wanted { at: cell, chain: format!("{chain} -cell-> platform device") });
+        for (cell, name) in
+            drivers.likely_cells(tree, id).into_iter().filter(|(cell, _)| takes_cell(drivers.path(*cell)))
+        {
+            needs.wanted.push(Wanted { at: cell, chain: format!("{chain} -likely cell-> platform:{name}") });
         }
         if driver.builtin.is_none() {
             needs.unserved.push(id);

@@ -1,0 +1,26 @@
+//! `initmod snapshot`: what the machine's devices ask for, and what is loaded, as `mkinitmod snapshot import` reads it.
+
+use super::lsmod::loaded;
+use super::{Out, error};
+use crate::device::coldplug::each_device;
+use crate::device::room::Room;
+use crate::device::rt::Args;
+
+/// Runs the command; `args` begins behind its name. Returns the exit status.
+pub(super) fn main(room: &'static mut Room, mut args: Args, _: Args) -> i32 {
+    if args.next_bytes().is_some() {
+        error("too many arguments provided.", &[]);
+        return 1;
+    }
+    let mut out = Out::new();
+    each_device(&mut |device, _| {
+        if let Some(modalias) = device.get(b"MODALIAS") {
+            out.put(&[b"MODALIAS=", modalias, b"\n"]);
+        }
+    });
+    match loaded(&mut room.config) {
+        Ok(modules) => out.put(&[modules]),
+        Err(status) => return status,
+    }
+    0
+}
