@@ -1,7 +1,9 @@
-//! The initramfs: what lies where in it, its cpio archive, its compression.
+//! The initramfs: what lies where in it, its cpio archive, its compression; an image that is there already.
 
 pub mod compress;
 pub mod cpio;
+pub mod unpack;
+pub mod existing;
 pub mod layout;
 pub mod signature;
 pub mod pack;
