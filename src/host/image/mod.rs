@@ -4,6 +4,7 @@ pub mod compress;
 pub mod cpio;
 pub mod unpack;
 pub mod existing;
+pub mod early;
 pub mod layout;
 pub mod signature;
 pub mod pack;
