@@ -7,5 +7,6 @@ pub mod existing;
 pub mod early;
 pub mod layout;
 pub mod signature;
+pub mod strip;
 pub mod pack;
 pub mod trim;
