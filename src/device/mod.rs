@@ -17,6 +17,8 @@ mod arena;
 )]
 mod codec;
 mod room;
+#[cfg_attr(not(feature = "boards"), path = "no_boards.rs")]
+mod boards;
 mod tree;
 #[cfg_attr(not(feature = "record"), path = "no_lap.rs")]
 mod lap;

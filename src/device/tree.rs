@@ -1,5 +1,6 @@
 //! The module tree of the running kernel, as depmod left it, and what is configured: all that a [`Resolver`] needs.
 
+use super::boards;
 use super::file::{append_config, each_config, map, open};
 use super::log::{Decimal, Level, errno_prose, line};
 use crate::config::{Config, LOAD_DIRS, MODPROBE_DIRS};
@@ -136,8 +137,7 @@ fn read_modprobe_d(tree: &Tree, places: &[&'static [u8]], text: &mut VecView<u8>
 pub(super) fn read_load_d(text: &mut VecView<u8>) {
     each_config(&LOAD_DIRS.map(str::as_bytes), &[], &mut |place, name| {
         if let Some((dir, path)) = place {
-            let done = append_config(dir.as_fd(), name, &[path, b"/", name], text);
-            tell_unread(path, name, done);
+            tell_unread(path, name, boards::append(dir.as_fd(), path, name, text));
         }
     });
 }

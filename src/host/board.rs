@@ -17,6 +17,8 @@
 //! names = ["smsc"]                   # and load, globs, dirs, aliases, exclude: see `Modules`
 //! [modules.why]
 //! smsc = "the PHY's driver: its id is read from the chip"     # told in the report
+//! [image]
+//! compress = "xz"                    # and modules, signatures, strip, files, early, append, loader-as: see `ImageKeys`
 //! [modules.optional]                 # what is not there is told
 //! [modules.expected-missing]         # and here it is not even that
 //! ```
@@ -25,6 +27,7 @@ use super::arch::Arch;
 use super::codec::Format;
 use super::error::{Error, Result};
 use super::image::compress::Method;
+use super::image::layout::LoaderAs;
 use super::image::signature::Signatures;
 use super::nearest;
 use crate::config::{Config, join_lines};
@@ -33,7 +36,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What a board file says.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Board {
     /// Where it was read from.
@@ -68,7 +71,7 @@ pub struct Board {
 }
 
 /// `[dt]`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DtKeys {
     /// The device tree: a path, or a name among the device trees of the kernel.
@@ -92,7 +95,7 @@ pub enum Scope {
 }
 
 /// `[tree]`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TreeKeys {
     /// …/lib/modules/KVER of the kernel to boot.
@@ -104,7 +107,7 @@ pub struct TreeKeys {
 }
 
 /// `[modules]`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Modules {
     /// Modules or aliases on the way to the root, loaded in this order before anything else.
@@ -143,7 +146,7 @@ pub struct Optional {
 }
 
 /// `[image]`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImageKeys {
     /// How the image is compressed; zst by default.
@@ -152,12 +155,21 @@ pub struct ImageKeys {
     pub modules: Option<ModuleFormat>,
     /// What becomes of the modules' signatures; they are kept by default.
     pub signatures: Option<Signatures>,
+    /// Modules without signature lose debug sections and BTF.
+    pub strip: Option<bool>,
     /// Files to add.
     pub files: Vec<ExtraFile>,
+    /// Microcode and ACPI tables, or archives of them, for the kernel to find before it unpacks the image.
+    pub early: Vec<PathBuf>,
+    /// The image that all is appended to.
+    pub append: Option<PathBuf>,
+    /// What the loader is in that image; modprobe by default.
+    #[serde(rename = "loader-as")]
+    pub loader_as: Option<LoaderAs>,
 }
 
 /// `[firmware]`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FirmwareKeys {
     /// Where firmware lies; without any, none goes in.
@@ -169,7 +181,7 @@ pub struct FirmwareKeys {
 }
 
 /// A file that is added to the image.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExtraFile {
     /// The file on the host.
@@ -182,7 +194,7 @@ pub struct ExtraFile {
 }
 
 /// `[modprobe]`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModprobeKeys {
     /// Lines of modprobe.d(5).
@@ -245,6 +257,9 @@ impl Board {
         }
         for file in &mut board.image.files {
             file.from = dir.join(&file.from);
+        }
+        for path in board.image.early.iter_mut().chain(&mut board.image.append) {
+            *path = dir.join(&*path);
         }
         Ok(board)
     }

@@ -1,6 +1,7 @@
 //! `mkinitmod build`: board, stock and selection (see [`job`](super::job)) -> pack -> depmod -> image, and the report.
 
 use super::arch::Arch;
+use super::base::Base;
 use super::board::{Board, ModuleFormat};
 use super::cli::BuildArgs;
 use super::depmod::{self, Builtin};
@@ -8,7 +9,8 @@ use super::dt::tree::strings;
 use super::error::{Error, Result};
 use super::firmware::Firmware;
 use super::image::compress::{Method, compress};
-use super::image::layout::{Content, lay_out};
+use super::image::early::{self, Early};
+use super::image::layout::{Content, Ground, LoaderAs, lay_out};
 use super::image::pack::{self, Packed, Style};
 use super::image::signature::Signatures;
 use super::image::trim;
@@ -34,19 +36,47 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     let (tree, modules) = (&stock.tree, &stock.modules);
     let loader = read_loader(board, args.loader.as_deref())?;
     let selection = job.select()?;
-    let format = args.module_format.or(board.image.modules).unwrap_or(ModuleFormat::Keep).format();
+    // A tree stands for itself.
+    let is_image = args.tree.is_none();
+    let base = args.append.as_ref().or(board.image.append.as_ref()).filter(|_| is_image);
+    let base = base.map(|path| Base::read(path, &tree.kver)).transpose()?;
+    let has = |module: &Module| base.as_ref().is_some_and(|base| base.has(&module.modname));
+    let loader_as = args.loader_as.or(board.image.loader_as);
+    if base.is_none() && loader_as.is_some() && is_image {
+        return Err(board.fault("image.loader-as", "without an image that is appended to the loader is /init".into()));
+    }
+    let early = [&args.early[..], &board.image.early].concat();
+    let early = if is_image { Early::read(&early)? } else { Early::default() };
+    let style = Style {
+        arch: board.arch,
+        format: args.module_format.or(board.image.modules).unwrap_or(ModuleFormat::Keep).format(),
+        signatures: args.signatures.or(board.image.signatures).unwrap_or(Signatures::Keep),
+        strip: args.strip || board.image.strip.unwrap_or(false),
+    };
+    let method = args.compress.or(board.image.compress).unwrap_or(Method::Zst);
+    let mut notes = check_kernel(board, job.kconfig.as_ref(), method, style.signatures, &early)?;
+
     let mut places: Vec<usize> = selection.picks.iter().map(|pick| pick.at).collect();
     places.sort_unstable();
     let wanted: Vec<&Module> = places.iter().map(|&at| &modules[at]).collect();
-    let signatures = args.signatures.or(board.image.signatures).unwrap_or(Signatures::Keep);
-    let method = args.compress.or(board.image.compress).unwrap_or(Method::Zst);
-    if let Some(kconfig) = &job.kconfig {
-        check_config(kconfig, method, signatures)?;
+    let packed = pack::pack(tree, &wanted.iter().copied().filter(|module| !has(module)).collect::<Vec<_>>(), style)?;
+    let signed_count = packed.iter().filter(|packed| packed.module.signed).count();
+    if style.strip && signed_count > 0 {
+        notes.push(format!("{signed_count} signed modules are not stripped (--signatures drop makes them fit for it)"));
     }
-    let packed = pack::pack(tree, &wanted, Style { arch: board.arch, format, signatures })?;
-    let mut indexes = indexes(tree, &packed)?;
-    let firmware = firmware(args, &job, &wanted)?;
-    let suppliers = left_out(modules, &wanted);
+    let mut indexed: Vec<Module> = packed.iter().map(|packed| packed.module.clone()).collect();
+    if let Some(base) = &base {
+        notes.push(format!(
+            "in the image already: {} of its {} modules",
+            wanted.len() - packed.len(),
+            base.modules.len()
+        ));
+        indexed = base.with(indexed, modules);
+    }
+    let mut indexes = indexes(tree, &indexed)?;
+    let mut firmware = firmware(args, &job, &wanted)?;
+    firmware.found.retain(|name, _| base.as_ref().is_none_or(|base| !base.existing.has(&firmware_path(name))));
+    let suppliers = left_out(modules, &indexed);
     if board.arch != Arch::X86_64 && !suppliers.is_empty() {
         indexes.push(("modules.left-out", suppliers));
     }
@@ -67,6 +97,7 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         ],
         selection: &selection,
         missing_firmware: &firmware.missing,
+        notes,
     };
     if !firmware.found.is_empty() {
         let len = lens(&mut firmware.found.values().map(|(_, data)| data.len()));
@@ -75,37 +106,60 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     if !extra.is_empty() {
         report.totals.push(("extra files".into(), lens(&mut extra.iter().map(|(_, _, data)| data.len()))));
     }
-    let reasons = reasons(modules, &selection, &packed, &firmware, &tree.kver);
-    let firmware_files = firmware.found.iter().map(|(name, (_, data))| (format!("lib/firmware/{name}"), data.clone()));
+    let reasons = reasons(modules, &selection, &packed, &firmware, &early, &tree.kver);
+    let firmware_files = firmware.found.iter().map(|(name, (_, data))| (firmware_path(name), data.clone()));
     let content = Content {
+        ground: match &base {
+            Some(base) => Ground::Existing(&base.existing, loader_as.unwrap_or(LoaderAs::Modprobe)),
+            None => Ground::New,
+        },
         loader,
         kver: &tree.kver,
         modules: packed,
         indexes,
         load: &selection.lane,
+        lanes: &selection.lanes,
         modprobe_conf: board.modprobe.file_text(),
         firmware: firmware_files.collect(),
         extra,
     };
     let archive = lay_out(content).map_err(|error| board.fault("image.files", error.to_string()))?;
-    let manifest = args.manifest.as_ref().map(|_| manifest::render(&report.title, &tree.kver, &archive, &reasons));
+    let early = early.archive().map_err(|error| board.fault("image.early", error.to_string()))?;
+    let title = report.title.clone();
     if let Some(output) = &args.output {
-        let bytes = archive.emit(mtime);
-        let image = compress(&bytes, method);
+        let bytes = match &base {
+            Some(base) => base.emit(&archive, mtime)?,
+            None => archive.emit(mtime),
+        };
+        let mut image = compress(&bytes, method);
         report.totals.push(("archive".into(), bytes.len() as u64));
-        report.totals.push((format!("image{}", method.named()), image.len() as u64));
+        if let Some(base) = &base {
+            report.totals.push((format!("appended{}", method.named()), image.len() as u64));
+            report.totals.push(("appended to".into(), base.len()));
+            image = base.in_front_of(&image);
+        }
+        if !early.is_empty() {
+            let bytes = early::emit(&early, mtime);
+            report.totals.push(("early archive".into(), bytes.len() as u64));
+            image = [bytes, image].concat();
+        }
+        report.totals.push((format!("image{}", if base.is_some() { "" } else { method.named() }), image.len() as u64));
         output::write_file(output, &image)?;
     }
     if let Some(dir) = &args.tree {
         output::write_tree(dir, &archive)?;
     }
-    if let Some((path, manifest)) = args.manifest.as_ref().zip(manifest) {
-        output::write_file(path, manifest.as_bytes())?;
+    if let Some(path) = &args.manifest {
+        output::write_file(path, manifest::render(&title, &tree.kver, &[&early, &archive], &reasons).as_bytes())?;
     }
     if !args.quiet {
         print(&report.text());
     }
     Ok(())
+}
+
+fn firmware_path(name: &str) -> String {
+    format!("lib/firmware/{name}")
 }
 
 /// Looks up the firmware that the modules, the device trees' enabled nodes and the board file ask for, and what the
@@ -125,7 +179,7 @@ fn firmware(args: &BuildArgs, job: &Job, wanted: &[&Module]) -> Result<Firmware>
             firmware.add(&dirs, &String::from_utf8_lossy(name), &module.modname)?;
         }
     }
-    for tree in job.trees.iter().filter(|_| job.takes_board()) {
+    for tree in job.parts.iter().filter(|part| part.takes_board()).flat_map(|part| &part.trees) {
         for id in tree.devices() {
             for name in strings(tree.prop(id, "firmware-name").unwrap_or_default()) {
                 firmware.add(&dirs, name, &tree.path(id))?;
@@ -155,6 +209,7 @@ fn reasons(
     selection: &Selection,
     packed: &[Packed],
     firmware: &Firmware,
+    early: &Early,
     kver: &str,
 ) -> HashMap<String, String> {
     let why: HashMap<&str, String> =
@@ -163,14 +218,30 @@ fn reasons(
         let why = why.get(packed.module.modname.as_str()).cloned().unwrap_or_default();
         (format!("lib/modules/{kver}/{}", packed.module.path), why)
     });
-    let firmware =
-        firmware.found.iter().map(|(name, (who, _))| (format!("lib/firmware/{name}"), format!("firmware of {who}")));
-    modules.chain(firmware).collect()
+    let firmware = firmware.found.iter().map(|(name, (who, _))| (firmware_path(name), format!("firmware of {who}")));
+    let early = early.sources.iter().map(|(path, files)| (path.clone(), format!("early, of {files}")));
+    modules.chain(firmware).chain(early).collect()
 }
 
-/// Refuses what the kernel would refuse.
-fn check_config(config: &Kconfig, method: Method, signatures: Signatures) -> Result<()> {
+/// Refuses what the kernel would refuse; returns what there is to say of what it may refuse.
+fn check_kernel(
+    board: &Board,
+    config: Option<&Kconfig>,
+    method: Method,
+    signatures: Signatures,
+    early: &Early,
+) -> Result<Vec<String>> {
+    if early.has_microcode() && board.arch != Arch::X86_64 {
+        return Err(board.fault("image.early", format!("microcode is for x86_64, not {}", board.arch)));
+    }
+    let Some(config) = config else {
+        let unknown = "whether the kernel takes modules without signature is not known (--config FILE tells)";
+        return Ok(if signatures == Signatures::Drop { vec![unknown.into()] } else { Vec::new() });
+    };
     config.require("BLK_DEV_INITRD", "an initramfs")?;
+    for option in early.options() {
+        config.require(option, "what is to be found early")?;
+    }
     if let Some(option) = method.option() {
         config.require(option, "an image so compressed")?;
     }
@@ -179,15 +250,17 @@ fn check_config(config: &Kconfig, method: Method, signatures: Signatures) -> Res
         {
             config.forbid(option, "modules without signature")?;
         }
+        if config.has("LOCK_DOWN_IN_EFI_SECURE_BOOT") {
+            return Ok(vec!["under Secure Boot this kernel takes no module without signature".into()]);
+        }
     }
-    Ok(())
+    Ok(Vec::new())
 }
 
 /// Emits the index files of the trimmed tree, and what depmod needs to write them again.
-fn indexes(tree: &Tree, packed: &[Packed]) -> Result<Vec<depmod::IndexFile>> {
-    let modules: Vec<Module> = packed.iter().map(|packed| packed.module.clone()).collect();
+fn indexes(tree: &Tree, modules: &[Module]) -> Result<Vec<depmod::IndexFile>> {
     let modinfo = tree.builtin_modinfo.as_deref().map(trim::builtin_modinfo);
-    let mut files = depmod::indexes(Builtin { list: tree.builtin.as_deref(), modinfo: modinfo.as_deref() }, &modules)?;
+    let mut files = depmod::indexes(Builtin { list: tree.builtin.as_deref(), modinfo: modinfo.as_deref() }, modules)?;
     files.push(("modules.order", trim::order(modules.iter().map(|module| module.path.as_str()))));
     files.extend(tree.builtin.clone().map(|list| ("modules.builtin", list)));
     files.extend(modinfo.map(|modinfo| ("modules.builtin.modinfo", modinfo)));
@@ -197,9 +270,10 @@ fn indexes(tree: &Tree, packed: &[Packed]) -> Result<Vec<depmod::IndexFile>> {
 fn rows<'a>(modules: &'a [Module], selection: &Selection, packed: &[Packed]) -> Vec<(&'a str, u64, String)> {
     let row = |pick: &super::selection::Pick| {
         let modname = modules[pick.at].modname.as_str();
-        let len =
-            packed.iter().find(|packed| packed.module.modname == modname).map_or(0, |packed| packed.module.file_len);
-        (modname, len, pick.to_string())
+        match packed.iter().find(|packed| packed.module.modname == modname) {
+            Some(packed) => (modname, packed.module.file_len, pick.to_string()),
+            None => (modname, 0, format!("{pick}; in the image already")),
+        }
     };
     selection.picks.iter().map(row).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::board::{ModuleFormat, Scope};
 use super::image::compress::Method;
+use super::image::layout::LoaderAs;
 use super::image::signature::Signatures;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -53,9 +54,10 @@ pub enum SnapshotCommand {
 /// What modules are selected for, and from. What is given here counts instead of what the board file says.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct SourceArgs {
-    /// The board file: which modules go in, and what the image looks like
+    /// The board file: which modules go in, and what the image looks like; given again, those of other boards that the
+    /// same image boots
     #[arg(long, value_name = "FILE")]
-    pub board: Option<PathBuf>,
+    pub board: Vec<PathBuf>,
     /// The module tree of the kernel to boot: ROOT/lib/modules/KVER
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
@@ -124,6 +126,20 @@ pub struct BuildArgs {
     /// What becomes of the modules' signatures [default: keep]
     #[arg(long, value_name = "WHAT")]
     pub signatures: Option<Signatures>,
+    /// Take debug sections and BTF out of modules without signature
+    #[arg(long)]
+    pub strip: bool,
+    /// Put microcode (amd-ucode, intel-ucode: files or directories), ACPI tables or an archive of these in front, where
+    /// the kernel finds it before it unpacks the image
+    #[arg(long, value_name = "FILE", conflicts_with = "tree")]
+    pub early: Vec<PathBuf>,
+    /// Append what is built to a copy of this initramfs: modules that it lacks, indexes of all, and the loader as
+    /// /usr/bin/initmod; its own /init stays
+    #[arg(long, value_name = "IMAGE", conflicts_with = "tree")]
+    pub append: Option<PathBuf>,
+    /// What else the loader is in an image that is appended to [default: modprobe]
+    #[arg(long, value_name = "WHAT")]
+    pub loader_as: Option<LoaderAs>,
     /// Leave the table of modules out
     #[arg(short, long)]
     pub quiet: bool,

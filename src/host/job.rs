@@ -3,6 +3,7 @@
 
 use super::arch::Arch;
 use super::board::{Board, Scope};
+use super::boards;
 use super::cache;
 use super::cli::SourceArgs;
 use super::dt::class::Root;
@@ -21,20 +22,29 @@ use std::path::{Path, PathBuf};
 /// All that a selection is made from.
 #[derive(Debug)]
 pub struct Job {
-    /// The board.
+    /// The board; of several, what they come to for the image.
     pub board: Board,
+    /// Each board that the image is for.
+    pub parts: Vec<Part>,
     /// The modules.
     pub stock: Stock,
     /// What is built in, if that is known.
     pub kernel: Option<Kernel>,
     /// How the kernel was configured, if that is known.
     pub kconfig: Option<Kconfig>,
-    /// The board's device tree, and those of others.
+    /// The stock's and the board's modprobe configuration, which a catalogue borrows.
+    pub config_text: Vec<u8>,
+}
+
+/// A board that selects for itself.
+#[derive(Debug)]
+pub struct Part {
+    /// What its board file says.
+    pub board: Board,
+    /// Its device tree, or none.
     pub trees: Vec<DeviceTree>,
     /// What the root is on.
     pub root: Option<Root>,
-    /// The stock's and the board's modprobe configuration, which a catalogue borrows.
-    pub config_text: Vec<u8>,
 }
 
 impl Job {
@@ -44,32 +54,45 @@ impl Job {
     /// # Errors
     /// What can't be read, is not there, or does not fit together.
     pub fn read(args: &SourceArgs, wants_kernel: bool) -> Result<Job> {
-        let board = args.board.as_deref().map(Board::read).transpose()?;
-        let named = board.as_ref().and_then(|board| board.tree.modules.as_ref());
-        let dir = args.modules.as_ref().or(named).ok_or_else(|| match &board {
+        let mut boards = args.board.iter().map(|path| Board::read(path)).collect::<Result<Vec<_>>>()?;
+        for board in &mut boards {
+            let keys = &mut board.tree;
+            let given = [
+                (&mut keys.modules, &args.modules),
+                (&mut keys.builtin, &args.builtin),
+                (&mut keys.config, &args.config),
+            ];
+            given.into_iter().filter(|(_, given)| given.is_some()).for_each(|(key, _)| *key = None);
+        }
+        let named = if boards.is_empty() { None } else { Some(boards::joined(&boards)?) };
+        let named_dir = named.as_ref().and_then(|board| board.tree.modules.as_ref());
+        let dir = args.modules.as_ref().or(named_dir).ok_or_else(|| match &named {
             Some(board) => {
                 board.fault("tree.modules", "the board file names no module tree; --modules DIR does".into())
             }
             None => Error::input("--modules", "the module tree of the kernel to boot is needed: ROOT/lib/modules/KVER"),
         })?;
         let caches = if args.no_cache { None } else { args.cache.clone().or_else(cache::default_dir) };
-        let keys = board.as_ref().map(|board| &board.tree);
+        let keys = named.as_ref().map(|board| &board.tree);
         let builtin = args.builtin.as_ref().or(keys.and_then(|keys| keys.builtin.as_ref()));
         let stock = Stock::read(dir, caches, builtin.map(PathBuf::as_path))?;
-        let mut board = match board {
+        let board = match named {
             Some(board) => board,
             None => Board::of_command_line(arch(&stock)?),
         };
         check_machine(&stock, board.arch)?;
-        let trees = read_trees(args, &board, &stock)?;
-        let root = read_root(args, &board)?;
-        board.fs = args.fs.clone().or(board.fs);
-        if board.fs.is_none() && matches!(&root, Some(Root::Class(class)) if class.name == "nfs") {
-            board.fs = Some("nfs".into());
+        if boards.is_empty() {
+            boards.push(board.clone());
         }
-        board.dt.scope = args.scope.or(board.dt.scope);
-        if root.is_some() && trees.is_empty() {
-            return Err(board.fault("root", "the way to it needs a device tree: dt.blob, or --dtb FILE".into()));
+        if boards.len() > 1 && !args.dtb.is_empty() {
+            return Err(Error::input(
+                "--dtb",
+                "which of several boards it is of is not said; dt.blob in its file says it",
+            ));
+        }
+        let mut parts = Vec::new();
+        for board in boards {
+            parts.extend(read_parts(args, board, &stock)?);
         }
         let given = args.kernel.clone();
         let kernel = given.or_else(|| stock.beside("vmlinuz").filter(|_| wants_kernel));
@@ -77,30 +100,75 @@ impl Job {
         let kconfig = args.config.clone().or_else(|| board.tree.config.clone()).or_else(|| stock.beside("config"));
         let kconfig = kconfig.as_deref().map(Kconfig::read).transpose()?;
         let config_text = stock.config_text(&board.modprobe.config_text());
-        Ok(Job { board, stock, kernel, kconfig, trees, root, config_text })
+        Ok(Job { board, parts, stock, kernel, kconfig, config_text })
     }
 
-    /// Selects the board's modules.
+    /// Selects the modules of all boards.
     ///
     /// # Errors
     /// As of [`select`].
     pub fn select(&self) -> Result<Selection> {
-        let wish = Wish { board: &self.board, trees: &self.trees, root: self.root.clone() };
-        select(&wish, &self.stock.catalogue(&self.config_text, self.kernel.as_ref(), self.kconfig.as_ref()))
+        let catalogue = self.stock.catalogue(&self.config_text, self.kernel.as_ref(), self.kconfig.as_ref());
+        let mut all = Selection::default();
+        for part in &self.parts {
+            let wish = Wish { board: &part.board, trees: &part.trees, root: part.root.clone() };
+            let selection = select(&wish, &catalogue)?;
+            if let Some(compatible) = part.compatible().filter(|_| self.parts.len() > 1) {
+                boards::add_lane(all.lanes.entry(compatible.into()).or_default(), &selection.lane);
+            }
+            boards::add_selection(&mut all, selection);
+        }
+        Ok(all)
     }
 
+    /// Yields the device trees of all boards.
+    pub fn trees(&self) -> impl Iterator<Item = &DeviceTree> {
+        self.parts.iter().flat_map(|part| &part.trees)
+    }
+
+    /// Returns boards, architecture and kernel for a first line.
+    pub fn title(&self) -> String {
+        let mut names: Vec<String> = self.parts.iter().map(Part::name).collect();
+        names.dedup();
+        format!("{} ({}), Linux {}", names.join(", "), self.board.arch, self.stock.tree.kver)
+    }
+}
+
+impl Part {
     /// The whole board counts, not only the way to the root.
     pub fn takes_board(&self) -> bool {
         self.board.dt.scope.unwrap_or(if self.root.is_some() { Scope::Root } else { Scope::Board }) == Scope::Board
     }
 
-    /// Returns board, architecture and kernel for a first line.
-    pub fn title(&self) -> String {
+    /// Returns the first of its device tree's compatible strings: no other board has it.
+    fn compatible(&self) -> Option<&str> {
+        self.trees.first().and_then(|tree| tree.str(super::dt::tree::ROOT, "compatible"))
+    }
+
+    fn name(&self) -> String {
         let model = || self.trees.first().and_then(|tree| tree.str(super::dt::tree::ROOT, "model")).map(str::to_owned);
         let stem = || self.board.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let name = self.board.name.clone().or_else(model).unwrap_or_else(stem);
-        format!("{name} ({}), Linux {}", self.board.arch, self.stock.tree.kver)
+        self.board.name.clone().or_else(model).unwrap_or_else(stem)
     }
+}
+
+/// Reads a board's device trees: each is a board.
+fn read_parts(args: &SourceArgs, mut board: Board, stock: &Stock) -> Result<Vec<Part>> {
+    let trees = read_trees(args, &board, stock)?;
+    let root = read_root(args, &board)?;
+    board.fs = args.fs.clone().or(board.fs);
+    if board.fs.is_none() && matches!(&root, Some(Root::Class(class)) if class.name == "nfs") {
+        board.fs = Some("nfs".into());
+    }
+    board.dt.scope = args.scope.or(board.dt.scope);
+    if root.is_some() && trees.is_empty() {
+        return Err(board.fault("root", "the way to it needs a device tree: dt.blob, or --dtb FILE".into()));
+    }
+    if trees.is_empty() {
+        return Ok(vec![Part { board, trees, root }]);
+    }
+    let part = |tree| Part { board: board.clone(), trees: vec![tree], root: root.clone() };
+    Ok(trees.into_iter().map(part).collect())
 }
 
 /// Tells the machine that the stock's modules are for.

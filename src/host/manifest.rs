@@ -20,9 +20,9 @@ struct Entry<'a> {
     why: &'a str,
 }
 
-/// Renders the manifest of an archive; `reasons` are by path in it.
-pub fn render(title: &str, kver: &str, archive: &Archive, reasons: &HashMap<String, String>) -> String {
-    let files = archive.nodes().filter_map(|(path, node)| {
+/// Renders the manifest of archives; `reasons` are by path in them.
+pub fn render(title: &str, kver: &str, archives: &[&Archive], reasons: &HashMap<String, String>) -> String {
+    let files = archives.iter().flat_map(|archive| archive.nodes()).filter_map(|(path, node)| {
         let Node::File { data, .. } = node else { return None };
         let sha256 = Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect();
         let why = reasons.get(path).map_or_else(|| standing(path), String::as_str);
@@ -35,8 +35,9 @@ pub fn render(title: &str, kver: &str, archive: &Archive, reasons: &HashMap<Stri
 /// Says why a file is in each image.
 fn standing(path: &str) -> &'static str {
     match path {
-        "init" => "the loader",
+        "init" | "usr/bin/initmod" => "the loader",
         "etc/modules-load.d/initmod.conf" => "what is loaded first: the way to the root",
+        _ if path.starts_with("etc/initmod/boards/") => "what is loaded first on this board",
         "etc/modprobe.d/initmod.conf" => "modprobe.conf of the board",
         _ if path.starts_with("lib/modules/") => "index of the modules",
         _ => "image.files of the board",

@@ -3,6 +3,7 @@
 use super::error::{Error, Result};
 use super::image::cpio::{Archive, Node};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Writes `data` beside `output` and renames it: nobody ever sees a part of it.
@@ -12,12 +13,19 @@ pub(super) fn write_file(output: &Path, data: &[u8]) -> Result<()> {
         return fs::write(output, data).map_err(Error::io(output));
     }
     let beside = beside(output)?;
-    let written = fs::write(&beside, data).and_then(|()| fs::rename(&beside, output));
+    let written = write_whole(&beside, data).and_then(|()| fs::rename(&beside, output));
     written.map_err(|error| {
         // What is left of it, if it was there at all.
         let _ = fs::remove_file(&beside);
         Error::io(output)(error)
     })
+}
+
+/// Writes a new file, and waits for the disk to have it: a rename may be there before what was renamed.
+fn write_whole(path: &Path, data: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(data)?;
+    file.sync_all()
 }
 
 /// Writes what an archive has below `lib/` as the directory `output`, which must not be there.

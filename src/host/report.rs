@@ -18,6 +18,8 @@ pub struct Report<'a> {
     pub selection: &'a Selection,
     /// Firmware that was not found, and who asks for it.
     pub missing_firmware: &'a BTreeMap<String, String>,
+    /// What else there is to say, in prose.
+    pub notes: Vec<String>,
 }
 
 impl Report<'_> {
@@ -56,6 +58,9 @@ impl Report<'_> {
         }
         for (name, who) in self.missing_firmware {
             writeln!(text, "not there: {name} (firmware of {who})").expect("a String takes it");
+        }
+        for note in &self.notes {
+            writeln!(text, "{note}").expect("a String takes it");
         }
         text
     }
@@ -98,6 +103,7 @@ mod tests {
             totals: vec![("loader".into(), 0)],
             selection: &selection,
             missing_firmware: &BTreeMap::from([("x.bin".into(), "ext4".into())]),
+            notes: vec!["1 thing to say".into()],
         };
         let want = "A board\n\n\
             module      bytes  why\n\
@@ -107,7 +113,8 @@ mod tests {
             built in: mmc_block (load)\n\
             not there: gcm (softdep of cifs; modprobe ignores it)\n\
             not there: nuveau (modules.exclude)\n\
-            not there: x.bin (firmware of ext4)\n";
+            not there: x.bin (firmware of ext4)\n\
+            1 thing to say\n";
         assert_eq!(report.text(), want);
     }
 }

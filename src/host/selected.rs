@@ -5,12 +5,13 @@ use super::dominate::savings;
 use super::dt::blob;
 use super::dt::class::Root;
 use super::error::{Error, Result};
-use super::job::Job;
+use super::job::{Job, Part};
 use super::report::{grouped, print};
 use super::select::{Wish, select};
 use super::selection::Selection;
 use rayon::prelude::*;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,8 @@ struct Selected<'a> {
     bytes: u64,
     /// What is loaded first, in this order.
     load: &'a [String],
+    /// Of several boards: what is loaded first on each, by the first of its device tree's compatible strings.
+    lanes: &'a BTreeMap<String, Vec<String>>,
     builtin: Vec<Named>,
     /// What was asked for, need not be there, and is not.
     not_there: Vec<Named>,
@@ -94,6 +97,7 @@ fn selected<'a>(job: &'a Job, selection: &'a Selection) -> Selected<'a> {
         modules: rows.collect(),
         bytes: places.iter().map(|&at| modules[at].file_len).sum(),
         load: &selection.lane,
+        lanes: &selection.lanes,
         builtin: selection
             .builtin
             .iter()
@@ -139,6 +143,9 @@ fn table(selected: &Selected<'_>) -> String {
     if !selected.load.is_empty() {
         writeln!(text, "\nloaded first: {}", selected.load.join(" ")).expect("a String takes it");
     }
+    for (compatible, lane) in selected.lanes {
+        writeln!(text, "loaded first on {compatible}: {}", lane.join(" ")).expect("a String takes it");
+    }
     for Named { name, why } in &selected.builtin {
         writeln!(text, "built in: {name} ({why})").expect("a String takes it");
     }
@@ -167,6 +174,9 @@ fn each(args: &SelectArgs) -> Result<()> {
     let root = source.root.take().map(|root| root.parse::<Root>()).transpose();
     let root = root.map_err(|what| Error::input("--root", what))?;
     let job = Job::read(&source, true)?;
+    let [Part { board, .. }] = &job.parts[..] else {
+        return Err(Error::input("--each", "takes one board file at most"));
+    };
     let catalogue = job.stock.catalogue(&job.config_text, job.kernel.as_ref(), job.kconfig.as_ref());
     let lines: Vec<(String, bool)> = blobs
         .par_iter()
@@ -174,7 +184,7 @@ fn each(args: &SelectArgs) -> Result<()> {
             let name = path.display();
             let outcome = blob::read(path).and_then(|tree| {
                 let trees = [tree];
-                let of = |root| select(&Wish { board: &job.board, trees: &trees, root }, &catalogue);
+                let of = |root| select(&Wish { board, trees: &trees, root }, &catalogue);
                 // A board without the root asked for is none of the tool's faults: the whole of it is shown.
                 let (selection, none) = match of(root.clone()) {
                     Err(error) if root.is_some() => (of(None)?, format!("  ({error}: whole board)")),

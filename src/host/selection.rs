@@ -1,6 +1,6 @@
 //! What a selection came to: the modules, each with the reason it is in, and what else there is to tell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// What was selected.
@@ -10,6 +10,8 @@ pub struct Selection {
     pub picks: Vec<Pick>,
     /// What is loaded first, in this order: names as modules-load.d takes them.
     pub lane: Vec<String>,
+    /// Where there are several boards: what is loaded first on each, by the first of its device tree's compatible strings.
+    pub lanes: BTreeMap<String, Vec<String>>,
     /// Who needs whom, by their places; `None` is the board itself.
     pub edges: BTreeSet<(Option<usize>, usize)>,
     /// Names that were optional, and are not there, with their keys.

@@ -8,7 +8,7 @@ use super::dt::supply::supplies;
 use super::dt::tree::{NodeId, Tree};
 use super::dt::walk::Way;
 use super::error::{Error, Result};
-use super::job::Job;
+use super::job::{Job, Part};
 use super::report::print;
 use super::selection::{Reason, Selection};
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ pub fn run(args: &WhyArgs) -> Result<()> {
     let at = job.stock.modules.iter().position(|module| module.modname == modname);
     let text = match (at, node(&job, &args.what)) {
         (Some(at), _) => why_module(&job, at)?,
-        (None, Some((tree, id))) => why_node(&job, tree, id)?,
+        (None, Some((part, tree, id))) => why_node(&job, part, tree, id)?,
         (None, None) => return Err(neither(&job, &args.what, &modname)),
     };
     print(&text);
@@ -31,12 +31,13 @@ pub fn run(args: &WhyArgs) -> Result<()> {
 }
 
 /// Finds a node by path, alias, label or name, in the first tree that has it.
-fn node<'a>(job: &'a Job, what: &str) -> Option<(&'a Tree, NodeId)> {
-    job.trees.iter().find_map(|tree| {
+fn node<'a>(job: &'a Job, what: &str) -> Option<(&'a Part, &'a Tree, NodeId)> {
+    let trees = job.parts.iter().flat_map(|part| part.trees.iter().map(move |tree| (part, tree)));
+    trees.into_iter().find_map(|(part, tree)| {
         let labelled = tree.symbol(what).map(str::to_owned);
         let found = tree.find(what).or_else(|| tree.find(&labelled?));
         let named = || (1..tree.len()).find(|&id| tree.node(id).name == what);
-        found.or_else(named).map(|id| (tree, id))
+        found.or_else(named).map(|id| (part, tree, id))
     })
 }
 
@@ -47,7 +48,7 @@ fn neither(job: &Job, what: &str, modname: &str) -> Error {
     }
     let modnames = job.stock.modules.iter().map(|module| module.modname.as_str());
     let near = super::nearest::spelling(what, modnames);
-    match (job.trees.first(), near) {
+    match (job.trees().next(), near) {
         (_, Some(near)) => Error::input(what, format!("no module or node of that name; did you mean `{near}`?")),
         (Some(tree), None) => Error::input(what, format!("no module of that name, and {}", unknown(tree, what))),
         (None, None) => Error::input(what, "no module of that name"),
@@ -83,7 +84,7 @@ fn trail(job: &Job, selection: &Selection, at: usize) -> String {
     }
 }
 
-fn why_node(job: &Job, tree: &Tree, id: NodeId) -> Result<String> {
+fn why_node(job: &Job, part: &Part, tree: &Tree, id: NodeId) -> Result<String> {
     let catalogue = job.stock.catalogue(&job.config_text, job.kernel.as_ref(), None);
     let drivers = &catalogue.drivers;
     let modnames = |driver: &Driver| {
@@ -91,7 +92,7 @@ fn why_node(job: &Job, tree: &Tree, id: NodeId) -> Result<String> {
         names.collect::<Vec<_>>()
     };
     let mut text = format!("{}{}\n", tree.path(id), if tree.is_enabled(id) { "" } else { "  (disabled)" });
-    if let Some(root) = &job.root {
+    if let Some(root) = &part.root {
         let (starts, _) = root.nodes(tree, drivers).map_err(|what| job.board.fault("root", what))?;
         let way = Way::new(tree, &starts);
         text += &match way.order.contains(&id) {

@@ -5,6 +5,8 @@ use initmod::glob;
 use initmod::host::codec;
 use initmod::host::dt::tree::{ROOT, Tree};
 use initmod::host::dt::{alias, blob, overlay, supply, walk};
+use initmod::host::image::existing::Existing;
+use initmod::host::image::strip;
 use initmod::host::module::Module;
 use initmod::host::rules::Rules;
 use initmod::index::{Builder, Index};
@@ -14,7 +16,7 @@ use std::path::Path;
 pub type Target = fn(&[u8]);
 
 /// Each target by its name.
-pub const ALL: [(&str, Target); 12] = [
+pub const ALL: [(&str, Target); 14] = [
     ("index_read", index_read),
     ("index_write", index_write),
     ("module", module),
@@ -27,7 +29,23 @@ pub const ALL: [(&str, Target); 12] = [
     ("network", network),
     ("record", record),
     ("dtb", dtb),
+    ("initramfs", initramfs),
+    ("strip", strip),
 ];
+
+/// An image of any bytes is read or refused.
+pub fn initramfs(data: &[u8]) {
+    let Ok(existing) = Existing::read(data) else { return };
+    _ = existing.modules("lib/modules").count();
+    _ = existing.has("sbin/modprobe");
+}
+
+/// A module of any bytes is stripped, left as it is or refused; once is enough.
+pub fn strip(data: &[u8]) {
+    let Ok(stripped) = strip::stripped(data) else { return };
+    let again = strip::stripped(&stripped).expect("it was just written");
+    assert!(*again == *stripped);
+}
 
 /// An index of any bytes is read or refused.
 pub fn index_read(data: &[u8]) {

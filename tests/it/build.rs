@@ -292,7 +292,7 @@ fn the_indexes_are_those_of_the_image_s_own_tree() {
 fn same_inputs_give_the_same_bytes() {
     let fixture = fixture();
     let board = "[modules]\nglobs = ['*mmc', 'crc*']\nload = ['ext4']\n[image]\nmodules = 'xz'";
-    for format in ["none", "gz", "xz", "zst"] {
+    for format in ["none", "gz", "xz", "zst", "lz4"] {
         let bytes = ["1", "4"].map(|threads| {
             fixture.put("boards/b.toml", format!("arch = \"x86_64\"\n{board}\n"));
             let mut command = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
@@ -307,6 +307,57 @@ fn same_inputs_give_the_same_bytes() {
         });
         assert!(bytes[0] == bytes[1], "{format}");
     }
-    let left: Vec<_> = fs::read_dir(fixture.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
+    assert_eq!(leftovers(&fixture), [""; 0]);
+}
+
+/// Names of what an image is written to before it has its own name.
+fn leftovers(fixture: &Fixture) -> Vec<String> {
+    let names = fs::read_dir(fixture.root()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with('.')).collect()
+}
+
+#[test]
+fn a_full_disk_and_a_kill_leave_the_image_that_was_there() {
+    let fixture = fixture();
+    let (program, modules) = (env!("CARGO_BIN_EXE_mkinitmod"), format!("lib/modules/{KVER}"));
+    fixture.put("boards/b.toml", "arch = 'x86_64'\nimage.files = [{ from = 'big', to = '/big' }]\n");
+    fixture.put("boards/big", vec![1; 64 << 20]).put("image", "as it was");
+    let args = format!(
+        "build -q --no-cache --board boards/b.toml --loader loader --compress none -o image --modules {modules}"
+    );
+    // A limit on the length of files fails as a full disk does, in the middle of it.
+    let mut full = Command::new("sh");
+    full.args(["-c", &format!("trap '' XFSZ; ulimit -f 2048; exec {program} {args}")]).current_dir(fixture.root());
+    let output = full.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "mkinitmod: image: File too large\n");
+    assert_eq!((fs::read(fixture.root().join("image")).unwrap(), leftovers(&fixture)), (b"as it was".to_vec(), vec![]));
+
+    for _ in 0..5 {
+        fixture.put("image", "as it was");
+        let mut child = Command::new(program).args(args.split(' ')).current_dir(fixture.root()).spawn().unwrap();
+        while leftovers(&fixture).is_empty() && child.try_wait().unwrap().is_none() {}
+        // Done by now, or in the middle of it.
+        let _ = child.kill();
+        let is_done = child.wait().unwrap().success();
+        let image = fs::read(fixture.root().join("image")).unwrap();
+        assert!(image == b"as it was" && !is_done || image.len() > 64 << 20, "{} bytes", image.len());
+        leftovers(&fixture).iter().for_each(|name| fs::remove_file(fixture.root().join(name)).unwrap());
+    }
+}
+
+#[test]
+fn files_have_the_time_that_is_asked_for() {
+    let fixture = fixture();
+    fixture.put("boards/b.toml", "arch = 'x86_64'\n");
+    let build = |time: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
+        command.current_dir(fixture.root()).env("SOURCE_DATE_EPOCH", time);
+        command.args(["build", "-q", "--no-cache", "--board", "boards/b.toml", "--loader", "loader", "-o", "image"]);
+        command.args(["--compress", "none"]).arg("--modules").arg(fixture.modules_dir()).output().unwrap()
+    };
+    assert!(build("1700000000").status.success());
+    let image = fs::read(fixture.root().join("image")).unwrap();
+    assert_eq!(cpio::newc::Reader::new(&image[..]).unwrap().entry().mtime(), 1_700_000_000);
+    let told = String::from_utf8(build("yesterday").stderr).unwrap();
+    assert_eq!(told, "mkinitmod: SOURCE_DATE_EPOCH: `yesterday` is no time in seconds that newc can hold\n");
 }

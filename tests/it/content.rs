@@ -60,12 +60,72 @@ fn signatures_stay_unless_they_are_to_go_and_may() {
 #[test]
 fn the_kernel_has_to_take_the_image() {
     let fixture = fixture();
-    fixture.put(&format!("boot/config-{KVER}"), "CONFIG_BLK_DEV_INITRD=y\n# CONFIG_RD_LZ4 is not set\n");
-    let told = error(&fixture, &["--compress", "lz4", "-o", "image"]);
-    assert!(told.ends_with("CONFIG_RD_LZ4 is not set, which an image so compressed needs"), "{told}");
-    fixture.put(&format!("boot/config-{KVER}"), "CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_LZ4=y\n");
-    ok(&fixture, &["--compress", "lz4", "-o", "image"]);
-    assert!(has(&fixture, "image", b"\x02\x21\x4c\x18"));
+    let magics = [("gz", "GZIP", &b"\x1f\x8b"[..]), ("xz", "XZ", b"\xfd7zXZ"), ("zst", "ZSTD", b"\x28\xb5\x2f\xfd")];
+    for (method, option, magic) in magics.into_iter().chain([("lz4", "LZ4", &b"\x02\x21\x4c\x18"[..])]) {
+        let config = format!("CONFIG_BLK_DEV_INITRD=y\n# CONFIG_RD_{option} is not set\n");
+        fixture.put(&format!("boot/config-{KVER}"), config);
+        let told = error(&fixture, &["--compress", method, "-o", "image"]);
+        assert!(
+            told.ends_with(&format!("CONFIG_RD_{option} is not set, which an image so compressed needs")),
+            "{told}"
+        );
+        fixture.put(&format!("boot/config-{KVER}"), format!("CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_{option}=y\n"));
+        ok(&fixture, &["--compress", method, "-o", "image"]);
+        let image = fs::read(fixture.root().join("image")).unwrap();
+        assert!(image.starts_with(magic), "{method}");
+        assert!(crate::rootfs::Rootfs::unpack(&image).read("init").is_some());
+        fs::remove_file(fixture.root().join("image")).unwrap();
+    }
+    fixture.put(&format!("boot/config-{KVER}"), "CONFIG_RD_GZIP=y\n");
+    let told = error(&fixture, &["--compress", "none", "-o", "image"]);
+    assert!(told.ends_with("CONFIG_BLK_DEV_INITRD is not set, which an initramfs needs"), "{told}");
+}
+
+#[test]
+fn signatures_that_go_are_spoken_of_where_the_kernel_may_want_them() {
+    let fixture = fixture();
+    let drop = ["--signatures", "drop", "-o", "image"];
+    let text = ok(&fixture, &drop);
+    assert!(text.contains("\nwhether the kernel takes modules without signature is not known (--config FILE tells)\n"));
+    let config = "CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_ZSTD=y\n";
+    fixture.put("config", format!("{config}CONFIG_LOCK_DOWN_IN_EFI_SECURE_BOOT=y\n"));
+    let text = ok(&fixture, &[&drop[..], &["--config", "config"]].concat());
+    assert!(text.contains("\nunder Secure Boot this kernel takes no module without signature\n"), "{text}");
+    fixture.put("config", format!("{config}CONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY=y\n"));
+    fs::remove_file(fixture.root().join("image")).unwrap();
+    let told = error(&fixture, &[&drop[..], &["--config", "config"]].concat());
+    assert!(told.ends_with("CONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY is set, which forbids modules without signature"));
+}
+
+#[test]
+fn the_manifest_has_every_file_with_its_length_hash_and_reason() {
+    use sha2::{Digest, Sha256};
+    let fixture = fixture();
+    fixture.put(
+        "b.toml",
+        "arch = 'x86_64'\nmodules.load = ['wifi']\nmodprobe.conf = ['options wifi a=1']\n\
+        image.files = [{ from = 'b.toml', to = '/etc/b' }]\n",
+    );
+    ok(&fixture, &["--firmware", "fw", "--manifest", "m.json", "-o", "image"]);
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(fixture.root().join("m.json")).unwrap()).unwrap();
+    let listed: std::collections::BTreeMap<String, serde_json::Value> = json["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| (file["path"].as_str().unwrap().trim_start_matches('/').to_owned(), file.clone()))
+        .collect();
+    let root = crate::rootfs::Rootfs::unpack(&fs::read(fixture.root().join("image")).unwrap());
+    assert_eq!(root.files().collect::<Vec<_>>(), listed.keys().map(String::as_str).collect::<Vec<_>>());
+    for path in root.files() {
+        let (data, file) = (root.read(path).unwrap(), &listed[path]);
+        let hash: String = Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            (file["bytes"].as_u64(), file["sha256"].as_str()),
+            (Some(data.len() as u64), Some(&*hash)),
+            "{path}"
+        );
+        assert!(!file["why"].as_str().unwrap().is_empty(), "{path}");
+    }
 }
 
 #[test]

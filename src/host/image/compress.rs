@@ -59,8 +59,11 @@ impl Method {
     }
 }
 
+/// Begins an archive packed by lz4.
+pub(super) const LZ4_MAGIC: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
+
 /// Bytes that a block of lz4 holds, unpacked.
-const LZ4_BLOCK_LEN: usize = 8 << 20;
+pub(super) const LZ4_BLOCK_LEN: usize = 8 << 20;
 
 /// Compresses an archive and pads it with zeros, to whole blocks.
 pub fn compress(archive: &[u8], method: Method) -> Vec<u8> {
@@ -106,7 +109,7 @@ fn zst(archive: &[u8]) -> std::io::Result<Vec<u8>> {
 
 /// In lz4's legacy format: magic, then each block behind its packed length. Source: lib/decompress_unlz4.c.
 fn lz4(archive: &[u8]) -> Vec<u8> {
-    let mut out = 0x184c_2102u32.to_le_bytes().to_vec();
+    let mut out = LZ4_MAGIC.to_vec();
     for block in archive.chunks(LZ4_BLOCK_LEN) {
         let packed = lz4_flex::block::compress(block);
         out.extend((packed.len() as u32).to_le_bytes());

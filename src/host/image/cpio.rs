@@ -7,6 +7,9 @@ use ::cpio::newc::{self, ModeFileType};
 use std::collections::BTreeMap;
 use std::io::Write;
 
+/// Bytes of an entry before its name.
+const HEADER_LEN: usize = 110;
+
 /// What stands at one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
@@ -96,11 +99,32 @@ impl Archive {
         self.nodes.iter().map(|(path, node)| (path.as_str(), node))
     }
 
+    /// Takes the directories out that `is_known`; what is in them stays.
+    pub fn leave_out(&mut self, is_known: impl Fn(&str) -> bool) {
+        self.nodes.retain(|path, node| *node != Node::Dir || !is_known(path));
+    }
+
+    /// There is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
     /// Emits the archive, all times set to `mtime` (seconds since 1970), up to and with its trailer.
     pub fn emit(&self, mtime: u32) -> Vec<u8> {
+        self.emit_aligned(mtime, 1)
+    }
+
+    /// As [`Archive::emit`], the content of each file at a multiple of `align` bytes: the kernel uses that of an early
+    /// archive in place. NULs behind the name make it so, as iucode-tool has them.
+    pub fn emit_aligned(&self, mtime: u32, align: usize) -> Vec<u8> {
         let mut out = Vec::new();
         for ((path, node), ino) in self.nodes.iter().zip(1..) {
-            let entry = newc::Builder::new(path).ino(ino).mtime(mtime);
+            let mut name = path.clone();
+            let data_off = |name: &str| (out.len() + HEADER_LEN + name.len() + 1).next_multiple_of(4);
+            while matches!(node, Node::File { .. }) && !data_off(&name).is_multiple_of(align) {
+                name.push('\0');
+            }
+            let entry = newc::Builder::new(&name).ino(ino).mtime(mtime);
             let (entry, data) = match node {
                 Node::Dir => (entry.mode(0o755).nlink(2).set_mode_file_type(ModeFileType::Directory), &[][..]),
                 Node::File { mode, data } => (entry.mode(*mode).set_mode_file_type(ModeFileType::Regular), &data[..]),

@@ -1,13 +1,39 @@
 //! What lies where in the image. Only standard places: kmod works on this tree as the loader does.
 
 use super::cpio::{Archive, Node, PathError};
+use super::existing::Existing;
 use super::pack::Packed;
 use crate::host::depmod::IndexFile;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// What the loader is in an image that is appended to, beside /usr/bin/initmod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LoaderAs {
+    /// Nothing: the image's own /init may call it.
+    Helper,
+    /// /sbin/modprobe, and modprobe wherever else the image has one.
+    Modprobe,
+    /// That, and /init.
+    Init,
+}
+
+/// What the content stands on.
+#[derive(Clone, Copy, Debug)]
+pub enum Ground<'a> {
+    /// Nothing: the loader is /init and /sbin/modprobe.
+    New,
+    /// An image that is there already.
+    Existing(&'a Existing, LoaderAs),
+}
 
 /// All that goes into an image.
 #[derive(Debug)]
 pub struct Content<'a> {
-    /// The loader's binary, which is /init and /sbin/modprobe.
+    /// What it stands on.
+    pub ground: Ground<'a>,
+    /// The loader's binary.
     pub loader: Vec<u8>,
     /// The kernel's version.
     pub kver: &'a str,
@@ -17,6 +43,8 @@ pub struct Content<'a> {
     pub indexes: Vec<IndexFile>,
     /// The modules on the way to the root.
     pub load: &'a [String],
+    /// In an image for several boards, those of each board, by the first of its device tree's compatible strings.
+    pub lanes: &'a BTreeMap<String, Vec<String>>,
     /// /etc/modprobe.d/initmod.conf; not there if empty.
     pub modprobe_conf: String,
     /// Firmware: path, content.
@@ -28,21 +56,45 @@ pub struct Content<'a> {
 /// Mount points: what the loader mounts before anything else, and the real root.
 const DIRS: [&str; 6] = ["dev", "etc", "proc", "root", "run", "sys"];
 
+/// What the kernel's request_module runs.
+const MODPROBE: &str = "sbin/modprobe";
+
+/// Where the loader is in an image that has an /init of its own.
+const HELPER: &str = "usr/bin/initmod";
+
 /// Lays out an image.
 ///
 /// # Errors
 /// An extra file's path is odd, or taken.
 pub fn lay_out(content: Content<'_>) -> Result<Archive, PathError> {
     let mut archive = Archive::new();
-    for dir in DIRS {
-        archive.add(dir, Node::Dir)?;
+    let loader = Node::File { mode: 0o755, data: content.loader };
+    match content.ground {
+        Ground::New => {
+            for dir in DIRS {
+                archive.add(dir, Node::Dir)?;
+            }
+            // The kernel opens /dev/console for PID 1 before PID 1 can mount devtmpfs.
+            archive.add("dev/console", Node::Char { mode: 0o600, major: 5, minor: 1 })?;
+            archive.add("dev/null", Node::Char { mode: 0o666, major: 1, minor: 3 })?;
+            archive.add("init", loader)?;
+            archive.add(MODPROBE, Node::Symlink("/init".into()))?;
+        }
+        Ground::Existing(existing, loader_as) => {
+            archive.add(HELPER, loader)?;
+            let others = ["bin/modprobe", "usr/bin/modprobe", "usr/sbin/modprobe"];
+            let others = others.into_iter().filter(|path| existing.place(path) != existing.place(MODPROBE));
+            let others = others.filter(|path| existing.has(path));
+            let links: Vec<&str> = match loader_as {
+                LoaderAs::Helper => Vec::new(),
+                LoaderAs::Modprobe => [MODPROBE].into_iter().chain(others).collect(),
+                LoaderAs::Init => ["init", MODPROBE].into_iter().chain(others).collect(),
+            };
+            for link in links {
+                archive.add(link, Node::Symlink(format!("/{HELPER}")))?;
+            }
+        }
     }
-    // The kernel opens /dev/console for PID 1 before PID 1 can mount devtmpfs.
-    archive.add("dev/console", Node::Char { mode: 0o600, major: 5, minor: 1 })?;
-    archive.add("dev/null", Node::Char { mode: 0o666, major: 1, minor: 3 })?;
-    archive.add("init", Node::File { mode: 0o755, data: content.loader })?;
-    // What the kernel's request_module runs.
-    archive.add("sbin/modprobe", Node::Symlink("/init".into()))?;
     let file = |data: Vec<u8>| Node::File { mode: 0o644, data };
     let tree = format!("lib/modules/{}", content.kver);
     for packed in content.modules {
@@ -52,8 +104,10 @@ pub fn lay_out(content: Content<'_>) -> Result<Archive, PathError> {
         archive.add(&format!("{tree}/{name}"), file(data))?;
     }
     if !content.load.is_empty() {
-        let list = content.load.iter().map(|name| format!("{name}\n")).collect::<String>();
-        archive.add("etc/modules-load.d/initmod.conf", file(list.into()))?;
+        archive.add("etc/modules-load.d/initmod.conf", file(list(content.load)))?;
+    }
+    for (compatible, lane) in content.lanes {
+        archive.add(&format!("etc/initmod/boards/{compatible}.conf"), file(list(lane)))?;
     }
     if !content.modprobe_conf.is_empty() {
         archive.add("etc/modprobe.d/initmod.conf", file(content.modprobe_conf.into()))?;
@@ -65,4 +119,9 @@ pub fn lay_out(content: Content<'_>) -> Result<Archive, PathError> {
         archive.add(&path, Node::File { mode, data })?;
     }
     Ok(archive)
+}
+
+/// Emits names as modules-load.d has them.
+fn list(names: &[String]) -> Vec<u8> {
+    names.iter().flat_map(|name| format!("{name}\n").into_bytes()).collect()
 }

@@ -1,12 +1,14 @@
 //! Module files on their way into the image: read, checked against architecture and kernel, packed anew if so wanted.
 
 use super::signature::{self, Signatures};
+use super::strip;
 use crate::host::arch::Arch;
 use crate::host::codec::{self, Format};
 use crate::host::error::{Error, Result};
 use crate::host::module::Module;
 use crate::host::tree::{Tree, plain_path};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// A module as it goes into the image.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct Style {
     pub format: Option<Format>,
     /// What becomes of their signatures.
     pub signatures: Signatures,
+    /// Those without signature lose debug sections and BTF.
+    pub strip: bool,
 }
 
 /// Reads module files of `tree`, and makes of them what `style` says. The order stays.
@@ -67,13 +71,19 @@ fn one(tree: &Tree, module: &Module, style: Style) -> Result<Packed> {
     let (data, plain) = read(tree, module, style.arch)?;
     let mut module = module.clone();
     let was = Format::of(&data);
-    let wanted = match style.signatures {
+    let bare = match style.signatures {
         Signatures::Keep => &plain[..],
         Signatures::Drop => signature::dropped(&plain).map_err(|what| Error::input(&path, what))?,
     };
+    let wanted = if style.strip && !signature::is_signed(bare) {
+        strip::stripped(bare).map_err(|what| Error::input(&path, what))?
+    } else {
+        Cow::Borrowed(bare)
+    };
     let format = style.format.unwrap_or(was);
     // A file that is as wanted already stays as it is, to the byte.
-    let data = if format == was && wanted.len() == plain.len() { data } else { codec::compress(wanted, format) };
+    let is_same = matches!(wanted, Cow::Borrowed(bytes) if bytes.len() == plain.len());
+    let data = if format == was && is_same { data } else { codec::compress(&wanted, format) };
     if format != was {
         module.path = format!("{}{}", plain_path(&module.path), format.suffix());
     }

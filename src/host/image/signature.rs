@@ -21,6 +21,11 @@ pub enum Signatures {
     Drop,
 }
 
+/// Says whether an unpacked module ends in a signature.
+pub fn is_signed(module: &[u8]) -> bool {
+    module.ends_with(MAGIC)
+}
+
 /// Returns an unpacked module without its signature; one without any as it is.
 ///
 /// # Errors

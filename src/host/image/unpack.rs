@@ -1,0 +1,289 @@
+//! Reads an initramfs as the kernel does: cpio archives one behind the other, each plain, at a multiple of 4 bytes, or
+//! compressed for itself, with zeros between them. Refuses what the kernel would, and archives compressed by bzip2 and
+//! lzo, with the offset.
+//!
+//! Source: the kernel's init/initramfs.c, `unpack_to_rootfs`, and
+//! Documentation/driver-api/early-userspace/buffer-format.rst.
+
+use super::compress::{LZ4_BLOCK_LEN, LZ4_MAGIC};
+use crate::host::codec::Damage;
+use ::cpio::newc;
+use liblzma::stream as xz;
+use miniz_oxide::inflate::TINFLStatus;
+use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
+use std::io::Read;
+
+/// What unpacks to more is no initramfs.
+const UNPACKED_MAX: usize = 4 << 30;
+
+/// The least by which the output grows.
+const GROW_LEN: usize = 1 << 20;
+
+/// Multiple of bytes from the image's start, or from that of what was unpacked, at which an entry stands.
+pub const ALIGN: usize = 4;
+
+/// The bits of a mode that say what an entry is, and some of what they say.
+pub const TYPE: u32 = 0o170_000;
+/// A file.
+pub const FILE: u32 = 0o100_000;
+/// A directory.
+pub const DIR: u32 = 0o040_000;
+/// A symbolic link.
+pub const SYMLINK: u32 = 0o120_000;
+
+/// An entry of an archive.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// As the archive has it, without NUL.
+    pub path: &'a str,
+    /// Type and permissions.
+    pub mode: u32,
+    /// Device and number of the inode that several entries share; `None` where none does.
+    pub shared: Option<(u32, u32, u32)>,
+    /// What the file holds; of a symbolic link, where it leads.
+    pub data: &'a [u8],
+}
+
+/// Calls `each` with every entry of all archives of an image, in their order; with `None` at each archive's end.
+///
+/// # Errors
+/// [`Damage`], with the offset in the image: of the archive, where it is compressed.
+pub fn each_entry(image: &[u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> Result<(), Damage> {
+    let mut off = 0;
+    while let Some(rest) = image.get(off..).filter(|rest| !rest.is_empty()) {
+        let damage = |what: &str| Damage { off: off as u64, what: what.into() };
+        off += match rest {
+            [0, ..] => 1,
+            [b'0', ..] if off.is_multiple_of(ALIGN) => archives(rest, each).map_err(|damage| damage.behind(off))?,
+            [b'0', ..] => return Err(damage("an archive that is not at a multiple of 4 bytes")),
+            _ => {
+                let (plain, packed_len) = member(rest).map_err(|what| damage(&what))?;
+                let len = archives(&plain, each).map_err(|inner| damage(&inner.what))?;
+                if len != plain.len() {
+                    return Err(damage("holds no cpio archive (newc)"));
+                }
+                packed_len
+            }
+        };
+    }
+    Ok(())
+}
+
+impl Damage {
+    fn behind(self, off: usize) -> Damage {
+        Damage { off: self.off + off as u64, ..self }
+    }
+}
+
+/// Reads plain archives with zeros between them; returns where something else follows, or the end.
+fn archives(bytes: &[u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> Result<usize, Damage> {
+    let mut rest = bytes;
+    loop {
+        let off = bytes.len() - rest.len();
+        match rest {
+            [0, behind @ ..] => rest = behind,
+            [b'0', ..] => {
+                let damage = |what: std::io::Error| {
+                    let what = match what.kind() {
+                        std::io::ErrorKind::UnexpectedEof => "the cpio archive is cut short".into(),
+                        _ => format!("no entry of a cpio archive (newc): {what}").to_lowercase(),
+                    };
+                    Damage { off: off as u64, what }
+                };
+                rest = entry(rest, each).map_err(damage)?;
+            }
+            _ => return Ok(off),
+        }
+    }
+}
+
+/// Reads one entry; returns what follows it.
+fn entry<'a>(bytes: &'a [u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> std::io::Result<&'a [u8]> {
+    let mut rest = bytes;
+    let head = newc::Reader::new(&mut rest)?.entry().clone();
+    let data = rest.get(..head.file_size() as usize).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    if head.is_trailer() {
+        each(None);
+    } else {
+        let is_shared = head.nlink() > 1 && head.mode() & TYPE == FILE;
+        let shared = is_shared.then(|| (head.dev_major(), head.dev_minor(), head.ino()));
+        each(Some(Entry { path: head.name(), mode: head.mode(), shared, data }));
+    }
+    // Nothing pads the last entry of an image that was cut off behind it; the kernel does not mind.
+    let end = (bytes.len() - rest.len() + data.len()).next_multiple_of(ALIGN);
+    Ok(bytes.get(end..).unwrap_or_default())
+}
+
+/// Unpacks the compressed archive that `bytes` begin with; returns it, and its packed length.
+fn member(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
+    match bytes {
+        [0x1f, 0x8b, ..] => gunzip(bytes).ok_or_else(|| "gzip: damaged".into()),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => unxz(bytes, xz::Stream::new_stream_decoder(u64::MAX, 0)),
+        [0x5d, 0, 0, ..] => unxz(bytes, xz::Stream::new_lzma_decoder(u64::MAX)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => unzstd(bytes).map_err(|what| format!("zstd: {what}").to_lowercase()),
+        [0x02, 0x21, 0x4c, 0x18, rest @ ..] => {
+            let (plain, left_len) = unlz4(rest)?;
+            Ok((plain, bytes.len() - left_len))
+        }
+        [b'B', b'Z', b'h', ..] => Err(format!("compressed by bzip2, {CLOSED}")),
+        [0x89, b'L', b'Z', b'O', ..] => Err(format!("compressed by lzo, {CLOSED}")),
+        _ => Err("no initramfs: neither a cpio archive (newc) nor compressed as the kernel knows it".into()),
+    }
+}
+
+const CLOSED: &str = "which mkinitmod can't look into; gz, xz, zst, lz4, lzma or none would do";
+
+/// Source: RFC 1952.
+fn gunzip(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let (&[_, _, 8, flags, ..], mut rest) = bytes.split_first_chunk::<10>()? else { return None };
+    let [_, has_crc, has_extra, has_name, has_comment] = [0, 1, 2, 3, 4].map(|bit| flags & 1 << bit != 0);
+    if has_extra {
+        let (len, behind) = rest.split_first_chunk()?;
+        rest = behind.get(usize::from(u16::from_le_bytes(*len))..)?;
+    }
+    for _ in [has_name, has_comment].into_iter().filter(|has| *has) {
+        rest = rest.get(rest.iter().position(|&byte| byte == 0)? + 1..)?;
+    }
+    rest = rest.get(if has_crc { 2 } else { 0 }..)?;
+    let mut state = Box::new(DecompressorOxide::new());
+    let (mut out, mut len) = (vec![0; GROW_LEN], 0);
+    loop {
+        let flags = TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+        let (status, read_len, written_len) = decompress(&mut state, rest, &mut out, len, flags);
+        rest = rest.get(read_len..)?;
+        len += written_len;
+        match status {
+            TINFLStatus::Done => break,
+            TINFLStatus::HasMoreOutput if out.len() < UNPACKED_MAX => out.resize(out.len() * 2, 0),
+            _ => return None,
+        }
+    }
+    out.truncate(len);
+    let (claimed, rest) = rest.split_first_chunk::<8>()?;
+    let is_good = u64::from_le_bytes(*claimed) == (len as u64) << 32 | u64::from(libdeflater::crc32(&out));
+    is_good.then(|| (out, bytes.len() - rest.len()))
+}
+
+fn unxz(bytes: &[u8], stream: Result<xz::Stream, xz::Error>) -> Result<(Vec<u8>, usize), String> {
+    let mut stream = stream.expect("these decoders exist");
+    let mut out = Vec::with_capacity(GROW_LEN);
+    loop {
+        let read_len = stream.total_in() as usize;
+        let written_len = out.len();
+        match stream.process_vec(&bytes[read_len..], &mut out, xz::Action::Run) {
+            Ok(xz::Status::StreamEnd) => return Ok((out, stream.total_in() as usize)),
+            Ok(_) if out.len() > UNPACKED_MAX => return Err("xz: unpacks to more than 4 GiB".into()),
+            Ok(_) if out.len() == out.capacity() => out.reserve(out.len()),
+            Ok(_) if out.len() == written_len && stream.total_in() as usize == read_len => {
+                return Err("xz: ends early".into());
+            }
+            Ok(_) => {}
+            Err(error) => return Err(format!("xz: {error}").to_lowercase()),
+        }
+    }
+}
+
+fn unzstd(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
+    let len = zstd::zstd_safe::find_frame_compressed_size(bytes).map_err(|_| "damaged".to_owned())?;
+    let decoder = zstd::stream::read::Decoder::with_buffer(&bytes[..len]).map_err(|error| error.to_string())?;
+    let mut out = Vec::new();
+    match decoder.take(UNPACKED_MAX as u64 + 1).read_to_end(&mut out) {
+        Ok(plain_len) if plain_len > UNPACKED_MAX => Err("unpacks to more than 4 GiB".into()),
+        Ok(_) => Ok((out, len)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Unpacks blocks behind their lengths, up to a length of 0 or the end; returns how many bytes are left. Source:
+/// lib/decompress_unlz4.c.
+fn unlz4(mut rest: &[u8]) -> Result<(Vec<u8>, usize), String> {
+    let mut out = Vec::new();
+    while let Some((&len, behind)) = rest.split_first_chunk::<4>().filter(|(len, _)| **len != [0; 4]) {
+        if len == LZ4_MAGIC {
+            rest = behind;
+            continue;
+        }
+        let block = behind.get(..u32::from_le_bytes(len) as usize).ok_or("lz4: ends early")?;
+        let plain = lz4_flex::block::decompress(block, LZ4_BLOCK_LEN).map_err(|error| format!("lz4: {error}"))?;
+        out.extend(plain);
+        if out.len() > UNPACKED_MAX {
+            return Err("lz4: unpacks to more than 4 GiB".into());
+        }
+        rest = &behind[block.len()..];
+    }
+    Ok((out, rest.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::image::compress::{Method, compress};
+    use crate::host::image::cpio::{Archive, Node};
+
+    fn archive(path: &str) -> Vec<u8> {
+        let mut archive = Archive::new();
+        archive.add(path, Node::File { mode: 0o644, data: vec![b'x'; 5000] }).unwrap();
+        archive.emit(0)
+    }
+
+    fn paths(image: &[u8]) -> Result<Vec<String>, Damage> {
+        let mut paths = Vec::new();
+        each_entry(image, &mut |entry| {
+            paths.push(entry.map_or("|".into(), |entry| format!("{} {}", entry.path, entry.data.len())));
+        })?;
+        Ok(paths)
+    }
+
+    #[test]
+    fn archives_stand_behind_each_other_each_in_its_own_way() {
+        for method in [Method::None, Method::Gz, Method::Xz, Method::Zst, Method::Lz4] {
+            let image = [archive("early"), compress(&archive("a"), method), archive("b")].concat();
+            assert_eq!(paths(&image).unwrap(), ["early 5000", "|", "a 5000", "|", "b 5000", "|"], "{method:?}");
+        }
+        let mut lzma = Vec::new();
+        lzma_rs::lzma_compress(&mut &archive("a")[..], &mut lzma).unwrap();
+        let off = lzma.len() as u64;
+        assert_eq!(paths(&[lzma, archive("b")].concat()).map_err(|damage| damage.off), Err(off), "no zeros between");
+        let two = compress(&[archive("a"), archive("b")].concat(), Method::Gz);
+        assert_eq!(paths(&two).unwrap(), ["a 5000", "|", "b 5000", "|"]);
+    }
+
+    #[test]
+    fn an_lzma_archive_is_read() {
+        let mut lzma = Vec::new();
+        let options =
+            lzma_rs::compress::Options { unpacked_size: lzma_rs::compress::UnpackedSize::WriteToHeader(None) };
+        lzma_rs::lzma_compress_with_options(&mut &archive("a")[..], &mut lzma, &options).unwrap();
+        assert_eq!(paths(&lzma).unwrap(), ["a 5000", "|"]);
+    }
+
+    #[test]
+    fn what_is_none_is_told_with_its_offset() {
+        let error =
+            |image: &[u8]| paths(image).map_err(|damage| format!("{} at {}", damage.what, damage.off)).unwrap_err();
+        let none = "no initramfs: neither a cpio archive (newc) nor compressed as the kernel knows it";
+        assert_eq!(error(b"#!/bin/sh"), format!("{none} at 0"));
+        assert_eq!(error(&[archive("a"), b"junk".to_vec()].concat()), format!("{none} at {}", archive("a").len()));
+        assert_eq!(error(b"BZh9"), format!("compressed by bzip2, {CLOSED} at 0"));
+        assert_eq!(error(&[b"\0", &archive("a")[..]].concat()), "an archive that is not at a multiple of 4 bytes at 1");
+        assert_eq!(error(&archive("a")[..2000]), "the cpio archive is cut short at 0");
+        assert_eq!(error(&compress(b"hello", Method::Xz)), "holds no cpio archive (newc) at 0");
+        for method in [Method::Gz, Method::Xz, Method::Zst, Method::Lz4] {
+            let mut image = compress(&archive("a"), method);
+            image.truncate(image.len() - 512);
+            let at = image.iter().rposition(|&byte| byte != 0).unwrap() / 2;
+            assert!(paths(&image[..at]).is_err(), "{method:?}");
+        }
+    }
+
+    #[test]
+    fn every_prefix_is_survived() {
+        for method in [Method::None, Method::Gz, Method::Xz, Method::Zst, Method::Lz4] {
+            let image = compress(&archive("a"), method);
+            for len in (0..image.len()).step_by(if method == Method::None { 97 } else { 1 }) {
+                let _ = paths(&image[..len]);
+            }
+        }
+    }
+}
