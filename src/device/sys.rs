@@ -170,6 +170,9 @@ const NO_DECODER: i32 = 201;
 const NO_MEMORY: i32 = 202;
 
 fn decompress_and_insert(file: &OwnedFd, params: &CStr, force: i32) -> Result<(), Refusal> {
+    if !cfg!(any(feature = "gz", feature = "xz", feature = "zst")) {
+        return Err(Refusal::NoDecoder);
+    }
     let image = map(file).map_err(Refusal::File)?;
     let status = in_child(|| match decode(image) {
         Ok(mut image) => {

@@ -62,7 +62,7 @@ impl Tree {
 
     /// Maps the indexes and reads modprobe.d and the tree's softdeps into `text`.
     pub(super) fn resolver(&self, text: &'static mut VecView<u8>, cmdline: &'static [u8]) -> Resolver<'static> {
-        self.resolver_with(&MODPROBE_DIRS.map(str::as_bytes), text, cmdline)
+        self.resolver_with(MODPROBE_DIRS, text, cmdline)
     }
 
     /// The same, with other directories, or files, than modprobe.d's.
@@ -134,7 +134,7 @@ fn read_modprobe_d(tree: &Tree, places: &[&'static [u8]], text: &mut VecView<u8>
 
 /// Reads all of modules-load.d.
 pub(super) fn read_load_d(text: &mut VecView<u8>) {
-    each_config(&LOAD_DIRS.map(str::as_bytes), &[], &mut |place, name| {
+    each_config(LOAD_DIRS, &[], &mut |place, name| {
         if let Some((dir, path)) = place {
             let done = append_config(dir.as_fd(), name, &[path, b"/", name], text);
             tell_unread(path, name, done);

@@ -158,8 +158,7 @@ pub(super) fn main(room: &'static mut Room, mut args: Args, mut env: Args) -> i3
             return 1;
         }
     };
-    let standard = MODPROBE_DIRS.map(str::as_bytes);
-    let places = if flags.places.is_empty() { &standard } else { flags.places.as_slice() };
+    let places = if flags.places.is_empty() { MODPROBE_DIRS } else { flags.places.as_slice() };
     let cmdline = read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
     let resolver = tree.resolver_with(places, config, cmdline);
     tell_bad_lines(&resolver.config);
