@@ -176,10 +176,24 @@ impl<'data> Frame<'data> {
     }
 }
 
-#[cfg(all(test, feature = "host"))]
+#[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
+
+    const PLAIN: &[u8] = include_bytes!("../../tests/fixtures/codec/plain");
+
+    #[test]
+    fn files_of_all_kinds_decode() {
+        for file in [
+            &include_bytes!("../../tests/fixtures/codec/checked.zst")[..],
+            include_bytes!("../../tests/fixtures/codec/unchecked.zst"),
+            include_bytes!("../../tests/fixtures/codec/no-size.zst"),
+            include_bytes!("../../tests/fixtures/codec/frames.zst"),
+        ] {
+            assert_eq!(decoded(file).as_deref(), Some(PLAIN));
+        }
+        assert_eq!(needs(b"\x28\xb5\x2f\xfd\x01\x50\x07\x09\0\0z"), Some(Needs { len: 1, dictionary: true }));
+    }
 
     fn decoded(data: &[u8]) -> Option<Vec<u8>> {
         let mut out = vec![0; usize::try_from(needs(data)?.len).ok()?.min(1 << 24)];
@@ -188,62 +202,69 @@ mod tests {
         Some(out)
     }
 
-    /// Bytes of some likeness to each other: text, numbers, runs, noise.
-    fn contents() -> Vec<Vec<u8>> {
-        let mut state = 7u32;
-        let mut random = move |below: u32| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 16) % below
-        };
-        let words = ["alias", "pci:v", "00008086", "\0\0\0", "module_layout", " ", "e1000e", "=", "\n"];
-        let text = |random: &mut dyn FnMut(u32) -> u32, count| {
-            (0..count).flat_map(|_| words[random(9) as usize].bytes()).collect::<Vec<u8>>()
-        };
-        let mut all = vec![Vec::new(), vec![b'x'], vec![0; 300_000], b"abcabcabcabcabd".to_vec()];
-        all.extend([10, 200, 5_000, 100_000].map(|count| text(&mut random, count)));
-        all.push((0..70_000).map(|_| random(256) as u8).collect());
-        all.push(
-            (0..200_000u32).map(|at| if random(20) == 0 { random(256) as u8 } else { (at / 700) as u8 }).collect(),
-        );
-        all.push((0..150_000).map(|_| (random(16) * random(16)) as u8).collect());
-        all
-    }
+    /// What zstd itself packs.
+    #[cfg(feature = "host")]
+    mod by_zstd {
+        use super::*;
+        use std::io::Write;
 
-    #[test]
-    fn what_zstd_packs_comes_out_the_same() {
-        for content in contents() {
-            for level in [-5, 1, 3, 9, 19] {
-                let packed = zstd_of(&content, level, true);
-                assert_eq!(needs(&packed).map(|needs| needs.len), Some(content.len() as u64));
-                assert!(decoded(&packed).as_deref() == Some(&content), "{} bytes, level {level}", content.len());
-                let streamed = zstd_of(&content, level, false);
-                assert!(decoded(&streamed).as_deref() == Some(&content), "{} bytes, level {level}", content.len());
+        /// Bytes of some likeness to each other: text, numbers, runs, noise.
+        fn contents() -> Vec<Vec<u8>> {
+            let mut state = 7u32;
+            let mut random = move |below: u32| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 16) % below
+            };
+            let words = ["alias", "pci:v", "00008086", "\0\0\0", "module_layout", " ", "e1000e", "=", "\n"];
+            let text = |random: &mut dyn FnMut(u32) -> u32, count| {
+                (0..count).flat_map(|_| words[random(9) as usize].bytes()).collect::<Vec<u8>>()
+            };
+            let mut all = vec![Vec::new(), vec![b'x'], vec![0; 300_000], b"abcabcabcabcabd".to_vec()];
+            all.extend([10, 200, 5_000, 100_000].map(|count| text(&mut random, count)));
+            all.push((0..70_000).map(|_| random(256) as u8).collect());
+            all.push(
+                (0..200_000u32).map(|at| if random(20) == 0 { random(256) as u8 } else { (at / 700) as u8 }).collect(),
+            );
+            all.push((0..150_000).map(|_| (random(16) * random(16)) as u8).collect());
+            all
+        }
+
+        #[test]
+        fn what_zstd_packs_comes_out_the_same() {
+            for content in contents() {
+                for level in [-5, 1, 3, 9, 19] {
+                    let packed = zstd_of(&content, level, true);
+                    assert_eq!(needs(&packed).map(|needs| needs.len), Some(content.len() as u64));
+                    assert!(decoded(&packed).as_deref() == Some(&content), "{} bytes, level {level}", content.len());
+                    let streamed = zstd_of(&content, level, false);
+                    assert!(decoded(&streamed).as_deref() == Some(&content), "{} bytes, level {level}", content.len());
+                }
             }
         }
-    }
 
-    fn zstd_of(content: &[u8], level: i32, says_size: bool) -> Vec<u8> {
-        let mut packer = ::zstd::Encoder::new(Vec::new(), level).unwrap();
-        packer.include_checksum(true).unwrap();
-        if says_size {
-            packer.set_pledged_src_size(Some(content.len() as u64)).unwrap();
+        fn zstd_of(content: &[u8], level: i32, says_size: bool) -> Vec<u8> {
+            let mut packer = ::zstd::Encoder::new(Vec::new(), level).unwrap();
+            packer.include_checksum(true).unwrap();
+            if says_size {
+                packer.set_pledged_src_size(Some(content.len() as u64)).unwrap();
+            }
+            packer.write_all(content).and_then(|()| packer.finish()).unwrap()
         }
-        packer.write_all(content).and_then(|()| packer.finish()).unwrap()
-    }
 
-    #[test]
-    fn cut_or_flipped_it_is_damaged() {
-        let packed = zstd_of(&contents()[5], 19, true);
-        for len in 1..packed.len() {
-            assert_eq!(decoded(&packed[..len]), None, "cut to {len}");
-        }
-        let window = packed.clone();
-        for at in 0..packed.len() * 8 {
-            let mut flipped = packed.clone();
-            flipped[at / 8] ^= 1 << (at % 8);
-            // The window's size is nothing to us; the frame stays as it is without a checksum, or with other blanks.
-            let content = decoded(&flipped);
-            assert!(content.is_none() || at / 8 < 6 || content == decoded(&window), "bit {at}");
+        #[test]
+        fn cut_or_flipped_it_is_damaged() {
+            let packed = zstd_of(&contents()[5], 19, true);
+            for len in 1..packed.len() {
+                assert_eq!(decoded(&packed[..len]), None, "cut to {len}");
+            }
+            let window = packed.clone();
+            for at in 0..packed.len() * 8 {
+                let mut flipped = packed.clone();
+                flipped[at / 8] ^= 1 << (at % 8);
+                // The window's size is nothing to us; the frame stays as it is without a checksum, or with other blanks.
+                let content = decoded(&flipped);
+                assert!(content.is_none() || at / 8 < 6 || content == decoded(&window), "bit {at}");
+            }
         }
     }
 }
