@@ -13,7 +13,9 @@ fn main() {
         "-O2",
         "--build-id=none",
         "-znorelro",
-        "-znoseparate-code",
+        "-zmax-page-size=16",
+        "-zcommon-page-size=16",
+        "-znosectionheader",
         "--no-eh-frame-hdr",
         &script,
     ] {

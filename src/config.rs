@@ -13,16 +13,16 @@ use crate::name::{ALIAS_LEN, normalize, same};
 pub const MARK: u8 = 1;
 
 /// Directories of modprobe.d files; a file name in an earlier one hides the same name in later ones.
-pub const MODPROBE_DIRS: [&str; 5] =
-    ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
+pub const MODPROBE_DIRS: &[&[u8]] =
+    &[b"/etc/modprobe.d", b"/run/modprobe.d", b"/usr/local/lib/modprobe.d", b"/usr/lib/modprobe.d", b"/lib/modprobe.d"];
 
 /// Directories of modules-load.d files, same precedence. Source: modules-load.d(5).
-pub const LOAD_DIRS: [&str; 5] = [
-    "/etc/modules-load.d",
-    "/run/modules-load.d",
-    "/usr/local/lib/modules-load.d",
-    "/usr/lib/modules-load.d",
-    "/lib/modules-load.d",
+pub const LOAD_DIRS: &[&[u8]] = &[
+    b"/etc/modules-load.d",
+    b"/run/modules-load.d",
+    b"/usr/local/lib/modules-load.d",
+    b"/usr/lib/modules-load.d",
+    b"/lib/modules-load.d",
 ];
 
 /// What is configured: the text of all modprobe.d files, and the kernel command line.

@@ -133,6 +133,24 @@ impl<'map> Elf<'map> {
                 each(Version { crc, symbol: symbol.strip_prefix(b".").unwrap_or(symbol) });
             }
         }
+        self.long_versions(each);
+    }
+
+    /// Symbols whose names are too long for struct modversion_info, or all of them, are in sections of their own since
+    /// Linux 6.14: checksums of 32 bits, and names.
+    fn long_versions(&self, each: &mut dyn FnMut(Version<'map>)) {
+        let [crcs, names] = [&b"__version_ext_crcs"[..], b"__version_ext_names"]
+            .map(|name| self.section(name).map_or(&[][..], |section| section.data));
+        let short = self.section(b"__versions").map_or(&[][..], |section| section.data);
+        let crc_len = if self.is_64 { 8 } else { 4 };
+        for (crc, symbol) in crcs.chunks_exact(4).zip(strings(names)) {
+            let is_it = |entry: &[u8]| entry.get(crc_len..).and_then(|rest| str_at(rest, 0)) == Some(symbol);
+            if let Some(crc) = self.integer(crc, 0, 4)
+                && !short.chunks_exact(64).any(is_it)
+            {
+                each(Version { crc, symbol });
+            }
+        }
     }
 
     /// A module has the symbols that it has a `__crc_` symbol for, or, where it has none of these, those whose names

@@ -41,6 +41,7 @@ pub mod config;
 pub mod index;
 pub mod elf;
 pub mod signature;
+pub mod zstd;
 pub mod resolve;
 pub mod plan;
 pub mod load;

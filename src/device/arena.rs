@@ -1,4 +1,4 @@
-//! The loader's allocator, which only the decoders of xz and zst use: a bump arena in mapped chunks.
+//! The loader's allocator, which only the decoder of xz uses: a bump arena in mapped chunks.
 //!
 //! What is small is cut from a chunk; the allocation made last grows, shrinks and frees in place, and the chunk starts
 //! over when nothing in it is alive. What is [`BIG_LEN`] or longer, a decoder's window, is a mapping of its own:

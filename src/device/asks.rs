@@ -111,7 +111,7 @@ impl Asks {
             return;
         }
         self.told = Some(failure);
-        tell_failure(name, failure);
+        tell_failure(b"", name, failure);
     }
 }
 

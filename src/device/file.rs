@@ -6,7 +6,7 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use heapless::VecView;
 use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, RawDir, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, SeekFrom, fstat, openat, seek};
 
 /// A file or directory name. Source: NAME_MAX.
 pub(super) type Name = heapless::Vec<u8, 255>;
@@ -62,8 +62,15 @@ pub(super) fn c_str(text: &[u8]) -> &CStr {
 
 /// Opens a file for reading. `path` is relative to `dir`, or absolute.
 pub(super) fn open(dir: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
-    let path = self::path(&[path])?;
-    openat(dir, path.as_c_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
+    open_joined(dir, &[path])
+}
+
+/// The same with a path in parts.
+pub(super) fn open_joined(dir: BorrowedFd<'_>, parts: &[&[u8]]) -> Result<OwnedFd, Errno> {
+    // Where it is used, as to hand it on is to copy all of it.
+    let mut path = Text::new();
+    join(parts, &mut path)?;
+    openat(dir, c_str(&path), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
 }
 
 /// Maps a whole file; the mapping stays until the process ends.
@@ -80,6 +87,21 @@ pub(super) fn map(file: &OwnedFd) -> Result<&'static [u8], Errno> {
     // SAFETY: `len` bytes are mapped there for ever; files of an initramfs are not cut short while the loader runs
     Ok(unsafe { core::slice::from_raw_parts(start.cast(), len) })
 }
+
+/// Has the kernel map less of a mapped file around what is read, 16 kB where 64 are usual: for one look-up in a file of
+/// which some pages in a hundred are wanted. It stops where a mapping ends, and advice that differs ends one.
+#[cfg(feature = "tools")]
+#[allow(unsafe_code, reason = "madvise")]
+pub(super) fn map_less(map: &'static [u8]) {
+    use rustix::mm::{Advice, madvise};
+    for piece in map.chunks_exact(2 * NEAR_LEN).filter_map(|pair| pair.get(..NEAR_LEN)) {
+        // SAFETY: the advice changes nothing of what is mapped there. Without it more is mapped.
+        let _ = unsafe { madvise(piece.as_ptr().cast_mut().cast(), NEAR_LEN, Advice::Random) };
+    }
+}
+
+#[cfg(feature = "tools")]
+const NEAR_LEN: usize = 0x4000;
 
 /// Maps a whole file so that its bytes can be changed here, not in the file.
 #[allow(unsafe_code, reason = "mmap")]
@@ -99,7 +121,16 @@ pub(super) fn map_to_edit(file: &OwnedFd) -> Result<&'static mut [u8], Errno> {
 /// Reads a file from its start until it ends or `buf` is full, and returns what was read. For files of /proc and /sys,
 /// which have no length.
 pub(super) fn read<'buf>(dir: BorrowedFd<'_>, path: &[u8], buf: &'buf mut [u8]) -> Result<&'buf [u8], Errno> {
-    let file = open(dir, path)?;
+    read_joined(dir, &[path], buf)
+}
+
+/// The same with a path in parts.
+pub(super) fn read_joined<'buf>(
+    dir: BorrowedFd<'_>,
+    parts: &[&[u8]],
+    buf: &'buf mut [u8],
+) -> Result<&'buf [u8], Errno> {
+    let file = open_joined(dir, parts)?;
     let mut len = 0usize;
     while let Some(rest) = buf.get_mut(len..).filter(|rest| !rest.is_empty()) {
         match rustix::io::read(&file, rest) {
@@ -116,7 +147,7 @@ pub(super) fn read<'buf>(dir: BorrowedFd<'_>, path: &[u8], buf: &'buf mut [u8]) 
 #[cfg(any(feature = "identify", feature = "explain"))]
 pub(super) fn link(parts: &[&[u8]]) -> Option<Path> {
     let mut buf = [MaybeUninit::uninit(); 1024];
-    let (target, _) = rustix::fs::readlinkat_raw(rustix::fs::CWD, path(parts).ok()?.as_c_str(), &mut buf).ok()?;
+    let (target, _) = rustix::fs::readlinkat_raw(CWD, path(parts).ok()?.as_c_str(), &mut buf).ok()?;
     path(&[target]).ok()
 }
 
@@ -142,76 +173,91 @@ pub(super) fn append_config(
 }
 
 /// Most places that configuration is read from.
-#[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
 pub(super) const PLACE_COUNT: usize = 16;
 
 /// What hears of a configuration file: the directory it is in, open and by name, and its own name.
 type EachConfig<'a> = dyn FnMut(Option<(&OwnedFd, &'static [u8])>, &[u8]) + 'a;
 
+/// A place that configuration is read from: a directory, open and by name, and of it one file or all.
+struct Place {
+    dir: OwnedFd,
+    path: &'static [u8],
+    file: Option<&'static [u8]>,
+}
+
 /// Calls `each` with the files `*.conf` of several directories, in the order of their names, and with the directory
-/// they are in; of one name only the first directory's. A place may also be a file, of whatever name. Also calls it with the `extra` names, at their places in that
-/// order and without a directory. Source: modprobe.d(5), and kmod's libkmod-config.c.
+/// they are in; of one name only the first directory's. A place may also be a file, of whatever name. Also calls it with
+/// the `extra` names, at their places in that order and without a directory. Source: modprobe.d(5), and kmod's
+/// libkmod-config.c.
 ///
 /// The next name is looked for in all directories each time: no room is needed for any number of files.
 pub(super) fn each_config(places: &[&'static [u8]], extra: &[&[u8]], each: &mut EachConfig<'_>) {
+    let mut here = heapless::Vec::<Place, PLACE_COUNT>::new();
+    for path in places {
+        if let Some(place) = place(path) {
+            // There are no more places than room for them.
+            let _ = here.push(place);
+        }
+    }
     let mut last: Option<Name> = None;
     loop {
-        let mut next: Option<(Name, Option<&'static [u8]>)> = None;
-        let mut offer = |name: &[u8], dir: Option<&'static [u8]>| {
+        let mut next: Option<(Name, Option<&Place>)> = None;
+        let mut offer = |name: &[u8], place: Option<_>| {
             let behind_last = last.as_ref().is_none_or(|last| name > last.as_slice());
             if behind_last
                 && next.as_ref().is_none_or(|(best, _)| name < best.as_slice())
                 && let Ok(name) = Name::from_slice(name)
             {
-                next = Some((name, dir));
+                next = Some((name, place));
             }
         };
         extra.iter().for_each(|name| offer(name, None));
-        for dir in places {
-            if let Some((dir, name)) = dir_of_file(dir) {
-                offer(name, Some(dir));
+        for place in &here {
+            if let Some(name) = place.file {
+                offer(name, Some(place));
                 continue;
             }
-            each_entry(rustix::fs::CWD, dir, &mut |name, _| {
+            // Can't fail where the directory could be opened.
+            let _ = seek(&place.dir, SeekFrom::Start(0));
+            each_entry_of(&place.dir, &mut |name, _| {
                 if name.ends_with(b".conf") && !name.starts_with(b".") {
-                    offer(name, Some(dir));
+                    offer(name, Some(place));
                 }
             });
         }
-        let Some((name, dir)) = next else { return };
-        match dir {
-            None => each(None, &name),
-            Some(dir) => {
-                if let Ok(open_dir) = open(rustix::fs::CWD, dir) {
-                    each(Some((&open_dir, dir)), &name);
-                }
-            }
-        }
+        let Some((name, place)) = next else { return };
+        each(place.map(|place| (&place.dir, place.path)), &name);
         last = Some(name);
     }
 }
 
-/// Splits the path of a regular file into its directory and name.
-fn dir_of_file(path: &'static [u8]) -> Option<(&'static [u8], &'static [u8])> {
-    if !cfg!(feature = "tools") {
-        return None; // nobody can name a file
+/// Opens a place; of a regular file its directory.
+fn place(path: &'static [u8]) -> Option<Place> {
+    let dir = open(CWD, path).ok()?;
+    let is_file = || FileType::from_raw_mode(fstat(&dir).map_or(0, |stat| stat.st_mode)).is_file();
+    // Without the tools nobody can name a file.
+    if !cfg!(feature = "tools") || !is_file() {
+        return Some(Place { dir, path, file: None });
     }
     let name = crate::bytes::basename(path);
-    let file = open(rustix::fs::CWD, path).ok()?;
-    let is_file = rustix::fs::FileType::from_raw_mode(fstat(&file).ok()?.st_mode).is_file();
-    let dir = path.strip_suffix(name).filter(|dir| !dir.is_empty()).unwrap_or(b"./");
-    is_file.then_some((dir, name))
+    let path = path.strip_suffix(name).filter(|dir| !dir.is_empty()).unwrap_or(b"./");
+    Some(Place { dir: open(CWD, path).ok()?, path, file: Some(name) })
 }
 
 /// What a directory entry is, as far as getdents tells.
-pub(super) type EntryType = rustix::fs::FileType;
+pub(super) type EntryType = FileType;
 
 /// Calls `each` with the name and type of every entry of a directory but `.` and `..`; with none where it can't be
 /// opened or is no directory.
 pub(super) fn each_entry(dir: BorrowedFd<'_>, path: &[u8], each: &mut dyn FnMut(&[u8], EntryType)) {
-    let Ok(fd) = open(dir, path) else { return };
+    if let Ok(dir) = open(dir, path) {
+        each_entry_of(&dir, each);
+    }
+}
+
+fn each_entry_of(dir: &OwnedFd, each: &mut dyn FnMut(&[u8], EntryType)) {
     let mut buf = [MaybeUninit::uninit(); DIR_LEN];
-    let mut entries = RawDir::new(fd, &mut buf);
+    let mut entries = RawDir::new(dir, &mut buf);
     while let Some(Ok(entry)) = entries.next() {
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {

@@ -21,11 +21,24 @@ pub(super) enum Level {
 /// Longest line, bytes. Source: the kernel's LOG_LINE_MAX.
 const LINE_LEN: usize = 976;
 
-/// The file descriptor of /dev/kmsg; negative as a command.
-static KMSG: AtomicI32 = AtomicI32::new(-1);
+/// The file descriptor of /dev/kmsg, its bits turned over, so that no static has to be set at the start: 0 is none.
+static KMSG: AtomicI32 = AtomicI32::new(0);
 
 /// Names to speak under, and which of them it is.
-const NAMES: [&[u8]; 7] = [b"initmod", b"modprobe", b"insmod", b"rmmod", b"lsmod", b"modinfo", b"kmod"];
+const NAMES: &[&[u8]] = &[
+    b"initmod",
+    b"modprobe",
+    #[cfg(feature = "tools")]
+    b"insmod",
+    #[cfg(feature = "tools")]
+    b"rmmod",
+    #[cfg(feature = "tools")]
+    b"lsmod",
+    #[cfg(feature = "modinfo")]
+    b"modinfo",
+    #[cfg(feature = "modinfo")]
+    b"kmod",
+];
 static NAME: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether lines are wanted by nobody.
@@ -53,7 +66,7 @@ pub(super) fn to_kernel() {
 /// Lets lines go to the kernel's log from now on.
 pub(super) fn to_kmsg() {
     if let Ok(kmsg) = open(c"/dev/kmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
-        KMSG.store(OwnedFd::into_raw_fd(kmsg), Ordering::Relaxed);
+        KMSG.store(!OwnedFd::into_raw_fd(kmsg), Ordering::Relaxed);
     }
 }
 
@@ -64,7 +77,7 @@ pub(super) fn line(level: Level, parts: &[&[u8]]) {
     }
     let name = NAMES.get(NAME.load(Ordering::Relaxed)).copied().unwrap_or_default();
     let mut line = heapless::Vec::<u8, LINE_LEN>::new();
-    let kmsg = KMSG.load(Ordering::Relaxed);
+    let kmsg = !KMSG.load(Ordering::Relaxed);
     let head: &[u8] = match level {
         #[cfg(feature = "record")]
         Level::Debug if kmsg < 0 => return,
@@ -138,27 +151,27 @@ pub(super) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
 
 /// Says what the kernel means by an errno.
 pub(super) fn errno_prose(errno: Errno) -> &'static [u8] {
-    PROSE.iter().find(|(number, _)| *number == errno.0).map_or(b"refused by the kernel", |(_, prose)| prose)
+    let mut lines = PROSE.split(|&byte| byte == b'\n');
+    let prose = lines.find_map(|line| line.split_first().filter(|(number, _)| i32::from(**number) == errno.0));
+    prose.map_or(b"refused by the kernel", |(_, prose)| prose)
 }
 
-/// A list, as a `match` becomes a table with room for all numbers between.
-const PROSE: [(i32, &[u8]); 18] = [
-    (1, b"not permitted (blacklisted on the command line, or loading is disabled)"),
-    (2, b"not found"),
-    (5, b"input/output error"),
-    (8, b"not a program for this machine"),
-    (11, b"in use"),
-    (12, b"out of memory"),
-    (13, b"permission denied"),
-    (16, b"busy"),
-    (17, b"in the kernel already"),
-    (19, b"no such device: its hardware is not here"),
-    (22, b"invalid parameter, or damaged file"),
-    (28, b"no space left"),
-    (30, b"read-only file system"),
-    (74, b"damaged file"),
-    (95, b"not supported here"),
-    (110, b"timed out"),
-    (126, b"its signing key is not known to this kernel"),
-    (129, b"its signature was rejected"),
-];
+/// A line for each: the error number as a byte, and what it means. A table would cost 16 bytes more for each.
+const PROSE: &[u8] = b"\x01not permitted (blacklisted on the command line, or loading is disabled)
+\x02not found
+\x05input/output error
+\x08not a program for this machine
+\x0bin use
+\x0cout of memory
+\x0dpermission denied
+\x10busy
+\x11in the kernel already
+\x13no such device: its hardware is not here
+\x16invalid parameter, or damaged file
+\x1cno space left
+\x1eread-only file system
+\x4adamaged file
+\x5fnot supported here
+\x6etimed out
+\x7eits signing key is not known to this kernel
+\x81its signature was rejected";

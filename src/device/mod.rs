@@ -9,7 +9,7 @@
 mod rt;
 mod log;
 mod file;
-#[cfg(any(feature = "xz", feature = "zst"))]
+#[cfg(feature = "xz")]
 mod arena;
 #[cfg_attr(
     not(all(feature = "gz", feature = "xz", feature = "zst")),

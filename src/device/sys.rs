@@ -8,7 +8,7 @@
 //! where it takes an image. Source: kmod, libkmod-module.c and libkmod-elf.c.
 
 use super::codec::{CodecError, Format, decode, sniff};
-use super::file::{Text, c_str, errno, join, map, map_to_edit, open, path, read};
+use super::file::{Text, c_str, errno, join, map, map_to_edit, open, path, read_joined};
 use super::lap::Lap;
 use super::rt::{Args, Strings, execve, exit, fork};
 use super::tree::Tree;
@@ -194,8 +194,7 @@ fn overlook(_: &mut [u8], _: i32) {}
 /// Reads /sys/module/MODNAME/initstate.
 pub(super) fn state_of(modname: &[u8]) -> State {
     let mut text = [0; 16];
-    let initstate = path(&[b"/sys/module/", modname, b"/initstate"]);
-    match initstate.and_then(|path| read(CWD, path.as_bytes(), &mut text)) {
+    match read_joined(CWD, &[b"/sys/module/", modname, b"/initstate"], &mut text) {
         Ok(b"live\n") => State::Live,
         _ => State::Unknown,
     }

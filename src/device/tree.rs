@@ -27,8 +27,7 @@ impl Tree {
     /// # Errors
     /// Why /lib/modules/KVER can't be opened.
     pub(super) fn open() -> Result<Tree, Errno> {
-        let path = path(b"", None)?;
-        Ok(Tree { dir: open(CWD, &path)?, path })
+        Tree::at(b"", None, false)
     }
 
     /// Opens the tree under `root`, of the running kernel unless `kver` says otherwise, for a command: where there is none,
@@ -38,9 +37,17 @@ impl Tree {
     /// Why that can't be.
     #[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
     pub(super) fn open_at(root: &[u8], kver: Option<&[u8]>) -> Result<Tree, Errno> {
+        Tree::at(root, kver, true)
+    }
+
+    fn at(root: &[u8], kver: Option<&[u8]>, or_none: bool) -> Result<Tree, Errno> {
         let path = path(root, kver)?;
-        // A directory that has no indexes, as a descriptor is needed.
-        Ok(Tree { dir: open(CWD, &path).or_else(|_| open(CWD, b"/"))?, path })
+        let dir = match open(CWD, &path) {
+            // A directory that has no indexes, as a descriptor is needed.
+            Err(_) if or_none => open(CWD, b"/"),
+            dir => dir,
+        };
+        Ok(Tree { dir: dir?, path })
     }
 
     /// Maps the indexes. One that is missing counts as empty, a damaged one too, but is told.
@@ -53,9 +60,14 @@ impl Tree {
                 map(&file)
             });
             let data = data.unwrap_or_default();
+            // The boot looks up so much that it comes by nearly all; a command looks up one name.
+            #[cfg(feature = "tools")]
+            if matches!(file, IndexFile::Dep | IndexFile::Alias) && !rustix::process::getpid().is_init() {
+                super::file::map_less(data);
+            }
             let header = header.get(..data.len()).unwrap_or(&header);
             Index::with_header(data, header).unwrap_or_else(|fault| {
-                line(Level::Error, &[&self.path, file.file_name().as_bytes(), b": ", fault.error.prose().as_bytes()]);
+                tell_failure(&self.path, b"", Failure::Index(file, fault));
                 Index::EMPTY
             })
         }))
@@ -63,7 +75,7 @@ impl Tree {
 
     /// Maps the indexes and reads modprobe.d and the tree's softdeps into `text`.
     pub(super) fn resolver(&self, text: &'static mut VecView<u8>, cmdline: &'static [u8]) -> Resolver<'static> {
-        self.resolver_with(&MODPROBE_DIRS.map(str::as_bytes), text, cmdline)
+        self.resolver_with(MODPROBE_DIRS, text, cmdline)
     }
 
     /// The same, with other directories, or files, than modprobe.d's.
@@ -88,13 +100,13 @@ fn path(root: &[u8], kver: Option<&[u8]>) -> Result<heapless::Vec<u8, 512>, Errn
     Ok(path)
 }
 
-/// Says why a name can't be looked up; where an index is damaged, with its file and offset.
-pub(super) fn tell_failure(name: &[u8], failure: Failure) {
+/// Says why a name can't be looked up in the tree at `dir`; where an index is damaged, with its file and offset.
+pub(super) fn tell_failure(dir: &[u8], name: &[u8], failure: Failure) {
     match failure {
         Failure::Index(file, fault) => {
             let off = Decimal::new(fault.off.into());
             let (file, prose) = (file.file_name().as_bytes(), fault.error.prose().as_bytes());
-            line(Level::Error, &[file, b": node at ", off.text(), b" ", prose]);
+            line(Level::Error, &[dir, file, b": node at ", off.text(), b" ", prose]);
         }
         Failure::Name(error) => line(Level::Error, &[name, b" ", error.prose().as_bytes()]),
     }
@@ -135,7 +147,7 @@ fn read_modprobe_d(tree: &Tree, places: &[&'static [u8]], text: &mut VecView<u8>
 
 /// Reads all of modules-load.d.
 pub(super) fn read_load_d(text: &mut VecView<u8>) {
-    each_config(&LOAD_DIRS.map(str::as_bytes), &[], &mut |place, name| {
+    each_config(LOAD_DIRS, &[], &mut |place, name| {
         if let Some((dir, path)) = place {
             tell_unread(path, name, boards::append(dir.as_fd(), path, name, text));
         }

@@ -16,7 +16,7 @@ use std::path::Path;
 pub type Target = fn(&[u8]);
 
 /// Each target by its name.
-pub const ALL: [(&str, Target); 14] = [
+pub const ALL: [(&str, Target); 15] = [
     ("index_read", index_read),
     ("index_write", index_write),
     ("module", module),
@@ -31,6 +31,7 @@ pub const ALL: [(&str, Target); 14] = [
     ("dtb", dtb),
     ("initramfs", initramfs),
     ("strip", strip),
+    ("zstd", zstd),
 ];
 
 /// An image of any bytes is read or refused.
@@ -263,4 +264,24 @@ fn follow(tree: &Tree) {
         let way = walk::Way::new(tree, &[start]);
         way.order.iter().for_each(|&id| _ = way.chain(tree, id));
     }
+}
+
+/// What zstd packs comes out again; any bytes that are a file of it to both mean the same to both.
+pub fn zstd(data: &[u8]) {
+    let packed = codec::compress(data, codec::Format::Zst);
+    assert_eq!(unpacked(&packed).as_deref(), Some(data));
+    if codec::Format::of(data) == codec::Format::Zst
+        && let (Some(ours), Ok(theirs)) = (unpacked(data), codec::decompress(data))
+    {
+        assert_eq!(ours, theirs);
+    }
+}
+
+fn unpacked(data: &[u8]) -> Option<Vec<u8>> {
+    use initmod::zstd::{BLOCK_LEN, decode, needs};
+    let needs = needs(data).filter(|needs| needs.len <= 1 << 22)?;
+    let mut content = vec![0; needs.len as usize];
+    let len = decode(data, &mut content, &mut vec![0; BLOCK_LEN])?;
+    content.truncate(len);
+    Some(content)
 }

@@ -1,5 +1,6 @@
 //! tests/trees/NN-name: a root and what is run in it in `tree.toml`, and what comes of that in `expected/`.
 
+use crate::fakekernel::Troubles;
 use crate::fixture::{Fixture, KVER, compress};
 use crate::mkko::{Ko, Versions};
 use initmod::host::{depmod, scan::scan, tree};
@@ -35,6 +36,12 @@ pub struct Case {
     /// What a root has otherwise.
     #[serde(default)]
     remove: Vec<String>,
+    /// The kernel is older than Linux 3.8.
+    #[serde(default)]
+    no_finit: bool,
+    /// What a loader has to be built with: `decoders`, `modinfo`.
+    #[serde(default)]
+    pub wants: Vec<String>,
     #[serde(skip)]
     pub dir: PathBuf,
 }
@@ -69,6 +76,9 @@ struct Module {
     /// The errno with which its init fails.
     #[serde(default)]
     fails: Option<i32>,
+    /// How often the kernel says that it is in use, when it is to go.
+    #[serde(default)]
+    busy: u32,
     /// Indexed, but its file is gone.
     #[serde(default)]
     gone: bool,
@@ -184,9 +194,14 @@ impl Case {
         }
     }
 
-    /// Returns the errnos of modules that fail.
-    pub fn failing(&self) -> BTreeMap<String, i32> {
-        self.modules.iter().filter_map(|module| Some((module.name(), module.fails?))).collect()
+    /// Returns what the kernel makes trouble with.
+    pub fn troubles(&self) -> Troubles {
+        let modules = self.modules.iter();
+        Troubles {
+            failing: modules.clone().filter_map(|module| Some((module.name(), module.fails?))).collect(),
+            busy: modules.map(|module| (module.name(), module.busy)).collect(),
+            no_finit: self.no_finit,
+        }
     }
 
     /// Says whether a shell will be wanted.
@@ -259,7 +274,8 @@ pub fn words(command: &str) -> Vec<String> {
     words
 }
 
-fn index(fixture: &Fixture) {
+/// Indexes the tree of a root.
+pub fn index(fixture: &Fixture) {
     let tree = tree::Tree::open(&fixture.modules_dir()).expect("the fixture is a tree");
     let modules = scan(&tree).expect("its modules can be read");
     let builtin = depmod::Builtin { list: tree.builtin.as_deref(), modinfo: tree.builtin_modinfo.as_deref() };

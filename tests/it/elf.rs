@@ -13,6 +13,8 @@ fn all() -> Vec<Vec<u8>> {
         ko(Ko::new("m")),
         ko(Ko::new("m").elf32()),
         ko(Ko::new("m").big_endian()),
+        ko(Ko::new("m").versions(Versions::Extended)),
+        ko(Ko::new("m").versions(Versions::Extended).elf32().big_endian()),
         ko(Ko::new("m").versions(Versions::None)),
     ]
 }
@@ -28,7 +30,7 @@ fn names(elf: &Elf<'_>, has: bool) -> Vec<String> {
 
 #[test]
 fn both_classes_and_byte_orders_are_read() {
-    for image in &all()[..3] {
+    for image in &all()[..5] {
         let elf = Elf::new(image).unwrap();
         assert_eq!(elf.info(b"parm"), Some(&b"x:what"[..]));
         assert!(elf.modinfo().any(|text| text == b"name=m"));

@@ -7,7 +7,7 @@
 use crate::fixture::KVER;
 use crate::trap::{self, Call, Trap};
 use initmod::host::codec::{Format, decompress};
-use object::{Object, ObjectSection};
+use object::{Object, ObjectSection, SectionFlags};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -57,27 +57,42 @@ impl fmt::Display for Asked {
 struct Image {
     name: String,
     depends: Vec<String>,
+    /// What is not there for it to look at.
+    overlooks: String,
+}
+
+/// What a kernel makes trouble with.
+#[derive(Default)]
+pub struct Troubles {
+    /// Errno by modname, for modules whose init fails.
+    pub failing: BTreeMap<String, i32>,
+    /// How often a module, by modname, is said to be in use when it is to go.
+    pub busy: BTreeMap<String, u32>,
+    /// It is older than Linux 3.8.
+    pub no_finit: bool,
 }
 
 /// The kernel's side.
 struct Kernel<'a> {
     root: &'a Path,
-    /// Errno by modname, for modules whose init fails.
-    failing: &'a BTreeMap<String, i32>,
+    troubles: &'a Troubles,
+    /// How often each module was said to be in use.
+    told_busy: BTreeMap<String, u32>,
     trace: Vec<Asked>,
 }
 
-/// Runs `argv` in `root`; the program's file is `exe`, a path in it. Modules named in `failing` fail with the errno
-/// given there.
-pub fn run(root: &Path, exe: &str, argv: &[&str], failing: &BTreeMap<String, i32>) -> Outcome {
+/// Runs `argv` in `root`, its first words `NAME=VALUE` as environment; the program's file is `exe`, a path in it.
+pub fn run(root: &Path, exe: &str, argv: &[&str], troubles: &Troubles) -> Outcome {
     let mut command = Command::new(exe);
+    let (variables, argv) = argv.split_at(argv.iter().take_while(|word| word.contains('=')).count());
     command.arg0(argv[0]).args(&argv[1..]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.envs(variables.iter().filter_map(|variable| variable.split_once('=')));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let calls = [libc::SYS_uname, libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_delete_module];
     let (child, trap) = trap::spawn(&mut command, root, &calls)
         .unwrap_or_else(|error| panic!("the fake kernel can't start {exe} in {}: {error}", root.display()));
     let pid = child.id() as i32;
-    let mut kernel = Kernel { root, failing, trace: Vec::new() };
+    let mut kernel = Kernel { root, troubles, told_busy: BTreeMap::new(), trace: Vec::new() };
     let output = std::thread::scope(|scope| {
         let output = scope.spawn(|| child.wait_with_output());
         kernel.serve(&trap, Instant::now() + LIMIT);
@@ -126,6 +141,15 @@ impl Kernel<'_> {
         let [fd, params, flags, ..] = call.args;
         let (path, bytes) = call.file(fd)?;
         let params = call.read_str(params)?;
+        if self.troubles.no_finit {
+            return Ok(Asked {
+                call: "finit_module",
+                what: "?".into(),
+                params: String::new(),
+                flags,
+                answer: Err(libc::ENOSYS),
+            });
+        }
         let answer = if flags & COMPRESSED_FILE != 0 { self.unpack(&bytes) } else { Ok(bytes) };
         let answer = answer.and_then(|bytes| self.load(&bytes));
         let what = path.strip_prefix(self.root).unwrap_or(&path).display().to_string();
@@ -135,14 +159,20 @@ impl Kernel<'_> {
     fn init_module(&self, call: &Call) -> io::Result<Asked> {
         let [address, len, params, ..] = call.args;
         let bytes = call.read(address, len as usize)?;
-        let what = Image::parse(&bytes).map_or_else(|| "?".into(), |image| image.name);
+        let what = Image::parse(&bytes).map_or_else(|| "?".into(), |image| image.name + &image.overlooks);
         Ok(Asked { call: "init_module", what, params: call.read_str(params)?, flags: 0, answer: self.load(&bytes) })
     }
 
-    fn delete_module(&self, call: &Call) -> io::Result<Asked> {
+    fn delete_module(&mut self, call: &Call) -> io::Result<Asked> {
         let [name, flags, ..] = call.args;
         let what = call.read_str(name)?;
-        let answer = self.unload(&what);
+        let told = self.told_busy.entry(what.clone()).or_default();
+        let answer = if *told < self.troubles.busy.get(&what).copied().unwrap_or(0) {
+            *told += 1;
+            Err(libc::EWOULDBLOCK)
+        } else {
+            self.unload(&what)
+        };
         Ok(Asked { call: "delete_module", what, params: String::new(), flags, answer })
     }
 
@@ -170,7 +200,7 @@ impl Kernel<'_> {
         if image.depends.iter().any(|dep| !self.module_dir(dep).exists()) {
             return Err(libc::ENOENT);
         }
-        if let Some(errno) = self.failing.get(&image.name) {
+        if let Some(errno) = self.troubles.failing.get(&image.name) {
             return Err(*errno);
         }
         for dep in &image.depends {
@@ -224,7 +254,15 @@ impl Image {
             info.split(|&byte| byte == 0).find_map(|entry| entry.strip_prefix(b"depends=")).unwrap_or_default();
         let modname = |bytes| String::from_utf8_lossy(bytes).replace('-', "_");
         let depends = depends.split(|&byte| byte == b',').filter(|name| !name.is_empty()).map(modname).collect();
-        Some(Image { name: modname(name), depends })
+        let has_vermagic = info.split(|&byte| byte == 0).any(|entry| entry.starts_with(b"vermagic="));
+        let is_there = |section: object::Section<'_, '_>| match section.flags() {
+            SectionFlags::Elf { sh_flags, .. } => sh_flags.contains(object::elf::SHF_ALLOC),
+            _ => false,
+        };
+        let has_versions = elf.section_by_name("__versions").is_some_and(is_there);
+        let overlooks = [(has_vermagic, " without vermagic"), (has_versions, " without versions")];
+        let overlooks = overlooks.iter().filter(|(has, _)| !has).map(|(_, what)| *what).collect();
+        Some(Image { name: modname(name), depends, overlooks })
     }
 }
 
@@ -249,7 +287,7 @@ fn uname(call: &Call) -> io::Result<()> {
 fn a_program_sees_the_fake_kernel() {
     let fixture = crate::fixture::Fixture::new();
     fixture.program(Path::new("/bin/uname"), "bin/uname");
-    let outcome = run(fixture.root(), "/bin/uname", &["uname", "-nr"], &BTreeMap::new());
+    let outcome = run(fixture.root(), "/bin/uname", &["uname", "-nr"], &Troubles::default());
     let said = (outcome.status, outcome.stdout.as_str(), outcome.stderr.as_str());
     assert_eq!(said, (0, &*format!("fixture {KVER}\n"), ""));
     assert!(outcome.trace.is_empty(), "{:?}", outcome.trace);

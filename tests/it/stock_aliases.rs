@@ -1,22 +1,28 @@
 //! The loader against kmod 34 on whole stock trees: 200 aliases of each, picked at random; `make oracle` runs it.
 
-use crate::fakekernel::run;
+use crate::fakekernel::{Troubles, run};
 use crate::fixture::{Fixture, KVER};
 use crate::modprobe::Modprobe;
 use crate::oracle::{kernel, tool};
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 /// Kernels as qemu/kernel names them.
-const KERNELS: [&str; 6] =
-    ["bookworm-amd64", "trixie-amd64", "bookworm-arm64", "trixie-arm64", "trixie-armhf", "trixie-cloud"];
+const KERNELS: [&str; 7] = [
+    "bookworm-amd64",
+    "trixie-amd64",
+    "bookworm-arm64",
+    "trixie-arm64",
+    "bookworm-armhf",
+    "trixie-armhf",
+    "trixie-cloud",
+];
 
 const COUNT: usize = 200;
 
 /// Fills a root with the tree of a stock kernel, by links where that can be, and both programs.
-fn root(name: &str) -> Fixture {
+pub fn root(name: &str) -> Fixture {
     let (dir, kver) = kernel(name);
     let fixture = Fixture::new();
     link(&dir.join("lib/modules").join(kver), &fixture.modules_dir());
@@ -69,12 +75,24 @@ fn modalias(pattern: &str) -> String {
     out
 }
 
+/// Picks patterns of a root's modules.alias at random, the same each time, and makes modaliases of them.
+pub fn modaliases(root: &Fixture, count: usize) -> Vec<String> {
+    let text = fs::read_to_string(root.modules_dir().join("modules.alias")).expect("depmod made it");
+    let patterns: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("alias ")?.split(' ').next()).collect();
+    let mut state = 34u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        modalias(patterns[(state >> 33) as usize % patterns.len()])
+    };
+    (0..count).map(|_| next()).collect()
+}
+
 /// Runs one program on one modalias, in a kernel that has nothing yet.
 fn transcript(root: &Fixture, exe: &str, args: &[&str]) -> String {
     let _ = fs::remove_dir_all(root.root().join("sys/module"));
     root.put("sys/module/compression", "xz\n");
     let argv = [&["modprobe"], args].concat();
-    let outcome = run(root.root(), exe, &argv, &BTreeMap::new());
+    let outcome = run(root.root(), exe, &argv, &Troubles::default());
     let mut lines: Vec<_> = outcome.stdout.lines().map(|line| line.trim_end().to_owned()).collect();
     // kmod names a module again for each of its aliases that match.
     if args.len() > 1 {
@@ -91,12 +109,7 @@ fn oracle_random_aliases_of_stock_trees() {
     let mut differences = Vec::new();
     for name in KERNELS {
         let root = root(name);
-        let text = fs::read_to_string(root.modules_dir().join("modules.alias")).expect("depmod made it");
-        let patterns: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("alias ")?.split(' ').next()).collect();
-        let mut state = 34u64;
-        for at in 0..COUNT {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let modalias = modalias(patterns[(state >> 33) as usize % patterns.len()]);
+        for (at, modalias) in modaliases(&root, COUNT).into_iter().enumerate() {
             let mut commands = vec![vec![modalias.as_str()]];
             if at % 4 == 0 {
                 commands.extend([vec!["-D", &modalias], vec!["-R", &modalias]]);
@@ -109,7 +122,7 @@ fn oracle_random_aliases_of_stock_trees() {
                 }
             }
         }
-        eprintln!("{name}: {COUNT} of {} aliases", patterns.len());
+        eprintln!("{name}: {COUNT} aliases");
     }
     assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.join("\n"));
 }

@@ -29,10 +29,15 @@ pub(super) fn main(room: &'static mut Room, mut args: Args, _: Args) -> i32 {
     };
     let mut out = Out::new();
     out.put(&[b"Module                  Size  Used by\n"]);
+    let (mut off, mut status) = (0u32, 0);
     for line in modules.split(|&byte| byte == b'\n') {
-        one(line, &mut out);
+        if !line.is_empty() && one(line, &mut out).is_none() {
+            error("/proc/modules: at % is no module", &[Decimal::new(off.into()).text()]);
+            status = 1;
+        }
+        off = off.wrapping_add(line.len() as u32).wrapping_add(1);
     }
-    0
+    status
 }
 
 /// Reads /proc/modules into `text`, as much as it can hold.
@@ -49,13 +54,13 @@ pub(super) fn loaded(text: &mut VecView<u8>) -> Result<&[u8], i32> {
 }
 
 /// Prints one module, by its line of /proc/modules: name, size, users. /sys/module knows of those that are on their way
-/// out what the line does not.
-fn one(line: &[u8], out: &mut Out) {
+/// out what the line does not. `None` where it is none: a kernel that takes no module out has `-` for the users.
+fn one(line: &[u8], out: &mut Out) -> Option<()> {
     let mut fields = words(line);
-    let Some(name) = fields.next() else { return };
-    let (size, users) = (fields.next().and_then(decimal), fields.next().and_then(decimal));
-    let size = Decimal::new(number(name, b"coresize").or(size).unwrap_or(0).into());
-    let users = Decimal::new(number(name, b"refcnt").or(users).unwrap_or(0).into());
+    let (name, size, users) = (fields.next()?, decimal(fields.next()?)?, fields.next()?);
+    let users = if users == b"-" { 0 } else { decimal(users)? };
+    let size = Decimal::new(number(name, b"coresize").unwrap_or(size).into());
+    let users = Decimal::new(number(name, b"refcnt").unwrap_or(users).into());
     out.put(&[name, pad(19, name), b" ", pad(8, size.text()), size.text(), b"  ", users.text()]);
     let mut separator: &[u8] = b" ";
     each_holder(name, &mut |holder| {
@@ -63,6 +68,7 @@ fn one(line: &[u8], out: &mut Out) {
         separator = b",";
     });
     out.put(&[b"\n"]);
+    Some(())
 }
 
 /// Returns the blanks that fill `text` up to a width.

@@ -31,6 +31,8 @@ mod options;
 use super::log::{Level, fill, line, put, speak_as};
 use super::room::Room;
 use super::rt::Args;
+use super::tree::{Tree, tell_failure};
+use crate::resolve::Failure;
 #[cfg(any(feature = "tools", feature = "helper"))]
 use options::take;
 
@@ -105,6 +107,12 @@ fn say(grade: &[u8], template: &'static str, args: &[&[u8]]) {
         }
     });
     line(Level::Error, &[grade, &text]);
+}
+
+/// Says why a name can't be looked up; returns the exit status.
+fn failed(tree: &Tree, name: &[u8], failure: Failure) -> i32 {
+    tell_failure(&tree.path, name, failure);
+    1
 }
 
 /// Prints one action at once, as commands may print between them; each `%` of the template stands for the next of `args`.

@@ -2,8 +2,7 @@
 //! build ID, who signed it.
 
 use super::image::{Image, damaged};
-use super::modprobe::failed;
-use super::{Out, error, take};
+use super::{Out, error, failed, take};
 use crate::bytes::{basename, split_once};
 use crate::config::Config;
 use crate::device::file::{Path, map, open, path};

@@ -1,17 +1,16 @@
 //! `modprobe`: its options, and which of its jobs they ask for. Loading is in probe.rs, removing in unprobe.rs.
 
-use super::{Out, error, fatal, probe, take, unprobe};
+use super::{Out, error, failed, fatal, probe, take, unprobe};
 use crate::bytes::{decimal, split_once};
 use crate::config::MODPROBE_DIRS;
 use crate::device::file::{PLACE_COUNT, Text, c_str, read};
-use crate::device::log::{Decimal, be_quiet, errno_prose};
+use crate::device::log::{be_quiet, errno_prose};
 use crate::device::room::{AppletRoom, Room};
 use crate::device::rt::Args;
 use crate::device::sys::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, MODPROBE_OPTIONS, Sys};
 use crate::device::tree::{Tree, tell_bad_lines};
 use crate::dump;
 use crate::getopt::{Spec, split_words};
-use crate::resolve::Failure;
 use rustix::fs::CWD;
 
 const SPEC: Spec = "a all\nr remove\nH-remove-holders\nH-remove-dependencies\nw=wait\nR resolve-alias\nR show-alias\n\
@@ -106,8 +105,10 @@ impl Flags {
             return true;
         }
         self.changes_children = true;
+        // The first one stands right behind the variable's name.
+        let dash: &[u8] = if self.children.len() == MODPROBE_OPTIONS.len() { b"-" } else { b" -" };
         let blank: &[u8] = if value.is_empty() { b"" } else { b" " };
-        [b" -", &[letter][..], blank, value].iter().all(|part| self.children.extend_from_slice(part).is_ok())
+        [dash, &[letter][..], blank, value].iter().all(|part| self.children.extend_from_slice(part).is_ok())
     }
 }
 
@@ -158,8 +159,7 @@ pub(super) fn main(room: &'static mut Room, mut args: Args, mut env: Args) -> i3
             return 1;
         }
     };
-    let standard = MODPROBE_DIRS.map(str::as_bytes);
-    let places = if flags.places.is_empty() { &standard } else { flags.places.as_slice() };
+    let places = if flags.places.is_empty() { MODPROBE_DIRS } else { flags.places.as_slice() };
     let cmdline = read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
     let resolver = tree.resolver_with(places, config, cmdline);
     tell_bad_lines(&resolver.config);
@@ -182,17 +182,4 @@ pub(super) fn main(room: &'static mut Room, mut args: Args, mut env: Args) -> i3
     } else {
         probe::Probe::new(&sys, &tree, resolver, plan, line, &flags).all(operands)
     }
-}
-
-/// Says why a name can't be looked up, with file and offset where an index is damaged; returns the exit status.
-pub(super) fn failed(tree: &Tree, name: &[u8], failure: Failure) -> i32 {
-    match failure {
-        Failure::Index(file, fault) => {
-            let off = Decimal::new(fault.off.into());
-            let (file, prose) = (file.file_name().as_bytes(), fault.error.prose().as_bytes());
-            error("%%: node at % %", &[&tree.path, file, off.text(), prose]);
-        }
-        Failure::Name(cause) => error("% %", &[name, cause.prose().as_bytes()]),
-    }
-    1
 }

@@ -1,8 +1,8 @@
 //! `modprobe NAME`: loads all that a name stands for.
 
-use super::modprobe::{Flags, failed};
+use super::modprobe::Flags;
 use super::reason::Witness;
-use super::{error, fatal, say, show};
+use super::{error, failed, fatal, say, show};
 use crate::device::file::open;
 use crate::device::log::refusal_prose;
 use crate::device::room::PlanRoom;
@@ -36,7 +36,7 @@ impl<'a> Probe<'a> {
         line: &'static mut VecView<u8>,
         flags: &'a Flags,
     ) -> Self {
-        let witness = if flags.dry_run { None } else { Some(Witness::new()) };
+        let witness = if flags.dry_run || flags.lookup_only() { None } else { Some(Witness::new()) };
         let console = Console { sys, tree, resolver, flags, target: Modname::new(), witness };
         Probe { tree, resolver, room, line: Some(line), console }
     }

@@ -7,8 +7,7 @@ use crate::device::log::{be_quiet, errno_prose};
 use crate::device::room::{AppletRoom, Room};
 use crate::device::rt::Args;
 use crate::device::sys::Sys;
-use crate::device::tree::{Tree, tell_bad_lines, tell_failure};
-use crate::resolve::Failure;
+use crate::device::tree::{Tree, tell_bad_lines};
 use rustix::fs::CWD;
 
 /// What is asked for.
@@ -81,11 +80,5 @@ pub(super) fn main(room: &'static mut Room, mut args: Args, env: Args) -> i32 {
 
 fn misuse(template: &'static str, what: &[u8]) -> i32 {
     error(template, &[what]);
-    1
-}
-
-/// Says why a name can't be looked up; returns the exit status.
-pub(super) fn failed(_: &Tree, name: &[u8], failure: Failure) -> i32 {
-    tell_failure(name, failure);
     1
 }

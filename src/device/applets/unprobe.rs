@@ -1,9 +1,9 @@
 //! `modprobe -r`, and how all commands take a module out and see what is in.
 
-use super::modprobe::{Flags, failed};
-use super::{error, say, show};
+use super::modprobe::Flags;
+use super::{error, failed, say, show};
 use crate::bytes::decimal;
-use crate::device::file::{each_entry, errno, open, path, read};
+use crate::device::file::{each_entry, errno, open_joined, path, read_joined};
 use crate::device::log::errno_prose;
 use crate::device::sys::Sys;
 use crate::device::tree::Tree;
@@ -145,15 +145,13 @@ pub(super) fn presence(modname: &[u8], resolver: &Resolver<'_>) -> Presence {
         return Presence::Builtin;
     }
     // On its way in it has a directory, and as yet no initstate in it.
-    let dir = path(&[b"/sys/module/", modname]).and_then(|path| open(CWD, path.as_bytes()));
-    if dir.is_ok() { Presence::Loaded } else { Presence::Absent }
+    if open_joined(CWD, &[b"/sys/module/", modname]).is_ok() { Presence::Loaded } else { Presence::Absent }
 }
 
 /// Reads a number that /sys/module has of a module.
 pub(super) fn number(modname: &[u8], file: &[u8]) -> Option<u32> {
     let mut text = [0; 16];
-    let path = path(&[b"/sys/module/", modname, b"/", file]).ok()?;
-    decimal(read(CWD, path.as_bytes(), &mut text).ok()?.trim_ascii())
+    decimal(read_joined(CWD, &[b"/sys/module/", modname, b"/", file], &mut text).ok()?.trim_ascii())
 }
 
 /// Counts the users of a module.

@@ -1,9 +1,10 @@
 //! `.ko.gz`, `.ko.xz` and `.ko.zst` to memory, for kernels that do not take a module as it lies.
 //!
 //! Every byte of the input is hostile: what it claims about sizes is a hint or is checked, lengths end at
-//! [`mapping::LIMIT_LEN`], and nothing is returned before its checksums agree. The decoders of xz and zst allocate;
+//! [`mapping::LIMIT_LEN`], and nothing is returned before its checksums agree. The decoder of xz allocates;
 //! where the arena has no memory left the process ends, so decode in a child whose end is one failed module.
 
+#[cfg(any(feature = "gz", feature = "xz"))]
 mod check;
 #[cfg(feature = "gz")]
 mod gz;

@@ -1,0 +1,113 @@
+//! Bits of a zstd frame: of tables from the front, lowest first; of all else from the end, highest first.
+
+/// Reads from the front.
+pub(super) struct Forward<'data> {
+    data: &'data [u8],
+    bit_off: usize,
+}
+
+impl<'data> Forward<'data> {
+    pub(super) fn new(data: &'data [u8]) -> Self {
+        Forward { data, bit_off: 0 }
+    }
+
+    /// Looks at the next `count` bits, at most 56; zeros past the end.
+    pub(super) fn peek(&self, count: u8) -> u64 {
+        low(window(self.data, self.bit_off), count)
+    }
+
+    /// Leaves `count` bits behind.
+    pub(super) fn skip(&mut self, count: u8) {
+        self.bit_off = self.bit_off.saturating_add(count.into());
+    }
+
+    /// Returns what follows the byte that the last bit was in; `None` where that is past the end.
+    pub(super) fn rest(self) -> Option<&'data [u8]> {
+        self.data.get(self.bit_off.div_ceil(8)..)
+    }
+}
+
+/// Reads from the end. What is past the start reads as zeros, and leaves it overdrawn.
+pub(super) struct Backward<'data> {
+    data: &'data [u8],
+    left_count: isize,
+}
+
+impl<'data> Backward<'data> {
+    /// Begins below the highest bit of the last byte; `None` where that has none.
+    pub(super) fn new(data: &'data [u8]) -> Option<Self> {
+        let above = data.last()?.checked_ilog2()?;
+        let whole = isize::try_from(data.len().checked_sub(1)?.checked_mul(8)?).ok()?;
+        Some(Backward { data, left_count: whole.checked_add_unsigned(above as usize)? })
+    }
+
+    /// Takes the next `count` bits, at most 56.
+    pub(super) fn take(&mut self, count: u8) -> u64 {
+        self.skip(count);
+        usize::try_from(self.left_count).map_or(0, |bit_off| low(window(self.data, bit_off), count))
+    }
+
+    /// Looks at the next `count` bits, at most 56.
+    pub(super) fn peek(&self, count: u8) -> u64 {
+        let off = self.left_count.wrapping_sub(count.into());
+        match usize::try_from(off) {
+            Ok(bit_off) => low(window(self.data, bit_off), count),
+            Err(_) => low(window(self.data, 0) << (off.unsigned_abs() & 63), count),
+        }
+    }
+
+    /// Leaves `count` bits behind.
+    pub(super) fn skip(&mut self, count: u8) {
+        self.left_count = self.left_count.wrapping_sub(count.into());
+    }
+
+    /// Says whether more was taken than there was.
+    pub(super) fn is_overdrawn(&self) -> bool {
+        self.left_count < 0
+    }
+
+    /// Says whether each bit was taken, once.
+    pub(super) fn is_spent(&self) -> bool {
+        self.left_count == 0
+    }
+}
+
+/// Reads 8 bytes from where a bit is on, that bit lowest.
+fn window(data: &[u8], bit_off: usize) -> u64 {
+    let rest = data.get(bit_off / 8..).unwrap_or_default();
+    let word = match rest.first_chunk() {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    };
+    word >> (bit_off % 8)
+}
+
+fn low(word: u64, count: u8) -> u64 {
+    word & !(u64::MAX << (count & 63))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_front_gives_low_bits_first() {
+        let mut bits = Forward::new(&[0b1010_0110, 0xff, 1]);
+        assert_eq!(bits.peek(4), 0b0110);
+        bits.skip(4);
+        assert_eq!(bits.peek(6), 0b11_1010);
+        bits.skip(6);
+        assert_eq!(bits.rest(), Some(&[1][..]));
+        assert_eq!(Forward { data: &[1], bit_off: 9 }.rest(), None);
+    }
+
+    #[test]
+    fn the_end_gives_high_bits_first() {
+        let mut bits = Backward::new(&[0b1010_0110, 0b0000_0101]).unwrap();
+        assert_eq!(bits.take(4), 0b0110);
+        assert_eq!(bits.peek(8), 0b1001_1000, "zeros follow");
+        assert_eq!((bits.take(6), bits.is_spent()), (0b10_0110, true));
+        assert_eq!((bits.take(1), bits.is_overdrawn()), (0, true));
+        assert!(Backward::new(&[1, 0]).is_none() && Backward::new(&[]).is_none());
+    }
+}

@@ -1,0 +1,145 @@
+//! Tables of finite state entropy: a state stands for a symbol, and with a few bits more for the next state. Format: RFC
+//! 8878, 4.1.
+
+use super::bits::{Backward, Forward};
+
+/// Most states, as a power of two.
+const LOG_LIMIT: u8 = 9;
+
+/// Most symbols of any table: match lengths have 53.
+pub(super) const SYMBOL_COUNT: usize = 53;
+
+#[derive(Clone, Copy)]
+struct Entry {
+    symbol: u8,
+    bit_count: u8,
+    base: u16,
+}
+
+/// A table in the making, or made. It is not changed by one that is damaged, unless the frame ends with that.
+pub(super) struct Table {
+    entries: [Entry; 1 << LOG_LIMIT],
+    /// The count of states as a power of two; `None` as long as nothing was said.
+    log: Option<u8>,
+}
+
+/// Where a decoder is in a table.
+#[derive(Clone, Copy)]
+pub(super) struct State(Entry);
+
+impl Table {
+    pub(super) fn new() -> Self {
+        Table { entries: [Entry { symbol: 0, bit_count: 0, base: 0 }; 1 << LOG_LIMIT], log: None }
+    }
+
+    /// Makes the table that has one symbol only.
+    pub(super) fn fill(&mut self, symbol: u8) {
+        self.log = Some(0);
+        self.entries.iter_mut().take(1).for_each(|entry| *entry = Entry { symbol, bit_count: 0, base: 0 });
+    }
+
+    /// Makes a table by how often each symbol comes in 2^`log` states; -1 is rarer than once.
+    #[inline(never)] // one copy for all
+    pub(super) fn build(&mut self, log: u8, counts: &[i16]) -> Option<()> {
+        let size = 1usize << log;
+        let entries = self.entries.get_mut(..size)?;
+        let mut next = [0u16; SYMBOL_COUNT];
+        let mut high = size;
+        for (symbol, (&count, next)) in (0..).zip(counts.iter().zip(&mut next)) {
+            *next = count.unsigned_abs();
+            if count < 0 {
+                high = high.checked_sub(1)?;
+                entries.get_mut(high)?.symbol = symbol;
+            }
+        }
+        let step = (size >> 1).wrapping_add(size >> 3).wrapping_add(3);
+        let mut at = 0usize;
+        for (symbol, &count) in (0..).zip(counts) {
+            for _ in 0..count {
+                entries.get_mut(at)?.symbol = symbol;
+                loop {
+                    // `step` is odd: it comes by every state, and one at least is below `high`.
+                    at = at.wrapping_add(step) & size.wrapping_sub(1);
+                    if at < high {
+                        break;
+                    }
+                }
+            }
+        }
+        for entry in entries {
+            let next = next.get_mut(usize::from(entry.symbol))?;
+            entry.bit_count = log.checked_sub(next.checked_ilog2()? as u8)?;
+            entry.base = (*next << entry.bit_count).wrapping_sub(size as u16);
+            *next = next.wrapping_add(1);
+        }
+        self.log = Some(log);
+        Some(())
+    }
+
+    /// Reads a table's description, of at most `symbol_count` symbols and 2^`log_limit` states; returns what follows it.
+    #[inline(never)] // as above
+    pub(super) fn read<'data>(&mut self, data: &'data [u8], log_limit: u8, symbol_count: usize) -> Option<&'data [u8]> {
+        let mut bits = Forward::new(data);
+        let log = (bits.peek(4) as u8).wrapping_add(5);
+        bits.skip(4);
+        if log > log_limit {
+            return None;
+        }
+        let mut counts = [0i16; SYMBOL_COUNT];
+        let mut slots = counts.get_mut(..symbol_count)?.iter_mut();
+        let mut left = 1u32 << log;
+        while left > 0 {
+            // A number up to left + 1, in one bit less where it is small.
+            let bit_count = left.wrapping_add(1).ilog2() as u8;
+            let small_count = (2u32 << bit_count).wrapping_sub(left).wrapping_sub(2);
+            let (low, all) = (bits.peek(bit_count) as u32, bits.peek(bit_count.wrapping_add(1)) as u32);
+            let value = if low < small_count {
+                bits.skip(bit_count);
+                low
+            } else {
+                bits.skip(bit_count.wrapping_add(1));
+                if all >> bit_count == 0 { all } else { all.wrapping_sub(small_count) }
+            };
+            let count = i16::try_from(value).ok()?.wrapping_sub(1);
+            *slots.next()? = count;
+            left = left.checked_sub(count.unsigned_abs().into())?;
+            if count == 0 {
+                loop {
+                    let more = bits.peek(2) as usize;
+                    bits.skip(2);
+                    if more > slots.len() {
+                        return None;
+                    }
+                    for _ in 0..more {
+                        slots.next();
+                    }
+                    if more < 3 {
+                        break;
+                    }
+                }
+            }
+        }
+        let rest = bits.rest()?;
+        self.build(log, &counts)?;
+        Some(rest)
+    }
+
+    /// Takes the first state.
+    pub(super) fn start(&self, bits: &mut Backward<'_>) -> Option<State> {
+        let at = bits.take(self.log?) as usize;
+        self.entries.get(at).copied().map(State)
+    }
+
+    /// Takes the next state.
+    pub(super) fn next(&self, state: &mut State, bits: &mut Backward<'_>) -> Option<()> {
+        let at = usize::from(state.0.base).wrapping_add(bits.take(state.0.bit_count) as usize);
+        state.0 = *self.entries.get(at)?;
+        Some(())
+    }
+}
+
+impl State {
+    pub(super) fn symbol(self) -> u8 {
+        self.0.symbol
+    }
+}

@@ -1,0 +1,157 @@
+//! Literals: bytes as they are, one byte again and again, or by a Huffman tree that came with them or with a block before.
+//! Format: RFC 8878, 3.1.1.3.1 and 4.2.
+
+use super::bits::Backward;
+use super::fse;
+
+/// Longest code, bits.
+const LOG_LIMIT: u8 = 11;
+
+/// A tree, as what each string of bits begins with.
+pub(super) struct Tree {
+    /// Symbol and length of its code, bits.
+    entries: [[u8; 2]; 1 << LOG_LIMIT],
+    /// Length of the longest code; 0 as long as there is no tree.
+    log: u8,
+}
+
+impl Tree {
+    pub(super) fn new() -> Self {
+        Tree { entries: [[0; 2]; 1 << LOG_LIMIT], log: 0 }
+    }
+
+    /// Reads a tree's description; returns what follows it.
+    fn read<'data>(&mut self, data: &'data [u8]) -> Option<&'data [u8]> {
+        let (&head, rest) = data.split_first()?;
+        // The last symbol's weight is not told: it is what is left.
+        let mut weights = [0u8; 256];
+        let (count, rest) = match head {
+            0..128 => {
+                let (description, rest) = rest.split_at_checked(head.into())?;
+                (fse_weights(description, weights.get_mut(..255)?)?, rest)
+            }
+            128.. => {
+                let count = usize::from(head & 127).wrapping_add(1);
+                let (nibbles, rest) = rest.split_at_checked(count.div_ceil(2))?;
+                for (pair, byte) in weights.chunks_exact_mut(2).zip(nibbles) {
+                    pair.copy_from_slice(&[byte >> 4, byte & 15]);
+                }
+                (count, rest)
+            }
+        };
+        let (told, untold) = weights.split_at_mut_checked(count)?;
+        untold.fill(0); // the odd nibble
+        let mut sum = 0u32;
+        for &weight in told.iter() {
+            sum = sum.wrapping_add((1 << weight) >> 1);
+        }
+        let log = sum.checked_ilog2()?.wrapping_add(1) as u8;
+        let left = (1u32 << (log & 31)).checked_sub(sum)?;
+        if log > LOG_LIMIT || !left.is_power_of_two() {
+            return None;
+        }
+        *untold.first_mut()? = left.ilog2().wrapping_add(1) as u8;
+        self.log = log;
+        let mut entries = self.entries.iter_mut();
+        for weight in 1..=log {
+            let bit_count = log.wrapping_add(1).wrapping_sub(weight);
+            for (symbol, _) in (0..=255).zip(&weights).filter(|(_, of)| **of == weight) {
+                for entry in entries.by_ref().take((1 << weight) >> 1) {
+                    *entry = [symbol, bit_count];
+                }
+            }
+        }
+        Some(rest)
+    }
+
+    /// Decodes as many bytes as `out` takes, and all of `data`.
+    fn decode(&self, data: &[u8], out: &mut [u8]) -> Option<()> {
+        let mut bits = Backward::new(data)?;
+        for byte in out {
+            let bit_count;
+            [*byte, bit_count] = *self.entries.get(bits.peek(self.log) as usize)?;
+            bits.skip(bit_count);
+        }
+        bits.is_spent().then_some(())
+    }
+}
+
+/// Decodes weights that are packed in their turn, by two states in turn; returns how many there are.
+fn fse_weights(data: &[u8], weights: &mut [u8]) -> Option<usize> {
+    let mut table = fse::Table::new();
+    let mut bits = Backward::new(table.read(data, 6, 12)?)?;
+    let (mut this, mut other) = (table.start(&mut bits)?, table.start(&mut bits)?);
+    let mut count = 0usize;
+    let mut put = |weight| {
+        *weights.get_mut(count)? = weight;
+        count = count.wrapping_add(1);
+        Some(count)
+    };
+    loop {
+        put(this.symbol())?;
+        table.next(&mut this, &mut bits)?;
+        if bits.is_overdrawn() {
+            return put(other.symbol());
+        }
+        (this, other) = (other, this);
+    }
+}
+
+/// Decodes the literals at the start of a block, into `room` or where they lie; returns them and what follows.
+pub(super) fn literals<'a>(tree: &mut Tree, data: &'a [u8], room: &'a mut [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let &head = data.first()?;
+    let (kind, size) = (head & 3, head >> 2 & 3);
+    let number = |len: usize| {
+        let bytes = data.get(..len)?;
+        Some(bytes.iter().rev().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte)) >> 4)
+    };
+    if kind < 2 {
+        let (len, head_len) = match size {
+            1 => (number(2)?, 2),
+            3 => (number(3)?, 3),
+            _ => (u64::from(head >> 3), 1),
+        };
+        let (len, rest) = (len as usize, data.get(head_len..)?);
+        if kind == 0 {
+            return rest.split_at_checked(len);
+        }
+        let (&byte, rest) = rest.split_first()?;
+        let literals = room.get_mut(..len)?;
+        literals.fill(byte);
+        return Some((literals, rest));
+    }
+    let (head_len, bit_count) = match size {
+        2 => (4, 14),
+        3 => (5, 18),
+        _ => (3, 10),
+    };
+    let lens = number(head_len)?;
+    let mask = !(u64::MAX << bit_count);
+    let (len, packed_len) = ((lens & mask) as usize, (lens >> bit_count & mask) as usize);
+    let (mut packed, rest) = data.get(head_len..)?.split_at_checked(packed_len)?;
+    if kind == 2 {
+        packed = tree.read(packed)?;
+    }
+    if tree.log == 0 {
+        return None;
+    }
+    let literals = room.get_mut(..len)?;
+    if size == 0 {
+        tree.decode(packed, literals)?;
+        return Some((literals, rest));
+    }
+    let (lens, mut packed) = packed.split_first_chunk::<6>()?;
+    let mut lens = lens.as_chunks::<2>().0.iter();
+    let part_len = len.div_ceil(4);
+    let mut out = &mut *literals;
+    for _ in 0..4 {
+        let stream;
+        // The fourth takes what is left.
+        let stream_len = lens.next().map_or(packed.len(), |len| u16::from_le_bytes(*len).into());
+        (stream, packed) = packed.split_at_checked(stream_len)?;
+        let (part, rest) = out.split_at_mut(part_len.min(out.len()));
+        tree.decode(stream, part)?;
+        out = rest;
+    }
+    Some((literals, rest))
+}
