@@ -17,6 +17,10 @@ impl Errno {
     pub const EPERM: Errno = Errno(1);
     /// No such file, or, of a module: a symbol is unknown.
     pub const ENOENT: Errno = Errno(2);
+    /// Of a disk: it is being added or taken away.
+    pub const ENXIO: Errno = Errno(6);
+    /// Of a disk: there is none in the drive.
+    pub const ENOMEDIUM: Errno = Errno(123);
     /// The hardware is not here; of a mount: no such file system.
     pub const ENODEV: Errno = Errno(19);
     /// Not a module for this kernel.

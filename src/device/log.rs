@@ -160,6 +160,7 @@ pub(super) fn errno_prose(errno: Errno) -> &'static [u8] {
 const PROSE: &[u8] = b"\x01not permitted (blacklisted on the command line, or loading is disabled)
 \x02not found
 \x05input/output error
+\x06not ready
 \x08not a program for this machine
 \x0bin use
 \x0cout of memory
@@ -173,5 +174,6 @@ const PROSE: &[u8] = b"\x01not permitted (blacklisted on the command line, or lo
 \x4adamaged file
 \x5fnot supported here
 \x6etimed out
+\x7bno medium in it
 \x7eits signing key is not known to this kernel
 \x81its signature was rejected";

@@ -149,7 +149,7 @@ fn reach(
 ) -> Result<Name, Unreached> {
     let mut mounted = None;
     let mut idle_since_ms = None;
-    let (mut is_tried, mut is_told) = (false, false);
+    let (mut is_tried, mut is_told, mut refusal) = (false, false, None);
     loop {
         let wait_ms = if mounted.is_some() { 0 } else { POLL_MS };
         let is_idle = match lanes {
@@ -187,16 +187,21 @@ fn reach(
             // Once at once, and once more when all that could help is loaded.
             if !is_tried || is_idle {
                 is_tried = true;
-                match root.mount() {
-                    Ok(fs_type) => mounted = Some(fs_type),
+                refusal = match root.mount() {
+                    Ok(fs_type) => {
+                        mounted = Some(fs_type);
+                        continue;
+                    }
+                    // It has a name, but is no disk yet, or has no medium yet: the wait goes on.
+                    Err(errno @ (Errno::ENXIO | Errno::ENOMEDIUM)) => Some(errno),
                     Err(errno) if is_idle => return Err(Unreached::Unmountable(errno)),
-                    Err(_) => {}
-                }
+                    Err(_) => continue,
+                };
             }
-            continue;
         }
         if is_idle && root.patience_ms.is_some_and(|patience_ms| idle_ms >= patience_ms.max(root.delay_ms)) {
-            return Err(Unreached::Absent(now_ms.saturating_sub(start_ms)));
+            let absent = Unreached::Absent(now_ms.saturating_sub(start_ms));
+            return Err(refusal.map_or(absent, Unreached::Unmountable));
         }
         if !is_told && idle_ms >= TELL_MS {
             is_told = true;
