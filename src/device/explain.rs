@@ -77,26 +77,24 @@ fn tell_suppliers(name: &[u8], scene: Option<Scene<'_>>) -> bool {
     each_entry(CWD, b"/sys/bus", &mut |bus, _| {
         let Ok(device) = path(&[b"/sys/bus/", bus, b"/devices/", name]) else { return };
         let mut last: Option<Path> = None;
-        let mut tell = |supplier: Path| {
+        let mut tell = |supplier: Path, last: &mut Option<Path>| {
             let is_last = last.as_ref().is_some_and(|last| last.as_bytes() == supplier.as_bytes());
             if !is_last && link(&[supplier.as_bytes(), b"/driver"]).is_none() {
                 is_told = true;
                 tell_supplier(&device, &supplier, scene);
-                last = Some(supplier);
+                *last = Some(supplier);
             }
         };
-        let mut is_linked = false;
         each_entry(CWD, device.as_bytes(), &mut |entry, _| {
             if let Ok(supplier) = path(&[device.as_bytes(), b"/", entry, b"/supplier"])
                 && entry.starts_with(b"supplier:")
             {
-                is_linked = true;
-                tell(supplier);
+                tell(supplier, &mut last);
             }
         });
-        if !is_linked {
-            // Before 5.10, or with fw_devlink=off.
-            super::phandle::each_supplier(&device, &mut tell);
+        if last.is_none() {
+            // No links before 5.10, with fw_devlink=off, and to what is no device yet: its waiting_for_supplier.
+            super::phandle::each_supplier(&device, &mut |supplier| tell(supplier, &mut last));
         }
     });
     is_told
