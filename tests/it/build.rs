@@ -34,7 +34,7 @@ fn build(fixture: &Fixture, board: &str, args: &[&str]) -> Output {
     fixture.put("boards/b.toml", format!("arch = \"x86_64\"\n{board}\n"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
     command.current_dir(fixture.root()).env_remove("SOURCE_DATE_EPOCH");
-    command.args(["build", "--board", "boards/b.toml", "-o", "image"]).args(args);
+    command.args(["build", "--no-cache", "--board", "boards/b.toml", "-o", "image"]).args(args);
     let modules = format!("lib/modules/{KVER}");
     for (option, value) in [("--loader", "loader"), ("--modules", &*modules)] {
         if !args.contains(&option) {
