@@ -61,11 +61,13 @@ impl Fixture {
         self
     }
 
-    /// Copies a file of this machine to `path`.
+    /// Copies a file of this machine to `path`. Another process does it: while this one has a program open for writing, a
+    /// child that another thread starts has it too, and the program can't be run.
     pub fn copy(&self, from: &Path, path: &str) -> &Self {
         let path = self.root().join(path);
         fs::create_dir_all(path.parent().expect("a file has a directory")).expect("the root can be written");
-        fs::copy(from, &path).unwrap_or_else(|error| panic!("copying {}: {error}", from.display()));
+        let status = std::process::Command::new("cp").arg(from).arg(&path).status().expect("cp can be run");
+        assert!(status.success(), "{} can't be copied", from.display());
         self
     }
 

@@ -88,7 +88,7 @@ const READERS: [(&str, &[&str], &str); 9] = [
     ("modules.builtin.bin", &["modprobe", "-R", "inside"], "modules.builtin.bin: node at "),
     ("modules.builtin.alias.bin", &["modprobe", "-R", "in:1"], "modules.builtin.alias.bin: node at "),
     ("modules.softdep", &["modprobe", "-D", "a"], ""),
-    ("kernel/a.ko", &["modinfo", "a"], "kernel/a.ko"),
+    ("kernel/b.ko", &["modinfo", "b"], "kernel/b.ko"),
     ("/etc/modprobe.d/a.conf", &["modprobe", "-c"], ""),
     ("/proc/modules", &["lsmod"], "/proc/modules: at "),
 ];
@@ -99,7 +99,8 @@ fn a_file_cut_short_is_told_with_its_offset() {
         let root = root();
         let file = name.strip_prefix('/').map_or_else(|| path(name), str::to_owned);
         let whole = fs::read(root.root().join(&file)).unwrap();
-        assert_eq!(modprobe(&root, argv, &Troubles::default()).status, 0, "{argv:?}");
+        let before = modprobe(&root, argv, &Troubles::default());
+        assert_eq!(before.status, 0, "{argv:?}\n{}", before.stderr);
         // Indexes: behind the header. The module: in its header. /proc/modules: in the first line.
         root.put(&file, &whole[..if name.ends_with(".bin") { 13 } else { 5 }]);
         let outcome = modprobe(&root, argv, &Troubles::default());
