@@ -300,7 +300,17 @@ fn same_inputs_give_the_same_bytes() {
                 .current_dir(fixture.root())
                 .env("RAYON_NUM_THREADS", threads)
                 .env("SOURCE_DATE_EPOCH", "1700000000");
-            command.args(["build", "-q", "--board", "boards/b.toml", "--loader", "loader", "-o", threads]);
+            command.args([
+                "build",
+                "-q",
+                "--no-cache",
+                "--board",
+                "boards/b.toml",
+                "--loader",
+                "loader",
+                "-o",
+                threads,
+            ]);
             command.args(["--compress", format]);
             assert!(command.arg("--modules").arg(fixture.modules_dir()).status().unwrap().success());
             fs::read(fixture.root().join(threads)).unwrap()
