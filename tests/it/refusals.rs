@@ -88,7 +88,7 @@ const READERS: [(&str, &[&str], &str); 9] = [
     ("modules.builtin.bin", &["modprobe", "-R", "inside"], "modules.builtin.bin: node at "),
     ("modules.builtin.alias.bin", &["modprobe", "-R", "in:1"], "modules.builtin.alias.bin: node at "),
     ("modules.softdep", &["modprobe", "-D", "a"], ""),
-    ("kernel/a.ko", &["modinfo", "a"], "kernel/a.ko"),
+    ("kernel/b.ko", &["modinfo", "b"], "kernel/b.ko"),
     ("/etc/modprobe.d/a.conf", &["modprobe", "-c"], ""),
     ("/proc/modules", &["lsmod"], "/proc/modules: at "),
 ];
