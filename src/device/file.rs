@@ -104,6 +104,7 @@ pub(super) fn map_less(map: &'static [u8]) {
 const NEAR_LEN: usize = 0x4000;
 
 /// Maps a whole file so that its bytes can be changed here, not in the file.
+#[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
 #[allow(unsafe_code, reason = "mmap")]
 pub(super) fn map_to_edit(file: &OwnedFd) -> Result<&'static mut [u8], Errno> {
     use rustix::mm::{MapFlags, ProtFlags, mmap};

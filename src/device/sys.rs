@@ -8,7 +8,7 @@
 //! where it takes an image. Source: kmod, libkmod-module.c and libkmod-elf.c.
 
 use super::codec::{CodecError, Format, decode, sniff};
-use super::file::{Text, c_str, errno, join, map, map_to_edit, open, path, read_joined};
+use super::file::{Text, c_str, errno, join, map, open, path, read_joined};
 use super::lap::Lap;
 use super::rt::{Args, Strings, execve, exit, fork};
 use super::tree::Tree;
@@ -71,8 +71,7 @@ impl<'a> Sys<'a> {
         let Some(format) = sniff(magic.get(..magic_len).unwrap_or_default()) else {
             return match finit_module(&file, params, self.force) {
                 Err(rustix::io::Errno::NOSYS) => {
-                    let image = map_to_edit(&file).map_err(Refusal::File)?;
-                    overlook(image, self.force);
+                    let image = plain_image(&file, self.force).map_err(Refusal::File)?;
                     init_module(image, params).map_err(|error| Refusal::Kernel(errno(error)))
                 }
                 other => other.map_err(|error| Refusal::Kernel(errno(error))),
@@ -171,8 +170,21 @@ impl<'a> Sys<'a> {
 /// The variable with options for modprobe.
 pub(super) const MODPROBE_OPTIONS: &[u8] = b"MODPROBE_OPTIONS=";
 
-/// Edits a module's image so that the kernel finds nothing to compare. Without decoders only kernels before 3.8 are given
-/// an image, and these have to find what they want.
+/// Maps a plain module's file, and edits what is mapped as force wants it.
+#[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
+fn plain_image(file: &OwnedFd, force: i32) -> Result<&'static [u8], Errno> {
+    let image = super::file::map_to_edit(file)?;
+    overlook(image, force);
+    Ok(image)
+}
+
+/// Without decoders only kernels before 3.8 are given an image, and these have to find what they want.
+#[cfg(not(any(feature = "gz", feature = "xz", feature = "zst")))]
+fn plain_image(file: &OwnedFd, _: i32) -> Result<&'static [u8], Errno> {
+    map(file)
+}
+
+/// Edits a module's image so that the kernel finds nothing to compare.
 #[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
 fn overlook(image: &mut [u8], force: i32) {
     let Ok(elf) = Elf::new(image) else { return };

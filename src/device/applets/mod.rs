@@ -21,7 +21,7 @@ mod probe;
 mod reason;
 #[cfg(feature = "tools")]
 mod rmmod;
-#[cfg(feature = "tools")]
+#[cfg(feature = "modinfo")]
 mod snapshot;
 #[cfg(feature = "tools")]
 mod unprobe;
@@ -59,7 +59,7 @@ const COMMANDS: &[Command] = &[
     Command { name: b"rmmod", main: rmmod::main },
     #[cfg(feature = "tools")]
     Command { name: b"lsmod", main: lsmod::main },
-    #[cfg(feature = "tools")]
+    #[cfg(feature = "modinfo")]
     Command { name: b"snapshot", main: snapshot::main },
     #[cfg(feature = "modinfo")]
     Command { name: b"modinfo", main: modinfo::main },
