@@ -6,7 +6,7 @@
 # make oracle     compares with kmod 34 on stock module trees, builds every board file, selects for every device tree
 # make size       the loader's bytes per architecture and decoder, beside the budget
 # make soak       a hundred boots in a row of one case on two CPUs, none lost (SOAK_COUNT)
-# make bench-boot the boot's time, in the kernel and beside it, counted in instructions and on two CPUs
+# make bench-boot the boot's time beside a bare loop of finit_module, kmod's and busybox', counted in instructions and on two CPUs
 # make bench      speed, against kmod 34 on this machine
 # make fuzz       every fuzz target for FUZZ_SECONDS (60)
 # make miri       the core's tests under Miri, which finds undefined behaviour; takes minutes
@@ -104,4 +104,5 @@ soak: setup-qemu all
 	qemu/soak root-uuid $(SOAK_COUNT)
 
 bench-boot: setup-qemu all
+	$(CARGO) rustc --release --example loop -- -C target-feature=+crt-static
 	qemu/bench-boot
