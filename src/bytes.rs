@@ -14,12 +14,18 @@ pub fn u32_at(data: &[u8], off: usize) -> Option<u32> {
 /// Borrows the string that starts at `off`, without its NUL; `None` where no NUL follows.
 pub fn str_at(data: &[u8], off: usize) -> Option<&[u8]> {
     let rest = data.get(off..)?;
-    rest.get(..rest.iter().position(|&byte| byte == 0)?)
+    rest.get(..find(rest, 0)?)
+}
+
+/// Returns where the first `byte` stands.
+#[inline(never)] // of many callers, one copy
+fn find(text: &[u8], byte: u8) -> Option<usize> {
+    text.iter().position(|&here| here == byte)
 }
 
 /// Splits at the first `byte`, which belongs to neither half.
 pub fn split_once(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
-    let at = text.iter().position(|&b| b == byte)?;
+    let at = find(text, byte)?;
     Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
 }
 

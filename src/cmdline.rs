@@ -34,7 +34,7 @@ impl<'map> Iterator for Params<'map> {
         let mut in_quote = false;
         let len = rest.iter().position(|&byte| {
             in_quote ^= byte == b'"';
-            byte.is_ascii_whitespace() && !in_quote
+            byte <= b' ' && byte.is_ascii_whitespace() && !in_quote
         });
         let word;
         (word, self.rest) = rest.split_at_checked(len.unwrap_or(rest.len()))?;

@@ -7,7 +7,7 @@ use crate::bytes::split_once;
 use crate::cmdline;
 use crate::error::Error;
 use crate::glob;
-use crate::name::{ALIAS_LEN, normalize, same};
+use crate::name::{Alias, normalize, same};
 
 /// First byte of a line that names the file whose lines follow.
 pub const MARK: u8 = 1;
@@ -32,6 +32,10 @@ pub struct Config<'map> {
     pub text: &'map [u8],
     /// /proc/cmdline.
     pub cmdline: &'map [u8],
+    /// First letters of the text's lines: it is looked through for no other directives. All begin in other ways.
+    verbs: u32,
+    /// The same of the command line's parameters.
+    keys: u32,
 }
 
 /// One line of modprobe.d.
@@ -173,10 +177,36 @@ impl<'map> Directive<'map> {
     }
 }
 
+/// The bit of a word's first letter.
+const fn initial(word: &[u8]) -> u32 {
+    match word {
+        [first, ..] => 1 << (*first & 31),
+        [] => 0,
+    }
+}
+
 impl<'map> Config<'map> {
+    /// Takes the text of modprobe.d, files joined by [`join_lines`], each behind its [`MARK`] line, and /proc/cmdline.
+    pub fn new(text: &'map [u8], cmdline: &'map [u8]) -> Self {
+        let verbs = lines(text).fold(0, |verbs, line| verbs | initial(line.text));
+        let keys = cmdline::params(cmdline).fold(0, |keys, param| keys | initial(param.key));
+        Config { text, cmdline, verbs, keys }
+    }
+
     /// Yields every directive that parses; [`Config::bad_lines`] tells the others.
     pub fn directives(&self) -> Directives<'map> {
         Directives(lines(self.text))
+    }
+
+    /// Says whether a parameter `key` of the command line lists the module; dashes count as underscores.
+    pub fn cmdline_lists(&self, key: &'static [u8], modname: &[u8]) -> bool {
+        self.keys & initial(key) != 0 && cmdline::lists(self.cmdline, key, modname)
+    }
+
+    /// Yields at least those of some verbs.
+    #[inline(never)] // smaller so
+    fn directives_of(&self, verbs: u32) -> Directives<'map> {
+        Directives(lines(if self.verbs & verbs == 0 { &[] } else { self.text }))
     }
 
     /// Yields the lines that are not understood.
@@ -186,7 +216,7 @@ impl<'map> Config<'map> {
 
     /// Yields the modules that `alias` lines give for a normalized name, in order.
     pub fn aliases(&self, name: &[u8]) -> impl Iterator<Item = &'map [u8]> {
-        self.directives().filter_map(move |directive| match directive {
+        self.directives_of(initial(b"alias")).filter_map(move |directive| match directive {
             Directive::Alias(pattern, modname) if matches_name(pattern, name) => Some(modname),
             _ => None,
         })
@@ -194,14 +224,15 @@ impl<'map> Config<'map> {
 
     /// Says whether a `blacklist` line or `modprobe.blacklist=` names the module.
     pub fn blacklists(&self, modname: &[u8]) -> bool {
-        self.directives().any(|directive| matches!(directive, Directive::Blacklist(name) if same(name, modname)))
+        self.directives_of(initial(b"blacklist"))
+            .any(|directive| matches!(directive, Directive::Blacklist(name) if same(name, modname)))
             || cmdline::blacklists(self.cmdline, modname)
     }
 
     /// Yields the softdeps of a module, of all lines that match it, in order. Source: modprobe.d(5); kmod itself stops
     /// at the first line that matches.
     pub fn softdeps<'name>(&self, modname: &'name [u8]) -> Softdeps<'map, 'name> {
-        Softdeps { directives: self.directives(), words: softdep_words(b""), modname }
+        Softdeps { directives: self.directives_of(initial(b"softdep")), words: softdep_words(b""), modname }
     }
 
     /// Yields the names of the weakdep lines that match the module: what it may ask for when it runs.
@@ -215,14 +246,14 @@ impl<'map> Config<'map> {
 
     /// Says whether a softdep line matches the module.
     pub fn has_softdeps(&self, modname: &[u8]) -> bool {
-        self.directives()
+        self.directives_of(initial(b"softdep"))
             .any(|directive| matches!(directive, Directive::Softdep(pattern, _) if matches_name(pattern, modname)))
     }
 
     /// Says whether an `install` or `remove` line is for this very name, which then need not be a module's. Source:
     /// kmod, libkmod-module.c, `kmod_lookup_alias_from_commands`.
     pub fn knows_command(&self, name: &[u8]) -> bool {
-        self.directives().any(|directive| match directive {
+        self.directives_of(initial(b"install") | initial(b"remove")).any(|directive| match directive {
             Directive::Install(pattern, _) | Directive::Remove(pattern, _) => same(pattern, name),
             _ => false,
         })
@@ -230,7 +261,7 @@ impl<'map> Config<'map> {
 
     /// Returns the command that stands in for loading the module: the first `install` line that matches.
     pub fn install(&self, modname: &[u8]) -> Option<&'map [u8]> {
-        self.directives().find_map(|directive| match directive {
+        self.directives_of(initial(b"install")).find_map(|directive| match directive {
             Directive::Install(pattern, command) if matches_name(pattern, modname) => Some(command),
             _ => None,
         })
@@ -238,7 +269,7 @@ impl<'map> Config<'map> {
 
     /// Returns the command that stands in for removing the module: the first `remove` line that matches.
     pub fn remove(&self, modname: &[u8]) -> Option<&'map [u8]> {
-        self.directives().find_map(|directive| match directive {
+        self.directives_of(initial(b"remove")).find_map(|directive| match directive {
             Directive::Remove(pattern, command) if matches_name(pattern, modname) => Some(command),
             _ => None,
         })
@@ -256,7 +287,7 @@ impl<'map> Config<'map> {
         out: &mut heapless::VecView<u8>,
     ) -> Result<(), Error> {
         let mut put = |part: &[u8]| out.extend_from_slice(part).map_err(|_| Error::Full);
-        for directive in self.directives() {
+        for directive in self.directives_of(initial(b"options")) {
             if let Directive::Options(name, options) = directive
                 && (same(name, modname) || asked_as.is_some_and(|alias| same(name, alias)))
             {
@@ -266,7 +297,8 @@ impl<'map> Config<'map> {
                 }
             }
         }
-        for param in cmdline::options(self.cmdline, modname) {
+        let cmdline = if self.keys & initial(modname) == 0 { &[] } else { self.cmdline };
+        for param in cmdline::options(cmdline, modname) {
             for part in param.parts() {
                 put(part)?;
             }
@@ -344,8 +376,13 @@ fn word(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// Matches a normalized name against the pattern of a line.
 fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
-    let mut buf = [0; ALIAS_LEN];
-    normalize(pattern, &mut buf).is_ok_and(|pattern| glob::matches(pattern, name))
+    // Most lines are of other modules, and begin with another letter.
+    let is_other = |(&first, &wanted): (&u8, &u8)| first.is_ascii_alphanumeric() && first != wanted;
+    if pattern.first().zip(name.first()).is_some_and(is_other) {
+        return false;
+    }
+    let mut normal = Alias::new();
+    normalize(pattern, &mut normal).is_ok_and(|()| glob::matches(&normal, name))
 }
 
 #[cfg(test)]
@@ -357,7 +394,7 @@ mod tests {
         softdep ext4 crc8 pre: crc32c post: x y\nsoftdep ext? pre: second\nblacklist pc-spkr\ninstall foo /bin/true\n";
 
     fn config() -> Config<'static> {
-        Config { text: TEXT, cmdline: b"snd_hda.x=1 snd_hda.y=\"b c\"" }
+        Config::new(TEXT, b"snd_hda.x=1 snd_hda.y=\"b c\"")
     }
 
     fn joined(text: &str) -> String {

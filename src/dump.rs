@@ -7,7 +7,7 @@ use crate::bytes::{split_once, words};
 use crate::cmdline;
 use crate::config::{Config, Directive, Side, softdep_words};
 use crate::index::Index;
-use crate::name::{ALIAS_LEN, normalize};
+use crate::name::{Alias, normalize};
 use crate::resolve::{Failure, IndexFile, Indexes};
 
 /// What takes the text, in parts.
@@ -92,8 +92,8 @@ fn softdep(text: &[u8], put: &mut Put<'_>) {
 }
 
 fn normal(name: &[u8], put: &mut Put<'_>) {
-    let mut buf = [0; ALIAS_LEN];
-    put(&[normalize(name, &mut buf).unwrap_or(name)]);
+    let mut normal = Alias::new();
+    put(&[normalize(name, &mut normal).map_or(name, |()| &normal)]);
 }
 
 const BLACKLIST: &[u8] = b"modprobe.blacklist";
@@ -121,7 +121,7 @@ mod tests {
         let text =
             b"softdep s-d post: c-d pre: a  b\nweakdep w  x\ty\noptions o-p  a=1\tb\nalias q-[a-b]-c d-e extra\n\
             remove r-m  cmd x\ninstall i-n cmd\nblacklist b-l\nsoftdep x gcm\nbogus\n";
-        let config = Config { text, cmdline: b"quiet mod-b.x=\"y z\" mod.f modprobe.blacklist=k-l,m" };
+        let config = Config::new(text, b"quiet mod-b.x=\"y z\" mod.f modprobe.blacklist=k-l,m");
         let mut out = Vec::new();
         super::config(&config, &mut |parts| parts.iter().for_each(|part| out.extend_from_slice(part)));
         assert_eq!(

@@ -11,26 +11,38 @@ pub const MODNAME_LEN: usize = 64;
 /// Longest alias or modalias, bytes. Source: a modalias file of sysfs holds at most a page.
 pub const ALIAS_LEN: usize = 4096;
 
+/// Room for an alias.
+pub type Alias = heapless::Vec<u8, ALIAS_LEN>;
+
 /// A module's name as the kernel lists it: `_` only.
 pub type Modname = heapless::Vec<u8, MODNAME_LEN>;
 
-/// Writes `alias` to `out` with `-` turned into `_`, except between `[` and `]`, and returns what was written.
+/// Writes `alias` to `out`, which is empty, with `-` turned into `_`, except between `[` and `]`.
 ///
 /// # Errors
 /// [`Error::BadBrackets`] for a `[` that is not closed or a `]` that was not opened; [`Error::TooLong`] when `out` is
 /// too short. Source: kmod, shared/util.c, `alias_normalize`.
-pub fn normalize<'buf>(alias: &[u8], out: &'buf mut [u8]) -> Result<&'buf [u8], Error> {
-    let out = out.get_mut(..alias.len()).ok_or(Error::TooLong)?;
+pub fn normalize(alias: &[u8], out: &mut heapless::VecView<u8>) -> Result<(), Error> {
+    out.extend_from_slice(alias).map_err(|_| Error::TooLong)?;
+    normalize_in_place(out)
+}
+
+/// The same where the alias lies.
+///
+/// # Errors
+/// [`Error::BadBrackets`], as above.
+pub fn normalize_in_place(alias: &mut [u8]) -> Result<(), Error> {
     let mut in_brackets = false;
-    for (to, &from) in out.iter_mut().zip(alias) {
-        *to = match from {
-            b'-' if !in_brackets => b'_',
+    for byte in alias {
+        let from = *byte;
+        match from {
+            b'-' if !in_brackets => *byte = b'_',
             b']' if !in_brackets => return Err(Error::BadBrackets),
-            _ => from,
-        };
+            _ => {}
+        }
         in_brackets = if in_brackets { from != b']' } else { from == b'[' };
     }
-    if in_brackets { Err(Error::BadBrackets) } else { Ok(out) }
+    if in_brackets { Err(Error::BadBrackets) } else { Ok(()) }
 }
 
 /// Returns the modname of a module file: base name up to its first `.`, `_` for `-`.
@@ -38,10 +50,9 @@ pub fn normalize<'buf>(alias: &[u8], out: &'buf mut [u8]) -> Result<&'buf [u8], 
 /// # Errors
 /// [`Error::TooLong`] for a name that no kernel could hold.
 pub fn modname(path: &[u8]) -> Result<Modname, Error> {
-    stem(path).iter().map(|&byte| if byte == b'-' { b'_' } else { byte }).try_fold(Modname::new(), |mut name, byte| {
-        name.push(byte).map_err(|_| Error::TooLong)?;
-        Ok(name)
-    })
+    let mut name = Modname::from_slice(stem(path)).map_err(|_| Error::TooLong)?;
+    name.iter_mut().filter(|byte| **byte == b'-').for_each(|byte| *byte = b'_');
+    Ok(name)
 }
 
 /// Says whether two module names are one: `-` and `_` count as the same.
@@ -60,8 +71,8 @@ mod tests {
     use super::*;
 
     fn normal(alias: &str) -> Result<String, Error> {
-        let mut buf = [0; 64];
-        normalize(alias.as_bytes(), &mut buf).map(|out| String::from_utf8(out.to_vec()).unwrap())
+        let mut normal = Alias::new();
+        normalize(alias.as_bytes(), &mut normal).map(|()| String::from_utf8(normal.to_vec()).unwrap())
     }
 
     #[test]

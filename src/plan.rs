@@ -19,8 +19,13 @@ const SOFTDEP_DEPTH: u8 = 32;
 /// One module of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'map> {
-    line: &'map [u8],
+    path: &'map [u8],
+    /// The rest of its line of modules.dep.
+    deps: &'map [u8],
     hash: u32,
+    /// The steps behind it are a binary tree by hash: where those with a lower hash go on, and the others; 0 for nowhere.
+    /// So one is found in a few hops, and a plan's beginning is a tree of its own.
+    links: [u16; 2],
     /// All its softdeps are in the plan.
     settled: bool,
     /// What a failure means.
@@ -86,9 +91,12 @@ pub struct Plan<'buf, 'map> {
 
 impl<'map> Step<'map> {
     fn new(line: &'map [u8], need: Need) -> Self {
+        let (path, deps) = parts(line).unwrap_or((line, &[]));
         Step {
-            line,
-            hash: hash(path(line)),
+            path,
+            deps,
+            hash: hash(path),
+            links: [0; 2],
             settled: false,
             need,
             state: StepState::Waiting,
@@ -99,16 +107,21 @@ impl<'map> Step<'map> {
 
     /// Returns the module file's path, relative to /lib/modules/KVER unless it begins with `/`.
     pub fn path(&self) -> &'map [u8] {
-        path(self.line)
+        self.path
     }
 
     /// Yields the paths of all modules it needs, directly or not, leaves last.
     pub fn deps(&self) -> impl DoubleEndedIterator<Item = &'map [u8]> + use<'map> {
-        deps(self.line)
+        list(self.deps)
     }
 
     fn is(&self, path: &[u8], hash: u32) -> bool {
-        self.hash == hash && self.path() == path
+        self.hash == hash && self.path == path
+    }
+
+    fn link(&mut self, hash: u32) -> &mut u16 {
+        let [lower, other] = &mut self.links;
+        if hash < self.hash { lower } else { other }
     }
 }
 
@@ -144,8 +157,9 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     }
 
     fn target(&mut self, resolver: &Resolver<'map>, line: &'map [u8], need: Need, depth: u8) -> Result<(), Failure> {
-        if self.visited.contains(&line) {
-            for needed in deps(line).chain([line]) {
+        // A line of the index is always the same bytes, at the same place: no need to compare these.
+        if self.visited.iter().any(|seen| core::ptr::eq(*seen, line)) {
+            for needed in deps(line).chain([path(line)]) {
                 self.note_need(needed, need);
             }
             return Ok(());
@@ -153,6 +167,10 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         let depth = depth.checked_sub(1).ok_or(Failure::Name(Error::TooDeep))?;
         self.visited.push(line).map_err(|_| Failure::Name(Error::Full))?;
         for dep in deps(line).rev() {
+            // Most are: spare them the look-up.
+            if self.is_settled(dep, need) {
+                continue;
+            }
             let dep_line = match modname(dep).map(|name| resolver.indexes.dep(&name)) {
                 Ok(found) => found?.filter(|found| path(found) == dep),
                 Err(_) => None,
@@ -161,17 +179,32 @@ impl<'buf, 'map> Plan<'buf, 'map> {
             self.with_softdeps(resolver, dep_line.unwrap_or(dep), need, depth)?;
         }
         if self.bare && need == Need::Required {
-            return self.push(line, need, false);
+            self.note_need(path(line), need);
+            return self.push(line, need).map(drop);
         }
         self.with_softdeps(resolver, line, need, depth)
     }
 
-    fn push(&mut self, line: &'map [u8], need: Need, has_softdeps: bool) -> Result<(), Failure> {
-        if self.note_need(line, need).is_some() && self.scope != Scope::Listing {
-            return Ok(());
+    /// Says whether a module and its softdeps are in the plan.
+    fn is_settled(&mut self, path: &[u8], need: Need) -> bool {
+        self.scope != Scope::Listing && self.note_need(path, need).is_some_and(|step| step.settled)
+    }
+
+    /// Appends a step, unless the module has one, and returns its place.
+    fn push(&mut self, line: &'map [u8], need: Need) -> Result<usize, Failure> {
+        let step = Step::new(line, need);
+        let at = self.steps.len();
+        match locate(self.steps, step.path) {
+            Ok(known) if self.scope != Scope::Listing => return Ok(known),
+            Ok(_) => {}
+            Err(parent) => {
+                if let Some(parent) = self.steps.get_mut(parent) {
+                    *parent.link(step.hash) = at as u16; // a plan's room is for no more
+                }
+            }
         }
-        let step = Step { has_softdeps, ..Step::new(line, need) };
-        self.steps.push(step).map_err(|_| Failure::Name(Error::Full))
+        self.steps.push(step).map_err(|_| Failure::Name(Error::Full))?;
+        Ok(at)
     }
 
     fn with_softdeps(
@@ -181,21 +214,26 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         need: Need,
         depth: u8,
     ) -> Result<(), Failure> {
-        let listing = self.scope == Scope::Listing;
-        if !listing && self.note_need(line, need).is_some_and(|step| step.settled) {
+        let path = path(line);
+        if self.is_settled(path, need) {
             return Ok(());
         }
         // Most have none, and the text of all is long: look once.
-        let has_softdeps = modname(path(line)).is_ok_and(|name| resolver.config.has_softdeps(&name));
+        let has_softdeps = modname(path).is_ok_and(|name| resolver.config.has_softdeps(&name));
         if has_softdeps {
             self.softdeps(resolver, line, Side::Pre, depth)?;
         }
-        self.push(line, need, has_softdeps)?;
+        let at = self.push(line, need)?;
         if has_softdeps {
             self.softdeps(resolver, line, Side::Post, depth)?;
         }
-        if let Some(step) = self.note_need(line, need) {
+        if let Some(step) = self.steps.get_mut(at) {
             step.settled = true;
+            step.has_softdeps = has_softdeps;
+            // A softdep in a circle may have led here first.
+            if need == Need::Required {
+                step.need = need;
+            }
         }
         Ok(())
     }
@@ -229,9 +267,9 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     }
 
     /// Finds the module's step, if it is in the plan; when it is required now, it is from now on.
-    fn note_need(&mut self, line: &[u8], need: Need) -> Option<&mut Step<'map>> {
-        let (path, hash) = (path(line), hash(path(line)));
-        let step = self.steps.iter_mut().find(|step| step.is(path, hash))?;
+    fn note_need(&mut self, path: &[u8], need: Need) -> Option<&mut Step<'map>> {
+        let at = position(self.steps, path)?;
+        let step = self.steps.get_mut(at)?;
         if need == Need::Required {
             step.need = need;
         }
@@ -257,8 +295,27 @@ pub fn find<'steps, 'map>(steps: &'steps [Step<'map>], path: &[u8]) -> Option<&'
 
 /// Finds the place of a module's step, by its path.
 pub fn position(steps: &[Step<'_>], path: &[u8]) -> Option<usize> {
+    locate(steps, path).ok()
+}
+
+/// The same; or else the step that would link to the module's.
+#[inline(never)] // of many callers, one copy
+fn locate(steps: &[Step<'_>], path: &[u8]) -> Result<usize, usize> {
     let hash = hash(path);
-    steps.iter().position(|step| step.is(path, hash))
+    let (mut parent, mut at) = (0, 0);
+    while let Some(step) = steps.get(at) {
+        if step.is(path, hash) {
+            return Ok(at);
+        }
+        parent = at;
+        let [lower, other] = step.links;
+        at = if hash < step.hash { lower } else { other }.into();
+        // Links lead on; 0 leads nowhere. Past the end are steps that were taken back, or that are not in the part given.
+        if at <= parent {
+            break;
+        }
+    }
+    Err(parent)
 }
 
 /// Returns the module's path of a modules.dep line; a line without one, the name of what is no module, as it is.
@@ -273,13 +330,18 @@ fn parts(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Yields the dependencies of a modules.dep line, leaves last.
 pub fn deps(line: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    let list = parts(line).map_or(&[][..], |(_, list)| list);
-    list.split(|&byte| byte == b' ').filter(|dep| !dep.is_empty())
+    list(parts(line).map_or(&[], |(_, deps)| deps))
 }
 
-/// FNV-1a: spares most comparisons of paths.
-fn hash(text: &[u8]) -> u32 {
-    text.iter().fold(0x811c_9dc5, |sum, &byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+fn list(deps: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    deps.split(|&byte| byte == b' ').filter(|dep| !dep.is_empty())
+}
+
+/// Mixes the end of a path, in which modules differ most. What is shorter is no path of a tree.
+fn hash(path: &[u8]) -> u32 {
+    let Some(tail) = path.last_chunk::<16>() else { return 0 };
+    let (words, _) = tail.as_chunks::<4>();
+    words.iter().fold(0, |sum: u32, word| (sum.rotate_left(5) ^ u32::from_ne_bytes(*word)).wrapping_mul(0x9e37_79b1))
 }
 
 #[cfg(all(test, feature = "host"))]
@@ -377,7 +439,7 @@ mod tests {
         let full = Failure::Name(Error::Full);
         plans(&tree, &["x", "a"], "x c b t? s? a");
         for (outcome, what) in
-            [(plan_in::<5, 9>(&tree, &["x", "a"]), "steps"), (plan_in::<9, 3>(&tree, &["x", "a"]), "visited")]
+            [(plan_in::<5, 9>(&tree, &["x", "a"]), "steps"), (plan_in::<9, 2>(&tree, &["x", "a"]), "visited")]
         {
             assert_eq!(outcome, Err((full, "x".into())), "{what}");
         }

@@ -8,7 +8,7 @@
 use crate::config::Config;
 use crate::error::Error;
 use crate::index::{Fault, Index, Value};
-use crate::name::{ALIAS_LEN, normalize};
+use crate::name::{Alias, normalize};
 use heapless::VecView;
 
 /// The index files of a module tree.
@@ -128,8 +128,9 @@ impl<'map> Resolver<'map> {
     /// [`Failure::Index`] where an index is damaged; [`Failure::Name`] for unbalanced brackets, a name over a page, or
     /// more matches than fit.
     pub fn resolve(&self, name: &[u8], matches: &mut VecView<Match<'map>>) -> Result<Found, Failure> {
-        let mut buf = [0; ALIAS_LEN];
-        let name = normalize(name, &mut buf).map_err(Failure::Name)?;
+        let mut normal = Alias::new();
+        normalize(name, &mut normal).map_err(Failure::Name)?;
+        let name = &normal[..];
 
         let matches_before = matches.len();
         for modname in self.config.aliases(name) {
@@ -173,11 +174,11 @@ impl<'map> Resolver<'map> {
 
     /// Tells what the target of an alias is.
     fn module(&self, target: &'map [u8]) -> Result<Match<'map>, Failure> {
-        let mut buf = [0; ALIAS_LEN];
-        let modname = normalize(target, &mut buf).map_err(Failure::Name)?;
-        Ok(match self.indexes.dep(modname)? {
+        let mut modname = Alias::new();
+        normalize(target, &mut modname).map_err(Failure::Name)?;
+        Ok(match self.indexes.dep(&modname)? {
             Some(line) => Match::Module(line),
-            None if self.indexes.is_builtin(modname)? => Match::Builtin(target),
+            None if self.indexes.is_builtin(&modname)? => Match::Builtin(target),
             None => Match::Missing(target),
         })
     }
@@ -266,7 +267,7 @@ pub(crate) mod tests {
 
         pub(crate) fn resolver(&self) -> Resolver<'_> {
             let indexes = self.indexes.each_ref().map(|data| Index::new(data).unwrap());
-            let config = Config { text: self.config.as_bytes(), cmdline: self.cmdline.as_bytes() };
+            let config = Config::new(self.config.as_bytes(), self.cmdline.as_bytes());
             Resolver { indexes: Indexes(indexes), config }
         }
     }

@@ -11,22 +11,23 @@ use crate::load::{Errno, Outcome, Refusal};
 use crate::name::{modname, same};
 use crate::plan::{Step, StepState, path, position};
 use crate::resolve::{Match, Resolver};
+use core::num::NonZeroU32;
 use heapless::VecView;
 
-/// One step has to be done before another goes.
+/// One step has to be done before another goes. The edges of a step are a list.
 #[derive(Clone, Copy, Debug)]
 pub struct Edge {
     before: u16,
-    after: u16,
     /// By a softdep: a failure does.
     is_soft: bool,
+    next: Option<NonZeroU32>,
 }
 
 /// What is between the steps of a plan, in buffers that the caller lends.
 pub struct Schedule<'buf> {
     edges: &'buf mut VecView<Edge>,
-    /// Of each step: how many edges hold it back.
-    blockers: &'buf mut VecView<u16>,
+    /// Of each step: the number, from 1, of the first edge that is not known to be done.
+    firsts: &'buf mut VecView<Option<NonZeroU32>>,
     /// Steps in front of this one are done.
     first: usize,
     /// How many steps are with the kernel.
@@ -46,15 +47,15 @@ impl<'buf> Schedule<'buf> {
     /// with commas between, of those that have to go alone. `marked` names more of these, a line each; `#` begins a comment.
     pub fn new(
         edges: &'buf mut VecView<Edge>,
-        blockers: &'buf mut VecView<u16>,
+        firsts: &'buf mut VecView<Option<NonZeroU32>>,
         serial: &'buf [u8],
         marked: &'buf [u8],
     ) -> Self {
         edges.clear();
-        blockers.clear();
+        firsts.clear();
         Schedule {
             edges,
-            blockers,
+            firsts,
             first: 0,
             running_count: 0,
             is_alone: false,
@@ -67,8 +68,8 @@ impl<'buf> Schedule<'buf> {
     /// Takes up the steps that the plan has got since the last call. Where there is no room for their edges, the plan's
     /// order is kept from now on, one step at a time.
     pub fn extend<'map>(&mut self, steps: &[Step<'map>], resolver: &Resolver<'map>) {
-        let taken = self.blockers.len();
-        if self.blockers.resize(steps.len(), 0).is_err() || steps.len() > usize::from(u16::MAX) {
+        let taken = self.firsts.len();
+        if self.firsts.resize(steps.len(), None).is_err() || steps.len() > usize::from(u16::MAX) {
             self.in_order = true;
         }
         for (at, step) in steps.iter().enumerate().skip(taken) {
@@ -103,21 +104,33 @@ impl<'buf> Schedule<'buf> {
     }
 
     fn hold_back(&mut self, steps: &[Step<'_>], before: usize, after: usize, is_soft: bool) {
-        let done = match steps.get(before).map(|step| step.state) {
-            None | Some(StepState::In | StepState::Failed) => true,
-            Some(StepState::Retry) => is_soft,
-            Some(StepState::Waiting | StepState::Running) => false,
-        };
-        if done || before >= after {
+        if before >= after || is_done(steps, before, is_soft) {
             return;
         }
-        let Some(count) = self.blockers.get_mut(after) else { return };
-        match (u16::try_from(before), u16::try_from(after)) {
-            (Ok(before), Ok(after)) if self.edges.push(Edge { before, after, is_soft }).is_ok() => {
-                *count = count.saturating_add(1);
-            }
+        let number = NonZeroU32::new(self.edges.len().saturating_add(1) as u32);
+        let Some(first) = self.firsts.get_mut(after) else { return };
+        match u16::try_from(before) {
+            Ok(before) if self.edges.push(Edge { before, is_soft, next: *first }).is_ok() => *first = number,
             _ => self.in_order = true,
         }
+    }
+
+    /// Says whether nothing holds a step back. Each edge is looked at until it is done, and never again.
+    fn is_free(&mut self, steps: &[Step<'_>], at: usize) -> bool {
+        let Some(first) = self.firsts.get_mut(at).filter(|_| !self.in_order) else { return true };
+        while let Some(number) = *first {
+            let Some(edge) = self.edges.get((number.get() as usize).saturating_sub(1)) else { return true };
+            if !is_done(steps, edge.before.into(), edge.is_soft) {
+                return false;
+            }
+            *first = edge.next;
+        }
+        true
+    }
+
+    /// Returns how many steps at the plan's beginning are done.
+    pub fn done_count(&self) -> usize {
+        self.first
     }
 
     /// Says whether nothing is with the kernel.
@@ -133,10 +146,10 @@ impl<'buf> Schedule<'buf> {
         while steps.get(self.first).is_some_and(|step| matches!(step.state, StepState::In | StepState::Failed)) {
             self.first = self.first.saturating_add(1);
         }
-        let open = || steps.iter().enumerate().skip(self.first);
+        let first = self.first;
+        let open = || steps.iter().enumerate().skip(first);
         let waiting = |step: &Step<'_>| step.state == StepState::Waiting;
-        let is_free = |at| self.in_order || self.blockers.get(at).is_none_or(|&count| count == 0);
-        let ready = open().find(|(at, step)| waiting(step) && is_free(*at)).map(|(at, _)| at);
+        let ready = open().find(|(at, step)| waiting(step) && self.is_free(steps, *at)).map(|(at, _)| at);
         let alone = ready.and_then(|at| steps.get(at)).is_some_and(|step| self.goes_alone(step));
         let (at, alone) = match ready {
             Some(at) if !alone => (at, false),
@@ -178,18 +191,16 @@ impl<'buf> Schedule<'buf> {
             _ if again => StepState::Retry,
             _ => StepState::Failed,
         };
-        let mut edge_at = 0;
-        while let Some(edge) = self.edges.get(edge_at).copied() {
-            if usize::from(edge.before) == at && (edge.is_soft || !again) {
-                self.edges.swap_remove(edge_at);
-                if let Some(count) = self.blockers.get_mut(usize::from(edge.after)) {
-                    *count = count.saturating_sub(1);
-                }
-            } else {
-                edge_at = edge_at.saturating_add(1);
-            }
-        }
         !again
+    }
+}
+
+/// Says whether a step is no longer to be waited for; by a softdep only its first try is.
+fn is_done(steps: &[Step<'_>], at: usize, is_soft: bool) -> bool {
+    match steps.get(at).map(|step| step.state) {
+        None | Some(StepState::In | StepState::Failed) => true,
+        Some(StepState::Retry) => is_soft,
+        Some(StepState::Waiting | StepState::Running) => false,
     }
 }
 
@@ -231,9 +242,9 @@ mod tests {
         for target in targets {
             plan.add(&resolver, resolver.indexes.dep(target.as_bytes()).unwrap().unwrap()).unwrap();
         }
-        let (mut edges, mut blockers) = (heapless::Vec::<_, 256>::new(), heapless::Vec::<_, 64>::new());
+        let (mut edges, mut firsts) = (heapless::Vec::<_, 256>::new(), heapless::Vec::<_, 64>::new());
         let (said, marked) = serial.split_once('\n').unwrap_or((serial, ""));
-        let mut schedule = Schedule::new(&mut edges, &mut blockers, said.as_bytes(), marked.as_bytes());
+        let mut schedule = Schedule::new(&mut edges, &mut firsts, said.as_bytes(), marked.as_bytes());
         schedule.extend(&steps, &resolver);
         let (mut running, mut happened, mut random) = (Vec::new(), Vec::new(), random);
         loop {
@@ -351,8 +362,8 @@ mod tests {
         let (mut visited, mut matches) = (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
         let line = resolver.indexes.dep(b"a").unwrap().unwrap();
         Plan::new(&mut steps, &mut visited, &mut matches).add(&resolver, line).unwrap();
-        let (mut edges, mut blockers) = (heapless::Vec::<_, 1>::new(), heapless::Vec::<_, 9>::new());
-        let mut schedule = Schedule::new(&mut edges, &mut blockers, b"", b"");
+        let (mut edges, mut firsts) = (heapless::Vec::<_, 1>::new(), heapless::Vec::<_, 9>::new());
+        let mut schedule = Schedule::new(&mut edges, &mut firsts, b"", b"");
         schedule.extend(&steps, &resolver);
         let mut order = Vec::new();
         while let Some(at) = schedule.next(&mut steps) {
@@ -370,8 +381,8 @@ mod tests {
         let mut steps = heapless::Vec::<_, 9>::new();
         let (mut visited, mut matches) = (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
         let line = |name: &[u8]| resolver.indexes.dep(name).unwrap().unwrap();
-        let (mut edges, mut blockers) = (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
-        let mut schedule = Schedule::new(&mut edges, &mut blockers, b"", b"");
+        let (mut edges, mut firsts) = (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
+        let mut schedule = Schedule::new(&mut edges, &mut firsts, b"", b"");
         let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
         plan.add(&resolver, line(b"c")).unwrap();
         schedule.extend(plan.steps, &resolver);

@@ -88,12 +88,14 @@ impl Asks {
                 return true;
             }
         };
-        for one in matches {
+        for &one in &matches {
             let Match::Module(dep_line) = one else { continue };
             let modname = stem(path(dep_line));
-            let is_left_out = self.resolver.config.blacklists(modname)
-                || !self.is_post && cmdline::lists(self.resolver.config.cmdline, b"rd.driver.post", modname);
-            if found == Found::ByAlias && is_left_out {
+            let is_left_out = || {
+                self.resolver.config.blacklists(modname)
+                    || !self.is_post && self.resolver.config.cmdline_lists(b"rd.driver.post", modname)
+            };
+            if found == Found::ByAlias && is_left_out() {
                 continue;
             }
             let added = self.plan.add(&self.resolver, dep_line);

@@ -3,7 +3,7 @@
 //! Read from `uevent` files, not from `modalias` ones: some buses (`mmc:block`, PHYs) put theirs only there. Source:
 //! the kernel's drivers/base/core.c, `uevent_show`.
 
-use super::file::{EntryType, each_entry, open, read};
+use super::file::{EntryType, each_entry_of, open, read};
 use crate::name::ALIAS_LEN;
 use crate::uevent::Uevent;
 use rustix::fd::{AsFd, OwnedFd};
@@ -28,26 +28,20 @@ type Each<'a> = dyn FnMut(Uevent<'_>, &OwnedFd) + 'a;
 /// Calls `each` with every device under /sys/devices.
 pub(super) fn each_device(each: &mut Each<'_>) {
     if let Ok(devices) = open(CWD, b"/sys/devices") {
-        walk(&devices, DEPTH, each);
+        walk(&devices, DEPTH, &mut [0; ALIAS_LEN], each);
     }
 }
 
-fn walk(dir: &OwnedFd, depth: u8, each: &mut Each<'_>) {
+fn walk(dir: &OwnedFd, depth: u8, buf: &mut [u8], each: &mut Each<'_>) {
     let Some(depth) = depth.checked_sub(1) else { return };
-    each_entry(dir.as_fd(), b".", &mut |name, entry_type| {
+    each_entry_of(dir, &mut |name, entry_type| {
         if entry_type == EntryType::Directory
             && let Ok(child) = open(dir.as_fd(), name)
         {
-            walk(&child, depth, each);
+            walk(&child, depth, buf, each);
         } else if name == b"uevent" {
-            device(dir, each);
+            // A device that is going away gives an error: it needs no module any more.
+            each(Uevent::file(read(dir.as_fd(), name, buf).unwrap_or_default()), dir);
         }
     });
-}
-
-fn device(dir: &OwnedFd, each: &mut Each<'_>) {
-    let mut buf = [0; ALIAS_LEN];
-    // A device that is going away gives an error: it needs no module any more.
-    let uevent = read(dir.as_fd(), b"uevent", &mut buf).unwrap_or_default();
-    each(Uevent::file(uevent), dir);
 }

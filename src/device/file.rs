@@ -256,7 +256,8 @@ pub(super) fn each_entry(dir: BorrowedFd<'_>, path: &[u8], each: &mut dyn FnMut(
     }
 }
 
-fn each_entry_of(dir: &OwnedFd, each: &mut dyn FnMut(&[u8], EntryType)) {
+/// The same with an open directory that was not read yet.
+pub(super) fn each_entry_of(dir: &OwnedFd, each: &mut dyn FnMut(&[u8], EntryType)) {
     let mut buf = [MaybeUninit::uninit(); DIR_LEN];
     let mut entries = RawDir::new(dir, &mut buf);
     while let Some(Ok(entry)) = entries.next() {

@@ -20,6 +20,7 @@ use crate::record::Summary;
 use crate::resolve::Resolver;
 use crate::schedule::Schedule;
 use crate::uevent::Uevent;
+use core::mem::MaybeUninit;
 use rustix::fs::CWD;
 
 /// Loads what is asked for, and remembers what was.
@@ -93,7 +94,7 @@ impl<'a> Lanes<'a> {
                 &mut room.seen,
                 Recorder::new(&mut room.record),
             ),
-            schedule: Schedule::new(&mut room.edges, &mut room.blockers, serial, marked),
+            schedule: Schedule::new(&mut room.edges, &mut room.firsts, serial, marked),
             pool,
             uevents: Uevents::open(),
             scope,
@@ -185,7 +186,8 @@ impl<'a> Lanes<'a> {
     /// Says whether the modules of the first lane are in, or will not be.
     pub(super) fn first_lane_is_done(&self) -> bool {
         use crate::plan::StepState::{Failed, In, Retry};
-        self.asks.plan.steps.iter().take(self.first_lane).all(|step| matches!(step.state, In | Failed | Retry))
+        let mut open = self.asks.plan.steps.iter().take(self.first_lane).skip(self.schedule.done_count());
+        open.all(|step| matches!(step.state, In | Failed | Retry))
     }
 
     /// Says whether block devices may have changed since this was asked last.
@@ -213,7 +215,7 @@ impl<'a> Lanes<'a> {
         let Some((earlier, [step, ..])) = self.asks.plan.steps.split_at_checked(at) else { return };
         let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();
         let job = match prepare(step, earlier, &self.asks.resolver, None, &mut options, &mut self.kernel) {
-            Ok(job) if cmdline::lists(self.asks.resolver.config.cmdline, b"module_blacklist", &job.name) => {
+            Ok(job) if self.asks.resolver.config.cmdline_lists(b"module_blacklist", &job.name) => {
                 return self.done(at, Outcome::Refused(Refusal::Kernel(Errno::EPERM)), None);
             }
             Ok(job) => job,
@@ -254,7 +256,7 @@ impl<'a> Lanes<'a> {
         self.tally.count(outcome, step.need);
         self.asks.recorder.done(at, step, outcome, answer);
         let is_barred = outcome == Outcome::Refused(Refusal::Kernel(Errno::EPERM))
-            && cmdline::lists(self.asks.resolver.config.cmdline, b"module_blacklist", stem(step.path()));
+            && self.asks.resolver.config.cmdline_lists(b"module_blacklist", stem(step.path()));
         if !is_barred {
             let is_amiss = !outcome.is_in() && outcome != Outcome::Refused(Refusal::Kernel(Errno::ENODEV));
             self.failed_count = self.failed_count.saturating_add((is_amiss && step.need == Need::Required).into());
@@ -280,7 +282,7 @@ impl<'a> Lanes<'a> {
 
     /// Asks for the modules of the devices that the kernel has told of.
     fn hear(&mut self) {
-        let mut buf = [0; MESSAGE_LEN];
+        let mut buf = [MaybeUninit::uninit(); MESSAGE_LEN];
         let Some(uevents) = self.uevents.take() else { return };
         loop {
             match uevents.next(&mut buf) {

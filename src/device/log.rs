@@ -88,11 +88,9 @@ pub(super) fn line(level: Level, parts: &[&[u8]]) {
         Level::Debug => b"<7>",
     };
     // What does not fit is cut: a line's beginning says most.
-    for &byte in [head, name, b": "].iter().chain(parts).flat_map(|part| part.iter()) {
-        let _ = line.push(byte);
-    }
-    if line.is_full() {
-        line.pop();
+    for part in [head, name, b": "].iter().chain(parts) {
+        let left_len = LINE_LEN.saturating_sub(1).saturating_sub(line.len());
+        let _ = line.extend_from_slice(part.get(..left_len).unwrap_or(part));
     }
     let _ = line.push(b'\n');
     let fd = if kmsg < 0 { rustix::stdio::raw_stderr() } else { kmsg };

@@ -180,10 +180,10 @@ fn reach(
             mounted = Some(fs_type);
             continue;
         }
+        let is_open = lanes.as_ref().is_none_or(Lanes::first_lane_is_done);
         // Without workers and indexes nothing tells of block devices: look each time.
-        let (block_news, is_open) =
-            lanes.as_mut().map_or((true, true), |lanes| (lanes.block_news(), lanes.first_lane_is_done()));
-        if root.is_there(block_news) && is_open && now_ms.saturating_sub(start_ms) >= root.delay_ms {
+        let mut block_news = || lanes.as_mut().is_none_or(Lanes::block_news);
+        if is_open && root.is_there(block_news()) && now_ms.saturating_sub(start_ms) >= root.delay_ms {
             // Once at once, and once more when all that could help is loaded.
             if !is_tried || is_idle {
                 is_tried = true;

@@ -15,6 +15,7 @@ use crate::load::{Errno, Refusal};
 use heapless::Vec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::IoSlice;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
@@ -117,10 +118,11 @@ impl Pool {
     /// returned.
     pub(super) fn submit(&mut self, sys: &Sys<'_>, at: usize, errand: &Errand<'_>) -> Option<Answer> {
         let free = self.workers.iter_mut().find(|worker| worker.at.is_none());
-        let (Some(worker), Some(job)) = (free, encode(errand)) else { return Some(run(sys, at, errand)) };
+        let (Some(worker), Some(head)) = (free, head(errand)) else { return Some(run(sys, at, errand)) };
         worker.at = Some(at);
-        // A worker that is gone is found gone when its answer is waited for.
-        let _ = rustix::io::write(&worker.jobs, &job);
+        let parts = [&head, errand.text, errand.name, errand.options].map(IoSlice::new);
+        // A worker that is gone is found gone when its answer is waited for. The pipe is empty and has room for a job.
+        let _ = rustix::io::writev(&worker.jobs, &parts);
         None
     }
 
@@ -141,7 +143,8 @@ impl Pool {
                 continue;
             }
             let mut words = [0u8; ANSWER_LEN];
-            let whole = read_all(&worker.answers, &mut words);
+            // A pipe takes and gives what is so short as one.
+            let whole = rustix::io::read(&worker.answers, &mut words) == Ok(words.len());
             let (at, pid, number) = (worker.at.take(), worker.pid, worker.number);
             if whole {
                 if let Some(at) = at {
@@ -204,50 +207,48 @@ fn run(sys: &Sys<'_>, at: usize, errand: &Errand<'_>) -> Answer {
 fn work(sys: &Sys<'_>, jobs: &OwnedFd, answers: &OwnedFd) -> ! {
     let mut job = [0u8; JOB_LEN];
     loop {
-        let mut head = [0; HEAD_LEN];
-        if !read_all(jobs, &mut head) {
-            exit(0);
-        }
-        let [is_command, lens @ ..] = head;
-        let (lens, _) = lens.as_chunks::<2>();
-        let mut rest = &mut job[..];
-        let mut parts = [&[][..]; 3];
-        for (part, len) in parts.iter_mut().zip(lens) {
-            let Some((text, behind)) = rest.split_at_mut_checked(u16::from_ne_bytes(*len).into()) else { exit(1) };
-            if !read_all(jobs, text) {
-                exit(1);
+        let mut len = 0;
+        let errand = loop {
+            let room = job.get_mut(len..).unwrap_or_default();
+            match rustix::io::read(jobs, room) {
+                Ok(0) => exit(0),
+                Ok(more) => len = len.saturating_add(more),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => exit(1),
             }
-            (*part, rest) = (text, behind);
-        }
-        let [text, name, options] = parts;
-        let errand = Errand { is_command: is_command != 0, text, name, options };
+            // Most jobs come whole with the first read.
+            if let Some(errand) = decode_job(job.get(..len).unwrap_or_default()) {
+                break errand;
+            }
+        };
         let _ = rustix::io::write(answers, &encode_answer(&run(sys, 0, &errand)));
     }
 }
 
-/// Fills `buf`; false where the pipe ends before.
-fn read_all(pipe: &OwnedFd, mut buf: &mut [u8]) -> bool {
-    while !buf.is_empty() {
-        match rustix::io::read(pipe, &mut *buf) {
-            Ok(0) => return false,
-            Ok(len) => buf = buf.get_mut(len..).unwrap_or_default(),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return false,
-        }
+/// Writes the head of a job, which goes to a worker as one message; `None` where it is too long for one.
+fn head(errand: &Errand<'_>) -> Option<[u8; HEAD_LEN]> {
+    let mut head = [0; HEAD_LEN];
+    let (is_command, lens) = head.split_first_mut()?;
+    *is_command = errand.is_command.into();
+    let (lens, _) = lens.as_chunks_mut::<2>();
+    let mut job_len = HEAD_LEN;
+    for (len, part) in lens.iter_mut().zip([errand.text, errand.name, errand.options]) {
+        *len = u16::try_from(part.len()).ok()?.to_ne_bytes();
+        job_len = job_len.saturating_add(part.len());
     }
-    true
+    Some(head).filter(|_| job_len <= JOB_LEN)
 }
 
-/// Writes a job as one message; `None` where it is too long for a worker.
-fn encode(errand: &Errand<'_>) -> Option<Vec<u8, JOB_LEN>> {
-    let mut job = Vec::new();
-    let parts = [errand.text, errand.name, errand.options];
-    job.push(errand.is_command.into()).ok()?;
-    for part in parts {
-        job.extend_from_slice(&u16::try_from(part.len()).ok()?.to_ne_bytes()).ok()?;
+/// Reads a job; `None` where it is not whole yet.
+fn decode_job(job: &[u8]) -> Option<Errand<'_>> {
+    let (&[is_command, ref lens @ ..], mut rest) = job.split_first_chunk::<HEAD_LEN>()?;
+    let (lens, _) = lens.as_chunks::<2>();
+    let mut parts = [&[][..]; 3];
+    for (part, len) in parts.iter_mut().zip(lens) {
+        (*part, rest) = rest.split_at_checked(u16::from_ne_bytes(*len).into())?;
     }
-    parts.iter().try_for_each(|part| job.extend_from_slice(part)).ok()?;
-    Some(job)
+    let [text, name, options] = parts;
+    Some(Errand { is_command: is_command != 0, text, name, options })
 }
 
 fn encode_answer(answer: &Answer) -> [u8; ANSWER_LEN] {
@@ -317,7 +318,19 @@ mod tests {
     fn a_job_that_is_too_long_is_not_cut() {
         let options = [b'x'; JOB_LEN];
         let errand = Errand { is_command: false, text: b"k/a.ko", name: b"a", options: &options };
-        assert_eq!(encode(&errand), None);
-        assert_eq!(encode(&Errand { options: b"p", ..errand }).unwrap().len(), HEAD_LEN + 6 + 1 + 1);
+        assert_eq!(head(&errand), None);
+        assert!(head(&Errand { options: &options[HEAD_LEN + 7..], ..errand }).is_some());
+    }
+
+    #[test]
+    fn a_job_comes_back_when_it_is_whole() {
+        let errand = Errand { is_command: true, text: b"true", name: b"a", options: b"p=1" };
+        let job = [&head(&errand).unwrap()[..], errand.text, errand.name, errand.options].concat();
+        for len in 0..job.len() {
+            assert!(decode_job(&job[..len]).is_none());
+        }
+        let back = decode_job(&job).unwrap();
+        assert!(back.is_command);
+        assert_eq!([back.text, back.name, back.options], [errand.text, errand.name, errand.options]);
     }
 }

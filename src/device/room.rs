@@ -5,8 +5,10 @@ use crate::plan::Step;
 use crate::resolve::Match;
 use crate::schedule::Edge;
 use core::cell::UnsafeCell;
+use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, Ordering};
 use heapless::Vec;
+use rustix::mm::{Advice, madvise};
 
 /// Most modules of a tree. Source: depmod numbers modules in 16 bits.
 const MODULE_COUNT: usize = 65_536;
@@ -44,7 +46,7 @@ pub(super) struct PlanRoom {
     pub(super) seen: Vec<u64, 8192>,
     /// What holds steps back; once full, one module goes after the other.
     pub(super) edges: Vec<Edge, 0x4_0000>,
-    pub(super) blockers: Vec<u16, MODULE_COUNT>,
+    pub(super) firsts: Vec<Option<NonZeroU32>, MODULE_COUNT>,
     pub(super) record: RecordRoom,
 }
 
@@ -79,7 +81,7 @@ static ROOM: Once = Once {
             matches: Vec::new(),
             seen: Vec::new(),
             edges: Vec::new(),
-            blockers: Vec::new(),
+            firsts: Vec::new(),
             #[cfg(feature = "record")]
             record: RecordRoom { origins: Vec::new(), texts: Vec::new() },
             #[cfg(not(feature = "record"))]
@@ -98,6 +100,12 @@ pub(super) fn take() -> Option<&'static mut Room> {
         return None;
     }
     ROOM.taken.store(true, Ordering::Relaxed);
+    let room = ROOM.room.get();
+    // Of the room little is used: in huge pages, which the kernel gives where it can, that would be 4 MiB. Not known: so be it.
+    // Advice is for whole pages.
+    let start = room.cast::<u8>().map_addr(|addr| addr | 0xfff).wrapping_add(1);
+    // SAFETY: advice on memory of our own
+    let _ = unsafe { madvise(start.cast(), size_of::<Room>().wrapping_sub(0x1000), Advice::LinuxNoHugepage) };
     // SAFETY: nobody else has a reference: `taken` was false
-    Some(unsafe { &mut *ROOM.room.get() })
+    Some(unsafe { &mut *room })
 }

@@ -86,7 +86,7 @@ impl Tree {
         cmdline: &'static [u8],
     ) -> Resolver<'static> {
         read_modprobe_d(self, places, text);
-        Resolver { indexes: self.indexes(), config: Config { text, cmdline } }
+        Resolver { indexes: self.indexes(), config: Config::new(text, cmdline) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the kernel tells of devices as they come: its netlink socket. Source: netlink(7), lib/kobject_uevent.c.
 
+use core::mem::MaybeUninit;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
@@ -40,9 +41,9 @@ impl Uevents {
     }
 
     /// Takes the next message.
-    pub(super) fn next<'buf>(&self, buf: &'buf mut [u8]) -> Heard<'buf> {
-        match rustix::io::read(&self.0, &mut *buf) {
-            Ok(len) => Heard::Message(buf.get(..len).unwrap_or_default()),
+    pub(super) fn next<'buf>(&self, buf: &'buf mut [MaybeUninit<u8>; MESSAGE_LEN]) -> Heard<'buf> {
+        match rustix::io::read(&self.0, &mut buf[..]) {
+            Ok((text, _)) => Heard::Message(text),
             Err(rustix::io::Errno::NOBUFS) => Heard::Overrun,
             Err(_) => Heard::Nothing,
         }

@@ -286,7 +286,7 @@ impl Board {
             return Err(self.fault("image.files", format!("{:#o} is no mode, of {}", file.mode, file.to)));
         }
         let conf = self.modprobe.config_text();
-        match (Config { text: &conf, cmdline: &[] }).bad_lines().next() {
+        match (Config::new(&conf, &[])).bad_lines().next() {
             Some(line) => {
                 Err(self.fault("modprobe.conf", format!("`{}` is no line of modprobe.d", line.text.escape_ascii())))
             }

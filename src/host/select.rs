@@ -17,7 +17,7 @@ use super::nearest;
 use super::selection::{Pick, Reason, Selection};
 use super::tree::modname;
 use crate::glob;
-use crate::name::{normalize, same};
+use crate::name::{normalize_in_place, same};
 use crate::plan;
 use crate::resolve::{Failure, Found, MATCH_COUNT, Match, Resolver};
 use std::collections::{BTreeSet, HashMap};
@@ -373,10 +373,9 @@ impl<'a> Selecting<'a> {
     }
 
     fn by_glob(&self, key: &str, pattern: &str) -> Result<Hits> {
-        let mut buf = vec![0; pattern.len()];
-        let pattern = normalize(pattern.as_bytes(), &mut buf)
-            .map_err(|error| self.board.fault(key, format!("`{pattern}` {error}")))?;
-        Ok(self.all(|module| glob::matches(pattern, module.modname.as_bytes())))
+        let mut normal = pattern.as_bytes().to_vec();
+        normalize_in_place(&mut normal).map_err(|error| self.board.fault(key, format!("`{pattern}` {error}")))?;
+        Ok(self.all(|module| glob::matches(&normal, module.modname.as_bytes())))
     }
 
     fn by_dir(&self, dir: &str) -> Hits {

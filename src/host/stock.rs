@@ -64,7 +64,7 @@ impl Stock {
     ) -> Catalogue<'a> {
         let index = |name| Index::new(self.file(name)).expect("it was just written");
         let indexes = Indexes(Which::ALL.map(|which| index(which.file_name())));
-        let resolver = Resolver { indexes, config: Config { text: config_text, cmdline: &[] } };
+        let resolver = Resolver { indexes, config: Config::new(config_text, &[]) };
         let (dir, modules) = (self.tree.dir.as_path(), self.modules.as_slice());
         let drivers = Drivers::new(dir, modules, &self.graph, resolver, kernel);
         Catalogue { dir, modules, graph: &self.graph, resolver, kconfig, drivers }

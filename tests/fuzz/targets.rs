@@ -124,7 +124,7 @@ pub fn modprobe(data: &[u8]) {
     let (cmdline, text) = data.split_at(data.len().min(64));
     let mut text = text.to_vec();
     let len = join_lines(&mut text);
-    let config = Config { text: &text[..len], cmdline };
+    let config = Config::new(&text[..len], cmdline);
     _ = config.directives().count() + config.bad_lines().count();
     _ = config.aliases(b"some_alias").count() + config.softdeps(b"some_module").count();
     _ = (config.blacklists(b"some_module"), config.install(b"some_module").is_some());
@@ -160,7 +160,7 @@ pub fn command_line(data: &[u8]) {
     use initmod::{cmdline, dump, getopt};
     cmdline::params(data).for_each(drop);
     _ = cmdline::blacklists(data, b"a");
-    dump::config(&Config { text: data, cmdline: data }, &mut |_| ());
+    dump::config(&Config::new(data, data), &mut |_| ());
     let mut args = data.split(|&byte| byte == b'\n');
     let mut next = || args.next();
     let mut getopt = getopt::Getopt::new("a all\nC=config\nr remove\nH-remove-holders", &mut next);

@@ -124,7 +124,7 @@ fn modprobe_loads_from_the_image_what_we_load() {
 fn plan(tree: &Path, modname: &[u8]) -> Vec<String> {
     let files = IndexFile::ALL.map(|file| fs::read(tree.join(file.file_name())).unwrap());
     let softdeps = fs::read(tree.join("modules.softdep")).unwrap();
-    let config = initmod::config::Config { text: &softdeps, cmdline: b"" };
+    let config = initmod::config::Config::new(&softdeps, b"");
     let indexes = Indexes(std::array::from_fn(|at| Index::new(&files[at]).unwrap()));
     let resolver = Resolver { indexes, config };
     let (mut steps, mut visited, mut matches) =

@@ -71,7 +71,7 @@ impl Tree {
         let (dep_bin, config) = (self.dep_bin(), self.config());
         let mut indexes = Indexes([Index::EMPTY; 5]);
         indexes.0[IndexFile::Dep as usize] = Index::new(&dep_bin).unwrap();
-        let resolver = Resolver { indexes, config: Config { text: config.as_bytes(), cmdline: b"" } };
+        let resolver = Resolver { indexes, config: Config::new(config.as_bytes(), b"") };
         let mut steps = heapless::Vec::<_, COUNT>::new();
         let (mut visited, mut matches) = (heapless::Vec::<_, COUNT>::new(), heapless::Vec::<_, 64>::new());
         let line = indexes.dep(format!("m{target}").as_bytes()).unwrap().unwrap();

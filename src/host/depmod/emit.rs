@@ -123,10 +123,11 @@ fn alias(modules: &[Module]) -> Result<Pair> {
             if !seen.insert(pattern) {
                 alias.duplicates.push(format!("{} {}", String::from_utf8_lossy(pattern), module.modname));
             }
-            buf.resize(pattern.len(), 0);
-            match name::normalize(pattern, &mut buf) {
-                Ok(key) => {
-                    let result = index.insert(key, modname, at as u32);
+            buf.clear();
+            buf.extend_from_slice(pattern);
+            match name::normalize_in_place(&mut buf) {
+                Ok(()) => {
+                    let result = index.insert(&buf, modname, at as u32);
                     left_out(&mut alias.warnings, "modules.alias.bin", &module.path, result);
                 }
                 Err(error) => {
@@ -186,9 +187,10 @@ fn builtins(builtin: Builtin<'_>) -> Result<Pair> {
         let (mut index, mut buf) = (Builder::new(), Vec::new());
         for text in modinfo.split(|&byte| byte == 0) {
             let Some((modname, b"alias", alias)) = builtin_info(text) else { continue };
-            buf.resize(alias.len(), 0);
-            let result = match name::normalize(alias, &mut buf) {
-                Ok(key) => index.insert(key, modname, 0).map_err(|error| error.to_string()),
+            buf.clear();
+            buf.extend_from_slice(alias);
+            let result = match name::normalize_in_place(&mut buf) {
+                Ok(()) => index.insert(&buf, modname, 0).map_err(|error| error.to_string()),
                 Err(error) => Err(format!("{} {error}", String::from_utf8_lossy(alias))),
             };
             left_out(&mut builtins.warnings, "modules.builtin.alias.bin", "modules.builtin.modinfo", result);
