@@ -34,8 +34,6 @@ pub struct Config<'map> {
     pub cmdline: &'map [u8],
     /// First letters of the text's lines: it is looked through for no other directives. All begin in other ways.
     verbs: u32,
-    /// The same of the command line's parameters.
-    keys: u32,
 }
 
 /// One line of modprobe.d.
@@ -189,8 +187,7 @@ impl<'map> Config<'map> {
     /// Takes the text of modprobe.d, files joined by [`join_lines`], each behind its [`MARK`] line, and /proc/cmdline.
     pub fn new(text: &'map [u8], cmdline: &'map [u8]) -> Self {
         let verbs = lines(text).fold(0, |verbs, line| verbs | initial(line.text));
-        let keys = cmdline::params(cmdline).fold(0, |keys, param| keys | initial(param.key));
-        Config { text, cmdline, verbs, keys }
+        Config { text, cmdline, verbs }
     }
 
     /// Yields every directive that parses; [`Config::bad_lines`] tells the others.
@@ -200,7 +197,7 @@ impl<'map> Config<'map> {
 
     /// Says whether a parameter `key` of the command line lists the module; dashes count as underscores.
     pub fn cmdline_lists(&self, key: &'static [u8], modname: &[u8]) -> bool {
-        self.keys & initial(key) != 0 && cmdline::lists(self.cmdline, key, modname)
+        cmdline::lists(self.cmdline, key, modname)
     }
 
     /// Yields at least those of some verbs.
@@ -297,8 +294,7 @@ impl<'map> Config<'map> {
                 }
             }
         }
-        let cmdline = if self.keys & initial(modname) == 0 { &[] } else { self.cmdline };
-        for param in cmdline::options(cmdline, modname) {
+        for param in cmdline::options(self.cmdline, modname) {
             for part in param.parts() {
                 put(part)?;
             }

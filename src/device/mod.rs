@@ -280,7 +280,7 @@ fn hold(cmdline: &[u8], env: Args) {
         // Fails only without the right to; then wait like without panic=.
         let _ = reboot(RebootCommand::Restart);
     }
-    line(Level::Error, &[b"the boot ends here; mend the image or the command line, and reset the machine"]);
+    line(Level::Error, &[b"the boot ends here; mend image or command line, and reset"]);
     if !explain::shell(env) {
         loop {
             sleep_ms(3_600_000);

@@ -230,7 +230,7 @@ fn exists(root: &OwnedFd, wanted: &[u8]) -> bool {
 pub(super) fn mount_prose(error: Errno) -> &'static [u8] {
     match error {
         Errno::EINVAL => b"no file system that this kernel knows is on it; is its module in the image?",
-        Errno::ENODEV => b"its file system is not known to this kernel; is its module in the image?",
+        Errno::ENODEV => b"no such file system in this kernel; is its module in the image?",
         other => super::log::errno_prose(other),
     }
 }
