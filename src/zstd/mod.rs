@@ -195,6 +195,20 @@ mod tests {
         assert_eq!(needs(b"\x28\xb5\x2f\xfd\x01\x50\x07\x09\0\0z"), Some(Needs { len: 1, dictionary: true }));
     }
 
+    #[test]
+    fn ruzstd_agrees() {
+        use ruzstd::decoding::StreamingDecoder;
+        use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+        use std::io::Read;
+        let mut theirs = Vec::new();
+        let file = &include_bytes!("../../tests/fixtures/codec/checked.zst")[..];
+        StreamingDecoder::new(file).unwrap().read_to_end(&mut theirs).unwrap();
+        assert_eq!(decoded(file), Some(theirs));
+        for level in [CompressionLevel::Uncompressed, CompressionLevel::Fastest] {
+            assert_eq!(decoded(&compress_to_vec(PLAIN, level)).as_deref(), Some(PLAIN));
+        }
+    }
+
     fn decoded(data: &[u8]) -> Option<Vec<u8>> {
         let mut out = vec![0; usize::try_from(needs(data)?.len).ok()?.min(1 << 24)];
         let len = decode(data, &mut out, &mut vec![0; BLOCK_LEN])?;
