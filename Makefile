@@ -93,12 +93,12 @@ fuzz: setup-build
 	    $$(ls -d tests/fuzz/regress/$$target 2>/dev/null) -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
 
-# Miri interprets Rust alone, a hundred times slower: it leaves out the host, and tests that call libzstd.
+# Miri interprets Rust alone, a hundred times slower: it leaves out the host, and what others pack for tests of zstd.
 miri:
 	@rustup component list --toolchain nightly 2>/dev/null | grep -q '^miri.*(installed)' || \
 	  rustup component add miri rust-src --toolchain nightly || \
 	  { echo "make miri: this nightly has no Miri; \`rustup toolchain install nightly -c miri -c rust-src\` finds one that has" >&2; exit 1; }
-	$(CARGO) +nightly miri test --lib -- --skip host:: --skip zstd::tests::by_zstd
+	$(CARGO) +nightly miri test --lib -- --skip host:: --skip zstd::tests::by_zstd --skip ruzstd
 
 soak: setup-qemu all
 	qemu/soak root-uuid $(SOAK_COUNT)

@@ -296,7 +296,8 @@ mod tests {
     #[test]
     fn every_prefix_is_read_within_bounds() {
         for (_, head, btrfs) in all() {
-            for len in 0..=head.len().max(btrfs.len()) {
+            // Under Miri all of them would take an hour.
+            for len in (0..=head.len().max(btrfs.len())).step_by(if cfg!(miri) { 509 } else { 1 }) {
                 let cut = |data: &[u8]| data[..len.min(data.len())].to_vec();
                 if let Some(found) = identify(&cut(&head), &cut(&btrfs)) {
                     found.uuid().is(TEXT);
