@@ -88,15 +88,22 @@ pub(super) fn map(file: &OwnedFd) -> Result<&'static [u8], Errno> {
     Ok(unsafe { core::slice::from_raw_parts(start.cast(), len) })
 }
 
-/// Has the kernel map less of a mapped file around what is read, 16 kB where 64 are usual: for one look-up in a file of
-/// which some pages in a hundred are wanted. It stops where a mapping ends, and advice that differs ends one.
+/// Has the kernel map less around bytes of a mapped file that are about to be read, 16 kB where 64 are usual: for one look-up
+/// in a file of which some pages in a hundred are wanted. It stops where a mapping ends, and advice that differs ends one.
 #[cfg(feature = "tools")]
 #[allow(unsafe_code, reason = "madvise")]
-pub(super) fn map_less(map: &'static [u8]) {
+pub(super) fn map_less(bytes: &[u8]) {
+    use core::sync::atomic::{AtomicUsize, Ordering};
     use rustix::mm::{Advice, madvise};
-    for piece in map.chunks_exact(2 * NEAR_LEN).filter_map(|pair| pair.get(..NEAR_LEN)) {
+    /// Where this was done last: most nodes lie near the one before.
+    static LAST: AtomicUsize = AtomicUsize::new(0);
+    let away = bytes.as_ptr().addr() % NEAR_LEN;
+    let start = bytes.as_ptr().wrapping_sub(away);
+    // No swap: on aarch64 that is a function with a choice made at start, and nothing may run before the loader.
+    if LAST.load(Ordering::Relaxed) != start.addr() {
+        LAST.store(start.addr(), Ordering::Relaxed);
         // SAFETY: the advice changes nothing of what is mapped there. Without it more is mapped.
-        let _ = unsafe { madvise(piece.as_ptr().cast_mut().cast(), NEAR_LEN, Advice::Random) };
+        let _ = unsafe { madvise(start.cast_mut().cast(), NEAR_LEN, Advice::Random) };
     }
 }
 

@@ -4,9 +4,10 @@ use super::boards;
 use super::file::{append_config, each_config, map, open};
 use super::log::{Decimal, Level, errno_prose, line};
 use crate::config::{Config, LOAD_DIRS, MODPROBE_DIRS};
-use crate::index::Index;
+use crate::index::{Index, Near};
 use crate::load::Errno;
 use crate::resolve::{Failure, IndexFile, Indexes, Resolver};
+use core::sync::atomic::{AtomicBool, Ordering};
 use heapless::VecView;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::CWD;
@@ -52,6 +53,8 @@ impl Tree {
 
     /// Maps the indexes. One that is missing counts as empty, a damaged one too, but is told.
     pub(super) fn indexes(&self) -> Indexes<'static> {
+        #[cfg(feature = "tools")]
+        let is_init = rustix::process::getpid().is_init();
         Indexes(IndexFile::ALL.map(|file| {
             let mut header = [0; 12];
             let data = open(self.dir.as_fd(), file.file_name().as_bytes()).and_then(|file| {
@@ -62,11 +65,11 @@ impl Tree {
             let data = data.unwrap_or_default();
             // The boot looks up so much that it comes by nearly all; a command looks up one name.
             #[cfg(feature = "tools")]
-            if matches!(file, IndexFile::Dep | IndexFile::Alias) && !rustix::process::getpid().is_init() {
-                super::file::map_less(data);
-            }
+            let near: Near = if is_init { |_| {} } else { super::file::map_less };
+            #[cfg(not(feature = "tools"))]
+            let near: Near = |_| {};
             let header = header.get(..data.len()).unwrap_or(&header);
-            Index::with_header(data, header).unwrap_or_else(|fault| {
+            Index::with_header(data, header, near).unwrap_or_else(|fault| {
                 tell_failure(&self.path, b"", Failure::Index(file, fault));
                 Index::EMPTY
             })
@@ -100,10 +103,19 @@ fn path(root: &[u8], kver: Option<&[u8]>) -> Result<heapless::Vec<u8, 512>, Errn
     Ok(path)
 }
 
+/// Damage in an index was told.
+static DAMAGE: AtomicBool = AtomicBool::new(false);
+
+/// Returns the exit status of a command that would end with `status`: damage counts even where the answer is not in it.
+pub(super) fn or_damaged(status: i32) -> i32 {
+    status.max(DAMAGE.load(Ordering::Relaxed).into())
+}
+
 /// Says why a name can't be looked up in the tree at `dir`; where an index is damaged, with its file and offset.
 pub(super) fn tell_failure(dir: &[u8], name: &[u8], failure: Failure) {
     match failure {
         Failure::Index(file, fault) => {
+            DAMAGE.store(true, Ordering::Relaxed);
             let off = Decimal::new(fault.off.into());
             let (file, prose) = (file.file_name().as_bytes(), fault.error.prose().as_bytes());
             line(Level::Error, &[dir, file, b": node at ", off.text(), b" ", prose]);

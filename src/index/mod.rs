@@ -7,6 +7,6 @@ mod search;
 #[cfg(feature = "host")]
 mod write;
 
-pub use read::{Fault, Index, Value};
+pub use read::{Fault, Index, Near, Value};
 #[cfg(feature = "host")]
 pub use write::{Builder, WriteError};

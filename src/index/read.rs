@@ -31,7 +31,11 @@ pub struct Value<'map> {
 pub struct Index<'map> {
     data: &'map [u8],
     root: u32,
+    near: Near,
 }
+
+/// What hears of bytes that are about to be read, with all behind them in the file.
+pub type Near = fn(&[u8]);
 
 /// One node, its fields located and checked.
 #[derive(Clone, Copy)]
@@ -52,24 +56,24 @@ pub(super) type Key = heapless::Vec<u8, KEY_LEN>;
 
 impl<'map> Index<'map> {
     /// An index without keys.
-    pub const EMPTY: Index<'static> = Index { data: &[], root: 0 };
+    pub const EMPTY: Index<'static> = Index { data: &[], root: 0, near: |_| {} };
 
     /// Takes the bytes of an index file; 0 bytes are an empty index.
     ///
     /// # Errors
     /// A [`Fault`] with [`Error::BadMagic`], [`Error::BadVersion`] or [`Error::OutOfBounds`] for the header.
     pub fn new(data: &'map [u8]) -> Result<Self, Fault> {
-        Index::with_header(data, data)
+        Index::with_header(data, data, |_| {})
     }
 
     /// The same for a mapped file whose first bytes were read otherwise: nothing of the mapping is touched, which would cost
-    /// memory even for an index that is never asked.
+    /// memory even for an index that is never asked. `near` is called before a node is read.
     ///
     /// # Errors
     /// As [`Index::new`].
-    pub fn with_header(data: &'map [u8], header: &[u8]) -> Result<Self, Fault> {
+    pub fn with_header(data: &'map [u8], header: &[u8], near: Near) -> Result<Self, Fault> {
         if data.is_empty() {
-            return Ok(Index { data, root: 0 });
+            return Ok(Index { data, root: 0, near });
         }
         let word = |off| u32_at(header, off as usize).ok_or(Fault { error: Error::OutOfBounds, off });
         if word(0)? != MAGIC {
@@ -78,7 +82,7 @@ impl<'map> Index<'map> {
         if word(4)? >> 16 != VERSION_MAJOR {
             return Err(Fault { error: Error::BadVersion, off: 4 });
         }
-        Ok(Index { data, root: word(8)? })
+        Ok(Index { data, root: word(8)?, near })
     }
 
     /// Looks `key` up as it is and returns its first value in file order.
@@ -188,6 +192,7 @@ impl<'map> Index<'map> {
             return Err(node.fault(Error::BadNode));
         }
         let mut at = off as usize;
+        (self.near)(self.data.get(at..).unwrap_or_default());
         let past_end = node.fault(Error::OutOfBounds);
         let mut skip = |len: usize| {
             let here = at;

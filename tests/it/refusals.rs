@@ -111,6 +111,23 @@ fn a_file_cut_short_is_told_with_its_offset() {
 }
 
 #[test]
+fn damage_that_the_answer_does_not_need_counts_too() {
+    for (argv, what) in [
+        (&["modprobe", "-R", "a"][..], "look-up"),
+        (&["modprobe", "b"], "load"),
+        (&["modprobe", "-r", "x"], "removal"),
+        (&["modprobe", "-c"], "listing"),
+    ] {
+        let root = root();
+        let file = path("modules.builtin.alias.bin");
+        root.put(&file, b"\xb0\x07\xf4\x57\0\x09\0\x01");
+        let outcome = modprobe(&root, argv, &Troubles::default());
+        assert!(outcome.stderr.contains("modules.builtin.alias.bin: node at 4 "), "{what}\n{}", outcome.stderr);
+        assert_eq!(outcome.status, 1, "{what}");
+    }
+}
+
+#[test]
 fn no_damage_crashes_or_hangs_a_command() {
     let root = root();
     for (name, argv, _) in READERS {
