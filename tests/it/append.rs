@@ -5,7 +5,7 @@ use crate::mkko::Ko;
 use crate::rootfs::Rootfs;
 use initmod::host::image::compress::{Method, compress};
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
 
 /// A tree, and a loader. `wifi` needs `mac`, which the existing image has.
 fn fixture() -> Fixture {
@@ -60,11 +60,8 @@ fn debian() -> Vec<u8> {
 }
 
 fn build(fixture: &Fixture, args: &[&str]) -> Output {
-    let modules = format!("lib/modules/{KVER}");
-    let mut mkinitmod = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
-    mkinitmod.current_dir(fixture.root()).env_remove("SOURCE_DATE_EPOCH");
-    let given = ["build", "--no-cache", "--board", "b.toml", "--loader", "loader", "--modules", &modules];
-    mkinitmod.args(given).args(["--append", "base", "-o", "image"]).args(args).output().expect("mkinitmod runs")
+    let given = ["--board", "b.toml", "--loader", "loader", "--append", "base", "-o", "image"];
+    fixture.mkinitmod("build").args(given).args(args).output().expect("mkinitmod runs")
 }
 
 /// Builds on the image `base`, and returns what is printed, and the image.
@@ -171,20 +168,11 @@ fn it_can_be_done_again_and_onto_itself() {
     fixture.put("b.toml", "arch = 'x86_64'\n[modules]\nnames = ['ext4', 'wifi']\n").put("image", &once);
     let output = build(&fixture, &["--append", "image"]);
     assert_eq!(output.status.code(), Some(2), "given twice");
-    let modules = format!("lib/modules/{KVER}");
-    let mut mkinitmod = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
-    mkinitmod.current_dir(fixture.root()).args([
-        "build",
-        "-q",
-        "--no-cache",
-        "--board",
-        "b.toml",
-        "--loader",
-        "loader",
-    ]);
-    assert!(mkinitmod.args(["--modules", &modules, "--append", "image", "-o", "image"]).status().unwrap().success());
+    let mut mkinitmod = fixture.mkinitmod("build");
+    mkinitmod.args(["-q", "--board", "b.toml", "--loader", "loader", "--append", "image", "-o", "image"]);
+    assert!(mkinitmod.status().unwrap().success());
     let root = Rootfs::unpack(&fs::read(fixture.root().join("image")).unwrap());
-    let dep = String::from_utf8(root.read(&format!("{modules}/modules.dep")).unwrap().into()).unwrap();
+    let dep = String::from_utf8(root.read(&format!("lib/modules/{KVER}/modules.dep")).unwrap().into()).unwrap();
     assert_eq!(dep, "mac.ko:\nkernel/drivers/net/wifi.ko.xz: mac.ko\nkernel/fs/ext4.ko:\n");
 }
 

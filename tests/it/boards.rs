@@ -5,7 +5,7 @@ use crate::mkdtb::dtb;
 use crate::mkko::Ko;
 use crate::rootfs::Rootfs;
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
 
 fn board(name: &str) -> Vec<u8> {
     let text = format!(
@@ -39,11 +39,8 @@ fn fixture() -> Fixture {
 }
 
 fn run(fixture: &Fixture, args: &[&str]) -> Output {
-    let modules = format!("lib/modules/{KVER}");
-    let mut mkinitmod = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
-    mkinitmod.current_dir(fixture.root()).env_remove("SOURCE_DATE_EPOCH");
-    let given = ["build", "--no-cache", "--loader", "loader", "--modules", &modules, "-o", "image"];
-    mkinitmod.args(given).args(args).output().expect("mkinitmod runs")
+    let given = ["--loader", "loader", "-o", "image"];
+    fixture.mkinitmod("build").args(given).args(args).output().expect("mkinitmod runs")
 }
 
 fn build(fixture: &Fixture, args: &[&str]) -> (String, Rootfs) {
@@ -76,8 +73,7 @@ fn each_board_has_a_lane_and_all_have_one() {
 fn select_tells_the_lanes() {
     let fixture = fixture();
     let select = |args: &[&str]| {
-        let mut mkinitmod = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
-        mkinitmod.current_dir(fixture.root()).args(["select", "--no-cache", "--modules"]).arg(fixture.modules_dir());
+        let mut mkinitmod = fixture.mkinitmod("select");
         let output = mkinitmod.args(["--board", "one.toml", "--board", "two.toml"]).args(args).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };

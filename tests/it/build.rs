@@ -295,24 +295,10 @@ fn same_inputs_give_the_same_bytes() {
     for format in ["none", "gz", "xz", "zst", "lz4"] {
         let bytes = ["1", "4"].map(|threads| {
             fixture.put("boards/b.toml", format!("arch = \"x86_64\"\n{board}\n"));
-            let mut command = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
-            command
-                .current_dir(fixture.root())
-                .env("RAYON_NUM_THREADS", threads)
-                .env("SOURCE_DATE_EPOCH", "1700000000");
-            command.args([
-                "build",
-                "-q",
-                "--no-cache",
-                "--board",
-                "boards/b.toml",
-                "--loader",
-                "loader",
-                "-o",
-                threads,
-            ]);
-            command.args(["--compress", format]);
-            assert!(command.arg("--modules").arg(fixture.modules_dir()).status().unwrap().success());
+            let mut command = fixture.mkinitmod("build");
+            command.env("RAYON_NUM_THREADS", threads).env("SOURCE_DATE_EPOCH", "1700000000");
+            command.args(["-q", "--board", "boards/b.toml", "--loader", "loader", "--compress", format]);
+            assert!(command.args(["-o", threads]).status().unwrap().success());
             fs::read(fixture.root().join(threads)).unwrap()
         });
         assert!(bytes[0] == bytes[1], "{format}");
@@ -360,10 +346,9 @@ fn files_have_the_time_that_is_asked_for() {
     let fixture = fixture();
     fixture.put("boards/b.toml", "arch = 'x86_64'\n");
     let build = |time: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
-        command.current_dir(fixture.root()).env("SOURCE_DATE_EPOCH", time);
-        command.args(["build", "-q", "--no-cache", "--board", "boards/b.toml", "--loader", "loader", "-o", "image"]);
-        command.args(["--compress", "none"]).arg("--modules").arg(fixture.modules_dir()).output().unwrap()
+        let mut command = fixture.mkinitmod("build");
+        command.args(["-q", "--board", "boards/b.toml", "--loader", "loader", "-o", "image", "--compress", "none"]);
+        command.env("SOURCE_DATE_EPOCH", time).output().unwrap()
     };
     assert!(build("1700000000").status.success());
     let image = fs::read(fixture.root().join("image")).unwrap();

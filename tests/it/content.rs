@@ -3,7 +3,7 @@
 use crate::fixture::{Fixture, KVER};
 use crate::mkko::Ko;
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
 
 fn fixture() -> Fixture {
     let fixture = Fixture::new();
@@ -15,11 +15,8 @@ fn fixture() -> Fixture {
 }
 
 fn build(fixture: &Fixture, args: &[&str]) -> Output {
-    let modules = format!("lib/modules/{KVER}");
-    let mut mkinitmod = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
-    mkinitmod.current_dir(fixture.root()).env_remove("SOURCE_DATE_EPOCH");
-    let given = ["build", "--no-cache", "--board", "b.toml", "--loader", "loader", "--modules", &modules];
-    mkinitmod.args(given).args(args).output().expect("mkinitmod runs")
+    let given = ["--board", "b.toml", "--loader", "loader"];
+    fixture.mkinitmod("build").args(given).args(args).output().expect("mkinitmod runs")
 }
 
 fn ok(fixture: &Fixture, args: &[&str]) -> String {

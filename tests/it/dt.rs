@@ -1,10 +1,10 @@
 //! From a device tree to modules: `mkinitmod select`, `why`, and `build` without a board file.
 
-use crate::fixture::{Fixture, KVER};
+use crate::fixture::Fixture;
 use crate::mkdtb::dtb;
 use crate::mkko::Ko;
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
 
 /// A card's host that waits for a GPIO and for a regulator, which is a part of a PMIC on an I2C bus.
 const BOARD: &str = "/
@@ -63,10 +63,7 @@ fn fixture() -> Fixture {
 }
 
 pub fn run(fixture: &Fixture, command: &str, args: &[&str]) -> Output {
-    let modules = format!("lib/modules/{KVER}");
-    let mut mkinitmod = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
-    mkinitmod.current_dir(fixture.root()).env_remove("SOURCE_DATE_EPOCH");
-    mkinitmod.args([command, "--no-cache", "--modules", &modules]).args(args).output().expect("mkinitmod runs")
+    fixture.mkinitmod(command).args(args).output().expect("mkinitmod runs")
 }
 
 pub fn stdout(fixture: &Fixture, command: &str, args: &[&str]) -> String {

@@ -43,11 +43,8 @@ fn fixture() -> Fixture {
 }
 
 fn build(fixture: &Fixture, args: &[&str]) -> Output {
-    let modules = format!("lib/modules/{KVER}");
-    let mut mkinitmod = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
-    mkinitmod.current_dir(fixture.root()).env_remove("SOURCE_DATE_EPOCH");
-    let given = ["build", "--no-cache", "--board", "b.toml", "--loader", "loader", "--modules", &modules];
-    mkinitmod.args(given).args(["-o", "image"]).args(args).output().expect("mkinitmod runs")
+    let given = ["--board", "b.toml", "--loader", "loader", "-o", "image"];
+    fixture.mkinitmod("build").args(given).args(args).output().expect("mkinitmod runs")
 }
 
 fn image(fixture: &Fixture, args: &[&str]) -> Vec<u8> {

@@ -4,6 +4,7 @@ use crate::mkko::Ko;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The kernel version of fixtures.
 pub const KVER: &str = "6.12.0-it";
@@ -34,6 +35,14 @@ impl Fixture {
         self.root().join("lib/modules").join(KVER)
     }
 
+    /// Begins a call of mkinitmod in the root, with this module tree.
+    pub fn mkinitmod(&self, command: &str) -> Command {
+        let mut mkinitmod = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
+        mkinitmod.current_dir(self.root()).env_remove("SOURCE_DATE_EPOCH").args([command, "--no-cache", "--modules"]);
+        mkinitmod.arg(format!("lib/modules/{KVER}"));
+        mkinitmod
+    }
+
     /// Writes a file, its path relative to the root, and the directories above it.
     pub fn put(&self, path: &str, content: impl AsRef<[u8]>) -> &Self {
         let path = self.root().join(path);
@@ -53,7 +62,7 @@ impl Fixture {
     /// Puts a program of this machine at `path`, and its shared libraries where it looks for them.
     pub fn program(&self, from: &Path, path: &str) -> &Self {
         self.copy(from, path);
-        let ldd = std::process::Command::new("ldd").arg(from).output().expect("ldd can be run");
+        let ldd = Command::new("ldd").arg(from).output().expect("ldd can be run");
         let text = String::from_utf8_lossy(&ldd.stdout);
         for library in text.split_whitespace().filter(|word| word.starts_with('/')) {
             self.copy(Path::new(library), library.trim_start_matches('/'));
