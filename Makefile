@@ -83,6 +83,7 @@ size: setup-build
 	config/size
 
 bench: setup-qemu setup-bench mkinitmod loader-x86_64
+	$(CARGO) build --release --example own-time
 	tests/bench
 
 fuzz: setup-build
