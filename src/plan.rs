@@ -19,9 +19,8 @@ const SOFTDEP_DEPTH: u8 = 32;
 /// One module of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'map> {
-    path: &'map [u8],
-    /// The rest of its line of modules.dep.
-    deps: &'map [u8],
+    /// Its line of modules.dep, or what there is of one.
+    line: &'map [u8],
     hash: u32,
     /// The steps behind it are a binary tree by hash: where those with a lower hash go on, and the others; 0 for nowhere.
     /// So one is found in a few hops, and a plan's beginning is a tree of its own.
@@ -77,8 +76,8 @@ pub enum Scope {
 pub struct Plan<'buf, 'map> {
     /// The modules, in load order.
     pub steps: &'buf mut VecView<Step<'map>>,
-    /// Targets whose softdeps are being followed or were.
-    visited: &'buf mut VecView<&'map [u8]>,
+    /// Where the lines of targets begin whose softdeps are being followed or were.
+    visited: &'buf mut VecView<*const u8>,
     /// What softdeps were resolved to, as a stack.
     matches: &'buf mut VecView<Match<'map>>,
     /// Why a softdep was left out last: its look-up failed. It is optional, so the plan goes on without.
@@ -91,11 +90,9 @@ pub struct Plan<'buf, 'map> {
 
 impl<'map> Step<'map> {
     fn new(line: &'map [u8], need: Need) -> Self {
-        let (path, deps) = parts(line).unwrap_or((line, &[]));
         Step {
-            path,
-            deps,
-            hash: hash(path),
+            line,
+            hash: hash(path(line)),
             links: [0; 2],
             settled: false,
             need,
@@ -107,16 +104,16 @@ impl<'map> Step<'map> {
 
     /// Returns the module file's path, relative to /lib/modules/KVER unless it begins with `/`.
     pub fn path(&self) -> &'map [u8] {
-        self.path
+        path(self.line)
     }
 
     /// Yields the paths of all modules it needs, directly or not, leaves last.
     pub fn deps(&self) -> impl DoubleEndedIterator<Item = &'map [u8]> + use<'map> {
-        list(self.deps)
+        deps(self.line)
     }
 
     fn is(&self, path: &[u8], hash: u32) -> bool {
-        self.hash == hash && self.path == path
+        self.hash == hash && self.path() == path
     }
 
     fn link(&mut self, hash: u32) -> &mut u16 {
@@ -129,7 +126,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     /// Makes an empty plan in the buffers given, which it clears.
     pub fn new(
         steps: &'buf mut VecView<Step<'map>>,
-        visited: &'buf mut VecView<&'map [u8]>,
+        visited: &'buf mut VecView<*const u8>,
         matches: &'buf mut VecView<Match<'map>>,
     ) -> Self {
         steps.clear();
@@ -158,14 +155,14 @@ impl<'buf, 'map> Plan<'buf, 'map> {
 
     fn target(&mut self, resolver: &Resolver<'map>, line: &'map [u8], need: Need, depth: u8) -> Result<(), Failure> {
         // A line of the index is always the same bytes, at the same place: no need to compare these.
-        if self.visited.iter().any(|seen| core::ptr::eq(*seen, line)) {
+        if self.visited.contains(&line.as_ptr()) {
             for needed in deps(line).chain([path(line)]) {
                 self.note_need(needed, need);
             }
             return Ok(());
         }
         let depth = depth.checked_sub(1).ok_or(Failure::Name(Error::TooDeep))?;
-        self.visited.push(line).map_err(|_| Failure::Name(Error::Full))?;
+        self.visited.push(line.as_ptr()).map_err(|_| Failure::Name(Error::Full))?;
         for dep in deps(line).rev() {
             // Most are: spare them the look-up.
             if self.is_settled(dep, need) {
@@ -194,7 +191,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     fn push(&mut self, line: &'map [u8], need: Need) -> Result<usize, Failure> {
         let step = Step::new(line, need);
         let at = self.steps.len();
-        match locate(self.steps, step.path) {
+        match locate(self.steps, step.path()) {
             Ok(known) if self.scope != Scope::Listing => return Ok(known),
             Ok(_) => {}
             Err(parent) => {
@@ -267,6 +264,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     }
 
     /// Finds the module's step, if it is in the plan; when it is required now, it is from now on.
+    #[inline(never)] // smaller so
     fn note_need(&mut self, path: &[u8], need: Need) -> Option<&mut Step<'map>> {
         let at = position(self.steps, path)?;
         let step = self.steps.get_mut(at)?;

@@ -18,18 +18,23 @@ use rustix::fs::{CWD, Mode, OFlags, mkdir, openat};
 /// Who asked for a step, and when.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Origin {
-    asked_us: u64,
-    /// Where the texts begin that say by which alias, and who.
-    alias_off: u32,
-    by_off: u32,
-    end_off: u32,
+    /// Of the clock the last 32 bits.
+    asked_us: u32,
+    alias: Kept,
+    by: Kept,
 }
+
+/// Where a text is that is kept, and its length.
+#[derive(Clone, Copy, Default)]
+struct Kept(u16, u16);
 
 /// The recorder.
 pub(super) struct Recorder {
     /// Of each step of the plan.
     origins: &'static mut VecView<Origin>,
     texts: &'static mut VecView<u8>,
+    /// Who asked last, in words.
+    last_by: Kept,
     file: Option<OwnedFd>,
 }
 
@@ -41,7 +46,7 @@ impl Recorder {
         let _ = mkdir(c"/run/initmod", Mode::from_raw_mode(0o755));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
         let file = openat(CWD, c"/run/initmod/boot.jsonl", flags, Mode::from_raw_mode(0o644)).ok();
-        Recorder { origins: &mut room.origins, texts: &mut room.texts, file }
+        Recorder { origins: &mut room.origins, texts: &mut room.texts, last_by: Kept(0, 0), file }
     }
 
     /// Hears that the plan has got steps up to `step_count`, if any, for the sake of `alias`.
@@ -50,9 +55,14 @@ impl Recorder {
         if self.origins.len() >= step_count {
             return;
         }
-        let alias_off = self.keep(alias);
-        let by_off = match by {
-            By::Word(word) => self.keep(word),
+        let alias = self.keep(alias);
+        let by = match by {
+            // A file that lists modules asks for many.
+            By::Word(word) if word == self.text(self.last_by) => self.last_by,
+            By::Word(word) => {
+                self.last_by = self.keep(word);
+                self.last_by
+            }
             By::Device(dir) => {
                 let fd = crate::bytes::Decimal::new(rustix::fd::AsRawFd::as_raw_fd(dir).unsigned_abs().into());
                 let link = super::file::link(&[b"/proc/self/fd/", fd.text()]);
@@ -60,29 +70,31 @@ impl Recorder {
                 self.keep(link.strip_prefix(b"/sys").unwrap_or(link))
             }
         };
-        let end_off = self.texts.len() as u32;
-        let origin = Origin { asked_us: super::now_us(), alias_off, by_off, end_off };
+        let origin = Origin { asked_us: super::now_us() as u32, alias, by };
         // As many as steps: full when these are.
         let _ = self.origins.resize(step_count, origin);
     }
 
-    /// Keeps a text and returns where it begins.
-    fn keep(&mut self, text: &[u8]) -> u32 {
-        let off = self.texts.len() as u32;
-        // Full: it is missed in the lines.
-        let _ = self.texts.extend_from_slice(text.get(..TEXT_LEN).unwrap_or(text));
-        off
+    fn keep(&mut self, text: &[u8]) -> Kept {
+        let text = text.get(..TEXT_LEN).unwrap_or(text);
+        match u16::try_from(self.texts.len()) {
+            Ok(off) if self.texts.extend_from_slice(text).is_ok() => Kept(off, text.len() as u16),
+            _ => Kept(0, 0), // full: it is missed in the lines
+        }
+    }
+
+    fn text(&self, Kept(off, len): Kept) -> &[u8] {
+        self.texts.get(off.into()..).and_then(|text| text.get(..len.into())).unwrap_or_default()
     }
 
     /// Writes what became of the step `at`.
     #[inline(never)] // smaller so
     pub(super) fn done(&self, at: usize, step: &Step<'_>, outcome: Outcome<'_>, answer: Option<&Answer>) {
-        let Origin { asked_us, alias_off, by_off, end_off } = self.origins.get(at).copied().unwrap_or_default();
-        let text = |from: u32, to: u32| self.texts.get(from as usize..to as usize).unwrap_or_default();
+        let Origin { asked_us, alias, by } = self.origins.get(at).copied().unwrap_or_default();
         let now_us = super::now_us();
+        let whole_us = |last_bits: u32| now_us.saturating_sub((now_us as u32).wrapping_sub(last_bits).into());
         let run = answer.filter(|answer| answer.took_us > 0).map(|answer| Run {
-            // What an answer has of the clock are its last 32 bits.
-            start_us: now_us.saturating_sub((now_us as u32).wrapping_sub(answer.start_us).into()),
+            start_us: whole_us(answer.start_us),
             decode_us: answer.decode_us,
             kernel_us: answer.took_us.saturating_sub(answer.decode_us),
             worker: answer.worker,
@@ -95,7 +107,7 @@ impl Recorder {
             Outcome::Needs(dep) => Verdict::Failed(b"it needs ", stem(dep)),
             Outcome::Unfit(error) => Verdict::Failed(error.prose().as_bytes(), b""),
         };
-        let (alias, by) = (text(alias_off, by_off), text(by_off, end_off));
+        let (alias, by, asked_us) = (self.text(alias), self.text(by), whole_us(asked_us));
         let modname = modname(step.path());
         let module = modname.as_ref().map_or(stem(step.path()), |name| name);
         let record = Record { module, result, alias, by, asked_us, run };

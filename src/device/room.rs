@@ -40,7 +40,7 @@ pub(super) struct AppletRoom {
 #[cfg_attr(not(feature = "parallel"), allow(dead_code, reason = "who loads in order needs no edges"))]
 pub(super) struct PlanRoom {
     pub(super) steps: Vec<Step<'static>, MODULE_COUNT>,
-    pub(super) visited: Vec<&'static [u8], MODULE_COUNT>,
+    pub(super) visited: Vec<*const u8, MODULE_COUNT>,
     pub(super) matches: Vec<Match<'static>, 1024>,
     /// Hashes of the modaliases that were looked up; once full, a modalias may be looked up again.
     pub(super) seen: Vec<u64, 8192>,
