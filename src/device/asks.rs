@@ -1,5 +1,5 @@
 //! What is asked for, and becomes steps of the plan: modules by name, and those that devices ask for by what they say they
-//! are. And how the boot tells what went wrong with them.
+//! are. And what came of it: what all amounts to, and how the boot tells what went wrong.
 
 use super::coldplug::By;
 use super::log::{Level, line, refusal_prose};
@@ -10,6 +10,7 @@ use crate::cmdline;
 use crate::load::{Errno, Kernel, Outcome, Refusal, State};
 use crate::name::stem;
 use crate::plan::{Need, Plan, Step, path};
+use crate::record::Summary;
 use crate::resolve::{Failure, Found, Match, Resolver};
 
 /// The plan in the making.
@@ -21,6 +22,12 @@ pub(super) struct Asks {
     /// The modules of rd.driver.post= are no longer held back.
     pub(super) is_post: bool,
     pub(super) recorder: Recorder,
+    /// How many modules were loaded.
+    pub(super) loaded: u64,
+    /// How long modules were with the kernel, microseconds; time with several counts once.
+    pub(super) kernel_us: u64,
+    /// When the last module was done, ms.
+    pub(super) last_ms: u64,
 }
 
 impl Asks {
@@ -30,7 +37,8 @@ impl Asks {
         seen: &'static mut heapless::VecView<u64>,
         recorder: Recorder,
     ) -> Asks {
-        Asks { resolver, plan, seen, told: None, is_post: false, recorder }
+        let last_ms = super::now_ms();
+        Asks { resolver, plan, seen, told: None, is_post: false, recorder, loaded: 0, kernel_us: 0, last_ms }
     }
 
     /// Puts what leads to the root into the plan: rd.driver.pre=, modules_load=, and what modules-load.d names, a name a
@@ -58,12 +66,6 @@ impl Asks {
             line(Level::Error, &[by, b": ", name, b": no such module in this image"]);
         }
         is_known
-    }
-
-    /// Says whether an index was met that is damaged.
-    #[cfg_attr(not(feature = "helper"), allow(dead_code, reason = "a boot goes on"))]
-    pub(super) fn is_amiss(&self) -> bool {
-        self.told.is_some()
     }
 
     /// Asks for what a device says it is, once.
@@ -105,6 +107,14 @@ impl Asks {
         }
         self.recorder.asked(self.plan.steps.len(), name, by);
         true
+    }
+
+    /// Says what all came to since `start_ms`, and writes it down.
+    pub(super) fn sum_up(&self, start_ms: u64, root_ms: Option<u64>) -> Summary {
+        let (modules, modules_ms) = (self.loaded, self.last_ms.saturating_sub(start_ms));
+        let summary = Summary { modules, modules_ms, kernel_ms: self.kernel_us / 1000, root_ms };
+        self.recorder.sum_up(&summary);
+        summary
     }
 
     /// Says once what is wrong with an index, not once per name.

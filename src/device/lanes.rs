@@ -13,10 +13,9 @@ use super::sys::Sys;
 use super::tree::Tree;
 use super::uevents::{Heard, MESSAGE_LEN, Uevents};
 use crate::cmdline;
-use crate::load::{Errno, Kernel, OPTIONS_LEN, Outcome, Refusal, Tally, prepare};
+use crate::load::{Errno, Kernel, OPTIONS_LEN, Outcome, Refusal, prepare};
 use crate::name::stem;
 use crate::plan::{Need, Plan};
-use crate::record::Summary;
 use crate::resolve::Resolver;
 use crate::schedule::Schedule;
 use crate::uevent::Uevent;
@@ -39,16 +38,10 @@ pub(super) struct Lanes<'a> {
     first_lane: usize,
     /// A block device came, went or changed, or may have, since [`Lanes::block_news`] was asked.
     block_news: bool,
-    /// What all came to.
-    pub(super) tally: Tally,
     /// How many modules failed that were to be loaded, other than for want of their hardware.
     pub(super) failed_count: u32,
-    /// How long modules were with the kernel, microseconds; time with several counts once.
-    pub(super) kernel_us: u64,
-    /// Until when that is counted.
+    /// Until when time with the kernel is counted.
     counted_us: u32,
-    /// When the last module was done, ms.
-    pub(super) last_ms: u64,
 }
 
 /// How far a coldplug goes.
@@ -102,11 +95,8 @@ impl<'a> Lanes<'a> {
             loaded_since_scan: false,
             first_lane: 0,
             block_news: true,
-            tally: Tally::default(),
             failed_count: 0,
-            kernel_us: 0,
             counted_us: super::now_us() as u32,
-            last_ms: super::now_ms(),
         }
     }
 
@@ -237,7 +227,7 @@ impl<'a> Lanes<'a> {
         // Of what ran side by side only what is not counted yet. A worker that died has no times.
         let uncounted_us = end_us.wrapping_sub(self.counted_us);
         if answer.took_us > 0 && uncounted_us < u32::MAX / 2 {
-            self.kernel_us = self.kernel_us.saturating_add(answer.took_us.min(uncounted_us).into());
+            self.asks.kernel_us = self.asks.kernel_us.saturating_add(answer.took_us.min(uncounted_us).into());
             self.counted_us = end_us;
         }
         self.done(answer.at, Outcome::of(answer.result), Some(&answer));
@@ -248,12 +238,12 @@ impl<'a> Lanes<'a> {
         let Some(step) = self.asks.plan.steps.get(at) else { return };
         if outcome == Outcome::Loaded {
             self.loaded_since_scan = true;
-            self.last_ms = super::now_ms();
+            self.asks.loaded = self.asks.loaded.saturating_add(1);
+            self.asks.last_ms = super::now_ms();
         }
         if !is_final {
             return;
         }
-        self.tally.count(outcome, step.need);
         self.asks.recorder.done(at, step, outcome, answer);
         let is_barred = outcome == Outcome::Refused(Refusal::Kernel(Errno::EPERM))
             && self.asks.resolver.config.cmdline_lists(b"module_blacklist", stem(step.path()));
@@ -262,15 +252,6 @@ impl<'a> Lanes<'a> {
             self.failed_count = self.failed_count.saturating_add((is_amiss && step.need == Need::Required).into());
             self.kernel.told(step, outcome);
         }
-    }
-
-    /// Says what all came to since `start_ms`, and writes it down.
-    pub(super) fn sum_up(&self, start_ms: u64, root_ms: Option<u64>) -> Summary {
-        let modules_ms = self.last_ms.saturating_sub(start_ms);
-        let (modules, kernel_ms) = (self.tally.loaded.into(), self.kernel_us / 1000);
-        let summary = Summary { modules, modules_ms, kernel_ms, root_ms };
-        self.asks.recorder.sum_up(&summary);
-        summary
     }
 
     /// Asks for the modules of all devices that are there.

@@ -251,7 +251,7 @@ const TELL_MS: u64 = 3000;
 /// Says in one line what was done and how long it took. Its form is fixed: scripts read it.
 #[inline(never)] // smaller so
 fn tell_summary(lanes: &Option<Lanes<'_>>, start_ms: u64, total_ms: u64) {
-    let summary = lanes.as_ref().map(|lanes| lanes.sum_up(start_ms, Some(total_ms)));
+    let summary = lanes.as_ref().map(|lanes| lanes.asks.sum_up(start_ms, Some(total_ms)));
     let [loaded, modules_ms, kernel_ms] = summary.map_or([0; 3], |all| [all.modules, all.modules_ms, all.kernel_ms]);
     let [loaded, modules_ms, kernel_ms, total_ms] = [loaded, modules_ms, kernel_ms, total_ms].map(Decimal::new);
     let parts = [

@@ -8,21 +8,14 @@ use super::room::PlanRoom;
 use super::rt::Args;
 use super::sys::Sys;
 use super::tree::Tree;
-use crate::load::{OnFailure, Tally, run};
+use crate::load::{OnFailure, run};
 use crate::plan::Plan;
-use crate::record::Summary;
 use crate::resolve::Resolver;
 
 /// Loads what is asked for, and remembers what was.
 pub(super) struct Lanes<'a> {
     pub(super) kernel: BootKernel<'a>,
     pub(super) asks: Asks,
-    /// What all came to.
-    pub(super) tally: Tally,
-    /// How long modules were loaded, microseconds.
-    pub(super) kernel_us: u64,
-    /// When the last module was done, ms.
-    pub(super) last_ms: u64,
 }
 
 impl<'a> Lanes<'a> {
@@ -31,9 +24,6 @@ impl<'a> Lanes<'a> {
         Lanes {
             kernel: BootKernel { sys: Sys::new(tree, env), frees: false },
             asks: Asks::new(resolver, plan, &mut room.seen, Recorder::new(&mut room.record)),
-            tally: Tally::default(),
-            kernel_us: 0,
-            last_ms: super::now_ms(),
         }
     }
 
@@ -80,23 +70,14 @@ impl<'a> Lanes<'a> {
 
     pub(super) fn finish(&mut self) {}
 
-    /// Says what all came to since `start_ms`, and writes it down.
-    pub(super) fn sum_up(&self, start_ms: u64, root_ms: Option<u64>) -> Summary {
-        let modules_ms = self.last_ms.saturating_sub(start_ms);
-        let (modules, kernel_ms) = (self.tally.loaded.into(), self.kernel_us / 1000);
-        let summary = Summary { modules, modules_ms, kernel_ms, root_ms };
-        self.asks.recorder.sum_up(&summary);
-        summary
-    }
-
     fn load(&mut self) {
         let start_us = super::now_us();
         let Asks { plan, resolver, .. } = &mut self.asks;
         let tally = run(plan.steps, resolver, None, OnFailure::GoOn, &mut self.kernel);
         if tally.loaded > 0 {
-            self.last_ms = super::now_ms();
-            self.kernel_us = self.kernel_us.saturating_add(super::now_us().saturating_sub(start_us));
+            self.asks.last_ms = super::now_ms();
+            self.asks.kernel_us = self.asks.kernel_us.saturating_add(super::now_us().saturating_sub(start_us));
         }
-        self.tally.loaded = self.tally.loaded.saturating_add(tally.loaded);
+        self.asks.loaded = self.asks.loaded.saturating_add(tally.loaded.into());
     }
 }

@@ -20,6 +20,9 @@ pub(super) struct Tree {
     /// /lib/modules/KVER, ends in `/`.
     pub(super) path: heapless::Vec<u8, 512>,
     pub(super) dir: OwnedFd,
+    /// For a command, which looks up one name.
+    #[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
+    is_for_one: bool,
 }
 
 impl Tree {
@@ -41,20 +44,18 @@ impl Tree {
         Tree::at(root, kver, true)
     }
 
-    fn at(root: &[u8], kver: Option<&[u8]>, or_none: bool) -> Result<Tree, Errno> {
+    fn at(root: &[u8], kver: Option<&[u8]>, is_for_one: bool) -> Result<Tree, Errno> {
         let path = path(root, kver)?;
         let dir = match open(CWD, &path) {
             // A directory that has no indexes, as a descriptor is needed.
-            Err(_) if or_none => open(CWD, b"/"),
+            Err(_) if is_for_one => open(CWD, b"/"),
             dir => dir,
         };
-        Ok(Tree { dir: dir?, path })
+        Ok(Tree { dir: dir?, path, is_for_one })
     }
 
     /// Maps the indexes. One that is missing counts as empty, a damaged one too, but is told.
     pub(super) fn indexes(&self) -> Indexes<'static> {
-        #[cfg(feature = "tools")]
-        let is_init = rustix::process::getpid().is_init();
         Indexes(IndexFile::ALL.map(|file| {
             let mut header = [0; 12];
             let data = open(self.dir.as_fd(), file.file_name().as_bytes()).and_then(|file| {
@@ -63,9 +64,9 @@ impl Tree {
                 map(&file)
             });
             let data = data.unwrap_or_default();
-            // The boot looks up so much that it comes by nearly all; a command looks up one name.
+            // Who looks up much comes by nearly all.
             #[cfg(feature = "tools")]
-            let near: Near = if is_init { |_| {} } else { super::file::map_less };
+            let near: Near = if self.is_for_one { super::file::map_less } else { |_| {} };
             #[cfg(not(feature = "tools"))]
             let near: Near = |_| {};
             let header = header.get(..data.len()).unwrap_or(&header);
@@ -103,19 +104,20 @@ fn path(root: &[u8], kver: Option<&[u8]>) -> Result<heapless::Vec<u8, 512>, Errn
     Ok(path)
 }
 
-/// Damage in an index was told.
-static DAMAGE: AtomicBool = AtomicBool::new(false);
+/// It was told that a look-up failed.
+static FAILED: AtomicBool = AtomicBool::new(false);
 
-/// Returns the exit status of a command that would end with `status`: damage counts even where the answer is not in it.
-pub(super) fn or_damaged(status: i32) -> i32 {
-    status.max(DAMAGE.load(Ordering::Relaxed).into())
+/// Returns the exit status of a command that would end with `status`: a damaged index counts even where the answer is in
+/// another.
+pub(super) fn or_failed(status: i32) -> i32 {
+    status.max(FAILED.load(Ordering::Relaxed).into())
 }
 
 /// Says why a name can't be looked up in the tree at `dir`; where an index is damaged, with its file and offset.
 pub(super) fn tell_failure(dir: &[u8], name: &[u8], failure: Failure) {
+    FAILED.store(true, Ordering::Relaxed);
     match failure {
         Failure::Index(file, fault) => {
-            DAMAGE.store(true, Ordering::Relaxed);
             let off = Decimal::new(fault.off.into());
             let (file, prose) = (file.file_name().as_bytes(), fault.error.prose().as_bytes());
             line(Level::Error, &[dir, file, b": node at ", off.text(), b" ", prose]);

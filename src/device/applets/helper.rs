@@ -11,7 +11,7 @@ use crate::device::lanes::{Lanes, Scope};
 use crate::device::log::{Level, line, put};
 use crate::device::room::{AppletRoom, PlanRoom, Room};
 use crate::device::rt::Args;
-use crate::device::tree::{Tree, tell_bad_lines, tell_no_tree};
+use crate::device::tree::{Tree, or_failed, tell_bad_lines, tell_no_tree};
 use crate::device::{POLL_MS, blockdev, now_ms, sleep_ms};
 use crate::getopt::Spec;
 use crate::plan::{Need, StepState};
@@ -26,6 +26,9 @@ const LATE: i32 = 3;
 /// How long `wait` waits where nothing else is said, ms.
 const PATIENCE_MS: u32 = 30_000;
 
+/// Where the kernel's modules are; `None` was told.
+type Known = Option<(Tree, Resolver<'static>)>;
+
 /// What a step begins with.
 struct Call {
     operands: &'static [&'static [u8]],
@@ -33,8 +36,7 @@ struct Call {
     ms: Option<u32>,
     /// Files of modules that are in are deleted.
     frees: bool,
-    /// Where the kernel's modules are; `None` was told.
-    known: Option<(Tree, Resolver<'static>)>,
+    known: Known,
     plan: &'static mut PlanRoom,
 }
 
@@ -78,6 +80,20 @@ impl Call {
     }
 }
 
+/// Begins to load, where modules are known.
+fn begin<'a>(known: &'a Known, plan: &'static mut PlanRoom, frees: bool, env: Args) -> Option<Lanes<'a>> {
+    let (tree, resolver) = known.as_ref()?;
+    let mut lanes = Lanes::new(tree, *resolver, plan, env);
+    lanes.kernel.frees = frees;
+    Some(lanes)
+}
+
+/// Ends it, and writes down what it came to.
+fn end(lanes: &mut Lanes<'_>, start_ms: u64) {
+    lanes.finish();
+    lanes.asks.sum_up(start_ms, None);
+}
+
 /// `initmod load [--free] NAME...`: loads what the names stand for.
 pub(super) fn load(room: &'static mut Room, args: Args, env: Args) -> i32 {
     let call =
@@ -86,19 +102,16 @@ pub(super) fn load(room: &'static mut Room, args: Args, env: Args) -> i32 {
             Err(status) => return status,
         };
     let start_ms = now_ms();
-    let Some((tree, resolver)) = &call.known else { return FAILED };
-    let mut lanes = Lanes::new(tree, *resolver, call.plan, env);
-    lanes.kernel.frees = call.frees;
+    let Some(mut lanes) = begin(&call.known, call.plan, call.frees, env) else { return FAILED };
     lanes.set_scope(Scope::None);
     let mut is_known = true;
     for name in call.operands {
         is_known &= lanes.asks.named(b"load", name);
     }
     while !lanes.turn(0) {}
-    lanes.finish();
-    lanes.sum_up(start_ms, None);
+    end(&mut lanes, start_ms);
     let is_in = lanes.asks.plan.steps.iter().all(|step| step.need != Need::Required || step.state == StepState::In);
-    if is_known && is_in && !lanes.asks.is_amiss() { 0 } else { FAILED }
+    or_failed(if is_known && is_in { 0 } else { FAILED })
 }
 
 /// `initmod coldplug [--free] [--settle MS]`: loads what the devices ask for, and those that come up meanwhile; ends once nothing
@@ -110,9 +123,7 @@ pub(super) fn coldplug(room: &'static mut Room, args: Args, env: Args) -> i32 {
         Err(status) => return status,
     };
     let start_ms = now_ms();
-    let Some((tree, resolver)) = &call.known else { return FAILED };
-    let mut lanes = Lanes::new(tree, *resolver, call.plan, env);
-    lanes.kernel.frees = call.frees;
+    let Some(mut lanes) = begin(&call.known, call.plan, call.frees, env) else { return FAILED };
     lanes.set_scope(Scope::Full);
     let mut busy_ms = start_ms;
     while now_ms().saturating_sub(busy_ms) <= call.ms.unwrap_or(0).into() {
@@ -120,9 +131,8 @@ pub(super) fn coldplug(room: &'static mut Room, args: Args, env: Args) -> i32 {
             busy_ms = now_ms();
         }
     }
-    lanes.finish();
-    lanes.sum_up(start_ms, None);
-    if lanes.failed_count == 0 && !lanes.asks.is_amiss() { 0 } else { FAILED }
+    end(&mut lanes, start_ms);
+    or_failed(if lanes.failed_count == 0 { 0 } else { FAILED })
 }
 
 /// `initmod wait [--free] [--timeout MS] DEVICE`: loads what the devices ask for until the one that `DEVICE` means, as root= does,
@@ -138,11 +148,7 @@ pub(super) fn wait(room: &'static mut Room, args: Args, env: Args) -> i32 {
         error("%: %", &[wanted, blockdev::NOT_UNDERSTOOD]);
         return MISUSED;
     };
-    let known = &call.known;
-    let mut lanes = known.as_ref().map(|(tree, resolver)| Lanes::new(tree, *resolver, call.plan, env));
-    if let Some(lanes) = &mut lanes {
-        lanes.kernel.frees = call.frees;
-    }
+    let mut lanes = begin(&call.known, call.plan, call.frees, env);
     let (start_ms, patience_ms) = (now_ms(), call.ms.unwrap_or(PATIENCE_MS));
     let found = loop {
         let is_news = lanes.as_mut().is_none_or(Lanes::block_news);
@@ -160,8 +166,7 @@ pub(super) fn wait(room: &'static mut Room, args: Args, env: Args) -> i32 {
         }
     };
     if let Some(lanes) = &mut lanes {
-        lanes.finish();
-        lanes.sum_up(start_ms, None);
+        end(lanes, start_ms);
     }
     if let Some(node) = found {
         put(false, &[node.as_bytes(), b"\n"]);

@@ -31,7 +31,7 @@ mod options;
 use super::log::{Level, fill, line, put, speak_as};
 use super::room::Room;
 use super::rt::Args;
-use super::tree::{Tree, or_damaged, tell_failure};
+use super::tree::{Tree, tell_failure};
 use crate::resolve::Failure;
 #[cfg(any(feature = "tools", feature = "helper"))]
 use options::take;
@@ -76,7 +76,7 @@ impl Command {
     /// Runs it; `args` begins behind its name. Returns the exit status.
     pub(super) fn run(self, room: &'static mut Room, args: Args, env: Args) -> i32 {
         speak_as(self.name);
-        or_damaged((self.main)(room, args, env))
+        (self.main)(room, args, env)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::device::log::{be_quiet, errno_prose};
 use crate::device::room::{AppletRoom, Room};
 use crate::device::rt::Args;
 use crate::device::sys::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, MODPROBE_OPTIONS, Sys};
-use crate::device::tree::{Tree, tell_bad_lines};
+use crate::device::tree::{Tree, or_failed, tell_bad_lines};
 use crate::dump;
 use crate::getopt::{Spec, split_words};
 use rustix::fs::CWD;
@@ -167,19 +167,19 @@ pub(super) fn main(room: &'static mut Room, mut args: Args, mut env: Args) -> i3
         let mut out = Out::new();
         dump::config(&resolver.config, &mut |parts| out.put(parts));
         out.put(&[b"\n# End of configuration files. Dumping indexes now:\n\n"]);
-        return match dump::indexes(&resolver.indexes, &mut |parts| out.put(parts)) {
-            Ok(()) => 0,
-            Err(failure) => failed(&tree, b"", failure),
-        };
+        if let Err(failure) = dump::indexes(&resolver.indexes, &mut |parts| out.put(parts)) {
+            failed(&tree, b"", failure);
+        }
+        return or_failed(0);
     }
     // Full: it is cut, and what is asked for stands.
     let _ = flags.children.push(0);
     let mut sys = Sys::new(&tree, whole_env);
     sys.force = flags.force;
     sys.modprobe_options = flags.changes_children.then_some(c_str(&flags.children));
-    if flags.remove {
+    or_failed(if flags.remove {
         unprobe::all(&sys, &tree, &resolver, &flags, operands)
     } else {
         probe::Probe::new(&sys, &tree, resolver, plan, line, &flags).all(operands)
-    }
+    })
 }

@@ -7,7 +7,7 @@ use crate::device::log::{be_quiet, errno_prose};
 use crate::device::room::{AppletRoom, Room};
 use crate::device::rt::Args;
 use crate::device::sys::Sys;
-use crate::device::tree::{Tree, tell_bad_lines};
+use crate::device::tree::{Tree, or_failed, tell_bad_lines};
 use rustix::fs::CWD;
 
 /// What is asked for.
@@ -75,7 +75,7 @@ pub(super) fn main(room: &'static mut Room, mut args: Args, env: Args) -> i32 {
     let resolver = tree.resolver(config, cmdline);
     tell_bad_lines(&resolver.config);
     let sys = Sys::new(&tree, env);
-    probe::Probe::new(&sys, &tree, resolver, plan, line, &flags).all(operands)
+    or_failed(probe::Probe::new(&sys, &tree, resolver, plan, line, &flags).all(operands))
 }
 
 fn misuse(template: &'static str, what: &[u8]) -> i32 {
