@@ -107,6 +107,12 @@ impl<'map> NfsRoot<'map> {
     }
 }
 
+/// Splits a root's path at `%s`, which stands for our address.
+pub fn around_client(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (before, behind) = path.split_at_checked(path.windows(2).position(|token| token == b"%s")?)?;
+    Some((before, behind.strip_prefix(b"%s")?))
+}
+
 /// Returns the packet by which `mac` asks, in the exchange `xid`: [`DISCOVER`], or [`REQUEST`] of what the server `taken`
 /// has offered. Answers may come to all: we have no address yet.
 pub fn emit(mac: [u8; 6], xid: u32, taken: Option<&Reply<'_>>) -> [u8; SENT_LEN] {
@@ -170,6 +176,13 @@ impl<'map> Reply<'map> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_address_stands_in_a_path_where_it_is_asked_for() {
+        assert_eq!(around_client(b"/boards/%s/root"), Some((&b"/boards/"[..], &b"/root"[..])));
+        assert_eq!(around_client(b"%s%s"), Some((&b""[..], &b"%s"[..])));
+        assert_eq!(around_client(b"/100%"), None);
+    }
 
     /// An answer with these options, from 10.0.2.2 to 10.0.2.15.
     fn answer(options: &[u8]) -> Vec<u8> {

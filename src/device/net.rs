@@ -11,7 +11,7 @@ use super::rt::bind_to_device;
 use crate::bytes::split_once;
 use crate::cmdline;
 use crate::load::Errno;
-use crate::netboot::{ACK, Ip, Ipv4, NfsRoot, OFFER, Reply, emit};
+use crate::netboot::{ACK, Ip, Ipv4, NfsRoot, OFFER, Reply, around_client, emit};
 use core::ffi::c_void;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use heapless::Vec;
@@ -197,7 +197,13 @@ impl Net {
     /// Returns what to mount; `None` where nobody says it.
     pub(super) fn source(&self) -> Option<Path> {
         let (server, place) = self.place()?;
-        path(&[&dotted(server), b":", place]).ok()
+        match around_client(place) {
+            Some((before, behind)) => {
+                let client = dotted(self.ip.client.unwrap_or_default());
+                path(&[&dotted(server), b":", before, &client, behind]).ok()
+            }
+            None => path(&[&dotted(server), b":", place]).ok(),
+        }
     }
 
     /// Writes what the kernel has to be told to mount it, and then `flags`. What does not fit is left out.
