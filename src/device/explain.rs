@@ -36,16 +36,19 @@ pub(super) fn tell(scene: Option<Scene<'_>>) {
     let _ = mount(c"debugfs", c"/sys/kernel/debug", c"debugfs", MountFlags::empty(), c"");
     let list = read(CWD, b"/sys/kernel/debug/devices_deferred", &mut deferred);
     let is_likely = |name: &[u8]| LIKELY.iter().any(|end| name.ends_with(end));
-    if list.is_err() {
-        // No debugfs: what disks are behind and no driver has taken may wait as well.
-        each_entry(CWD, b"/sys/bus/platform/devices", &mut |name, _| {
-            if is_likely(name) && link(&[b"/sys/bus/platform/devices/", name, b"/driver"]).is_none() {
-                tell_suppliers(name, scene);
-            }
-        });
-    }
     let deferred = list.unwrap_or_default();
     for likely in [true, false] {
+        if list.is_err() {
+            // No debugfs: what disks are behind and no driver has taken may wait as well, and what says so itself.
+            each_entry(CWD, PLATFORM, &mut |name, _| {
+                if is_likely(name) == likely
+                    && (likely || is_waiting(name))
+                    && link(&[PLATFORM, b"/", name, b"/driver"]).is_none()
+                {
+                    tell_suppliers(name, scene);
+                }
+            });
+        }
         for entry in deferred.split(|&byte| byte == b'\n').filter(|entry| !entry.is_empty()) {
             let (name, reason) = split_once(entry, b'\t').unwrap_or((entry, b""));
             if is_likely(name) == likely && !tell_suppliers(name, scene) {
@@ -67,8 +70,18 @@ pub(super) fn tell(scene: Option<Scene<'_>>) {
     });
 }
 
+const PLATFORM: &[u8] = b"/sys/bus/platform/devices";
+
 /// How names of platform devices end that disks are behind: what waits of these is told first.
 const LIKELY: [&[u8]; 6] = [b".mmc", b".usb", b".sata", b".pcie", b".ufs", b"nand-controller"];
+
+/// Says whether a platform device says that it waits. Source: the kernel's drivers/base/core.c,
+/// `waiting_for_supplier_show`.
+fn is_waiting(name: &[u8]) -> bool {
+    let mut answer = [0; 4];
+    let file = path(&[PLATFORM, b"/", name, b"/waiting_for_supplier"]);
+    file.is_ok_and(|file| read(CWD, file.as_bytes(), &mut answer).is_ok_and(|answer| answer == b"1\n"))
+}
 
 /// Tells which suppliers of a device have no driver, by the links that the kernel has made of the device tree, or by the
 /// device tree; says whether there is one.

@@ -96,7 +96,7 @@ impl Pool {
 
     fn add(&mut self, sys: &Sys<'_>) {
         let is_taken = |place: &usize| self.workers.iter().any(|worker| worker.place == *place);
-        let place = (0..WORKER_COUNT).find(|place| !is_taken(place)).unwrap_or(WORKER_COUNT);
+        let Some(place) = (0..WORKER_COUNT).find(|place| !is_taken(place)) else { return };
         let (Some(at), true, Ok((from_worker, answers))) =
             (self.at.get(place), self.jobs.is_some(), pipe_with(PipeFlags::CLOEXEC))
         else {
