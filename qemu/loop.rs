@@ -10,7 +10,7 @@
 //! Output, on the console: `bench: HOW US microseconds, IN in`.
 //!
 //! Run as a command, in the place of a module's load, it tells what memory init and its children have: a line each,
-//! `bench: memory PID PEAK_KB resident at most, PSS_KB with what is shared split`.
+//! `bench: memory PID PEAK_KB resident at most, PSS_KB with what is shared split, OWN_KB of no file`.
 
 use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, finit_module, reboot};
@@ -136,9 +136,12 @@ fn tell_memory() {
             let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
             line.trim_end_matches("kB").trim().to_owned()
         };
-        let (peak_kb, pss_kb) = (kb("status", "VmHWM:"), kb("smaps_rollup", "Pss:"));
+        let (peak_kb, [pss_kb, own_kb]) =
+            (kb("status", "VmHWM:"), ["Pss:", "Anonymous:"].map(|key| kb("smaps_rollup", key)));
         // One write is one line.
-        let line = format!("bench: memory {pid} {peak_kb} resident at most, {pss_kb} with what is shared split\n");
+        let line = format!(
+            "bench: memory {pid} {peak_kb} resident at most, {pss_kb} with what is shared split, {own_kb} of no file\n"
+        );
         log.write_all(line.as_bytes()).expect("the log takes it");
     }
 }
