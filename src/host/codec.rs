@@ -112,8 +112,19 @@ fn gunzip(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
     }
 }
 
+/// Most memory that a decoder of LZMA gets, bytes; the largest preset of xz(1) takes 65 MiB.
+pub const LZMA_MAX: u64 = 512 << 20;
+
+/// Returns what is wrong with LZMA data, for people.
+pub fn lzma_prose(error: xz::Error) -> String {
+    match error {
+        xz::Error::MemLimit => format!("xz: a dictionary for more than {} MiB of memory", LZMA_MAX >> 20),
+        error => format!("xz: {error}").to_lowercase(),
+    }
+}
+
 fn unxz(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
-    let mut stream = xz::Stream::new_stream_decoder(u64::MAX, xz::CONCATENATED).expect("these flags exist");
+    let mut stream = xz::Stream::new_stream_decoder(LZMA_MAX, xz::CONCATENATED).expect("these flags exist");
     loop {
         let (read, written) = (stream.total_in() as usize, out.len());
         let damage = |what: String| Damage { off: read as u64, what: format!("xz: {what}") };
@@ -128,10 +139,7 @@ fn unxz(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
                 return Err(damage("ends early".into()));
             }
             Ok(_) => {}
-            Err(error) => {
-                let off = stream.total_in();
-                return Err(Damage { off, what: format!("xz: {error}").to_lowercase() });
-            }
+            Err(error) => return Err(Damage { off: stream.total_in(), what: lzma_prose(error) }),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! Documentation/driver-api/early-userspace/buffer-format.rst.
 
 use super::compress::{LZ4_BLOCK_LEN, LZ4_MAGIC};
-use crate::host::codec::Damage;
+use crate::host::codec::{Damage, LZMA_MAX, lzma_prose};
 use ::cpio::newc;
 use liblzma::stream as xz;
 use miniz_oxide::inflate::TINFLStatus;
@@ -119,8 +119,8 @@ fn entry<'a>(bytes: &'a [u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> std::i
 fn member(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
     match bytes {
         [0x1f, 0x8b, ..] => gunzip(bytes).ok_or_else(|| "gzip: damaged".into()),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => unxz(bytes, xz::Stream::new_stream_decoder(u64::MAX, 0)),
-        [0x5d, 0, 0, ..] => unxz(bytes, xz::Stream::new_lzma_decoder(u64::MAX)),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => unxz(bytes, xz::Stream::new_stream_decoder(LZMA_MAX, 0)),
+        [0x5d, 0, 0, ..] => unxz(bytes, xz::Stream::new_lzma_decoder(LZMA_MAX)),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => unzstd(bytes).map_err(|what| format!("zstd: {what}").to_lowercase()),
         [0x02, 0x21, 0x4c, 0x18, rest @ ..] => {
             let (plain, left_len) = unlz4(rest)?;
@@ -179,7 +179,7 @@ fn unxz(bytes: &[u8], stream: Result<xz::Stream, xz::Error>) -> Result<(Vec<u8>,
                 return Err("xz: ends early".into());
             }
             Ok(_) => {}
-            Err(error) => return Err(format!("xz: {error}").to_lowercase()),
+            Err(error) => return Err(lzma_prose(error)),
         }
     }
 }
@@ -265,6 +265,8 @@ mod tests {
         let none = "no initramfs: neither a cpio archive (newc) nor compressed as the kernel knows it";
         assert_eq!(error(b"#!/bin/sh"), format!("{none} at 0"));
         assert_eq!(error(&[archive("a"), b"junk".to_vec()].concat()), format!("{none} at {}", archive("a").len()));
+        let greedy = [&b"\x5d\0\0"[..], &[0xf5; 18]].concat();
+        assert_eq!(error(&greedy), "xz: a dictionary for more than 512 MiB of memory at 0");
         assert_eq!(error(b"BZh9"), format!("compressed by bzip2, {CLOSED} at 0"));
         assert_eq!(error(&[b"\0", &archive("a")[..]].concat()), "an archive that is not at a multiple of 4 bytes at 1");
         assert_eq!(error(&archive("a")[..2000]), "the cpio archive is cut short at 0");
