@@ -88,7 +88,7 @@ pub(super) fn map(file: &OwnedFd) -> Result<&'static [u8], Errno> {
     Ok(unsafe { core::slice::from_raw_parts(start.cast(), len) })
 }
 
-/// Has the kernel map less around bytes of a mapped file that are about to be read, 16 kB where 64 are usual: for one look-up
+/// Has the kernel map less around bytes of a mapped file that are about to be read, 8 kB where 64 are usual: for one look-up
 /// in a file of which some pages in a hundred are wanted. It stops where a mapping ends, and advice that differs ends one.
 #[cfg(feature = "tools")]
 #[allow(unsafe_code, reason = "madvise")]
@@ -102,13 +102,15 @@ pub(super) fn map_less(bytes: &[u8]) {
     // No swap: on aarch64 that is a function with a choice made at start, and nothing may run before the loader.
     if LAST.load(Ordering::Relaxed) != start.addr() {
         LAST.store(start.addr(), Ordering::Relaxed);
+        // Not the same for neighbours, which would be one.
+        let advice = if start.addr() & NEAR_LEN == 0 { Advice::Random } else { Advice::Sequential };
         // SAFETY: the advice changes nothing of what is mapped there. Without it more is mapped.
-        let _ = unsafe { madvise(start.cast_mut().cast(), NEAR_LEN, Advice::Random) };
+        let _ = unsafe { madvise(start.cast_mut().cast(), NEAR_LEN, advice) };
     }
 }
 
 #[cfg(feature = "tools")]
-const NEAR_LEN: usize = 0x4000;
+const NEAR_LEN: usize = 0x2000;
 
 /// Maps a whole file so that its bytes can be changed here, not in the file.
 #[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
