@@ -30,11 +30,7 @@ impl Base {
     /// It can't be read, or is no initramfs.
     pub(super) fn read(path: &Path, kver: &str) -> Result<Base> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
-        let existing = Existing::read(&bytes).map_err(|damage| Error::Damaged {
-            path: path.into(),
-            off: damage.off,
-            what: damage.what,
-        })?;
+        let existing = Existing::read(&bytes).map_err(|damage| damage.in_file(path))?;
         let dir = format!("lib/modules/{kver}");
         let mut modules = Vec::new();
         for (name, packed) in existing.modules(&dir) {

@@ -1,8 +1,10 @@
 //! Compression of module files and images, by the fast C libraries. The format is told by the first bytes, never by
 //! the name. Compressing is deterministic: no name, no time, one thread.
 
+use super::error::Error;
 use liblzma::stream as xz;
 use std::io::Read;
+use std::path::Path;
 
 /// How a file is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, clap::ValueEnum)]
@@ -25,6 +27,13 @@ pub struct Damage {
     pub off: u64,
     /// What it says.
     pub what: String,
+}
+
+impl Damage {
+    /// Says in which file it is.
+    pub fn in_file(self, path: &Path) -> Error {
+        Error::Damaged { path: path.to_owned(), off: self.off, what: self.what }
+    }
 }
 
 /// No module is larger; what unpacks to more is hostile.
@@ -74,8 +83,10 @@ pub fn decompress_into(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
     match Format::of(bytes) {
         Format::None => out.extend(bytes),
         Format::Gz => gunzip(bytes, out)?,
-        Format::Xz => unxz(bytes, out)?,
-        Format::Zst => unzstd(bytes, out)?,
+        Format::Xz => {
+            unlzma(xz::Stream::new_stream_decoder(LZMA_MAX, xz::CONCATENATED), bytes, UNPACKED_MAX, out)?;
+        }
+        Format::Zst => unzstd(bytes, UNPACKED_MAX, out)?,
     }
     Ok(())
 }
@@ -115,16 +126,17 @@ fn gunzip(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
 /// Most memory that a decoder of LZMA gets, bytes; the largest preset of xz(1) takes 65 MiB.
 pub const LZMA_MAX: u64 = 512 << 20;
 
-/// Returns what is wrong with LZMA data, for people.
-pub fn lzma_prose(error: xz::Error) -> String {
-    match error {
-        xz::Error::MemLimit => format!("xz: a dictionary for more than {} MiB of memory", LZMA_MAX >> 20),
-        error => format!("xz: {error}").to_lowercase(),
-    }
-}
-
-fn unxz(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
-    let mut stream = xz::Stream::new_stream_decoder(LZMA_MAX, xz::CONCATENATED).expect("these flags exist");
+/// Unpacks by a decoder of xz or lzma, at most `max` bytes; returns how many bytes of the input it took.
+///
+/// # Errors
+/// [`Damage`] where the decoder stops.
+pub fn unlzma(
+    decoder: Result<xz::Stream, xz::Error>,
+    bytes: &[u8],
+    max: usize,
+    out: &mut Vec<u8>,
+) -> Result<usize, Damage> {
+    let mut stream = decoder.expect("these decoders exist");
     loop {
         let (read, written) = (stream.total_in() as usize, out.len());
         let damage = |what: String| Damage { off: read as u64, what: format!("xz: {what}") };
@@ -133,27 +145,41 @@ fn unxz(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
         }
         let rest = bytes.get(read..).unwrap_or_default();
         match stream.process_vec(rest, out, xz::Action::Finish) {
-            Ok(xz::Status::StreamEnd) => return Ok(()),
-            Ok(_) if out.len() > UNPACKED_MAX => return Err(damage("unpacks to more than 1 GiB".into())),
+            Ok(xz::Status::StreamEnd) => return Ok(stream.total_in() as usize),
+            Ok(_) if out.len() > max => return Err(damage(too_much(max))),
             Ok(_) if out.len() == written && stream.total_in() as usize == read => {
                 return Err(damage("ends early".into()));
             }
             Ok(_) => {}
-            Err(error) => return Err(Damage { off: stream.total_in(), what: lzma_prose(error) }),
+            Err(error) => {
+                let what = match error {
+                    xz::Error::MemLimit => format!("xz: a dictionary for more than {} MiB of memory", LZMA_MAX >> 20),
+                    error => format!("xz: {error}").to_lowercase(),
+                };
+                return Err(Damage { off: stream.total_in(), what });
+            }
         }
     }
 }
 
-fn unzstd(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
+/// Unpacks frames of zstd, at most `max` bytes.
+///
+/// # Errors
+/// [`Damage`] where the decoder stops.
+pub fn unzstd(bytes: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Damage> {
     let mut rest = bytes;
     let result = zstd::stream::read::Decoder::with_buffer(&mut rest)
-        .and_then(|decoder| decoder.take(UNPACKED_MAX as u64 + 1).read_to_end(out));
+        .and_then(|decoder| decoder.take(max as u64 + 1).read_to_end(out));
     let off = (bytes.len() - rest.len()) as u64;
     match result {
-        Ok(len) if len > UNPACKED_MAX => Err(Damage { off, what: "zstd: unpacks to more than 1 GiB".into() }),
+        Ok(len) if len > max => Err(Damage { off, what: format!("zstd: {}", too_much(max)) }),
         Ok(_) => Ok(()),
         Err(error) => Err(Damage { off, what: format!("zstd: {error}").to_lowercase() }),
     }
+}
+
+fn too_much(max: usize) -> String {
+    format!("unpacks to more than {} GiB", max >> 30)
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

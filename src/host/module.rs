@@ -82,11 +82,7 @@ impl Module {
             buf.packed.clear();
             buf.packed.extend(head);
             input.read_to_end(&mut buf.packed).map_err(Error::io(&path))?;
-            codec::decompress_into(&buf.packed, &mut buf.plain).map_err(|damage| Error::Damaged {
-                path: path.clone(),
-                off: damage.off,
-                what: damage.what,
-            })?;
+            codec::decompress_into(&buf.packed, &mut buf.plain).map_err(|damage| damage.in_file(&path))?;
             elf::parse(&buf.plain).map_err(|fault| fault.in_file(&path))?
         };
         module.path.clone_from(&file.path);

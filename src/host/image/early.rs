@@ -82,11 +82,7 @@ impl Early {
     /// Adds a file; says whether it is of use.
     fn add(&mut self, path: &Path) -> Result<bool> {
         let packed = std::fs::read(path).map_err(Error::io(path))?;
-        let data = codec::decompress(&packed).map_err(|damage| Error::Damaged {
-            path: path.into(),
-            off: damage.off,
-            what: damage.what,
-        })?;
+        let data = codec::decompress(&packed).map_err(|damage| damage.in_file(path))?;
         let damaged =
             |(off, what): (usize, &str)| Error::Damaged { path: path.into(), off: off as u64, what: what.into() };
         match kind(&data).map_err(damaged)? {
@@ -122,7 +118,7 @@ impl Early {
             }
             self.put(place, entry.data.to_vec(), path);
         })
-        .map_err(|damage| Error::Damaged { path: path.into(), off: damage.off, what: damage.what })?;
+        .map_err(|damage| damage.in_file(path))?;
         taken.map_or(Ok(()), |place| Err(Error::input(path, PathError::Taken(place))))
     }
 

@@ -57,11 +57,7 @@ pub fn read(tree: &Tree, module: &Module, arch: Arch) -> Result<(Vec<u8>, Vec<u8
 pub fn unpacked(tree: &Tree, module: &Module) -> Result<(Vec<u8>, Vec<u8>)> {
     let path = tree.dir.join(&module.path);
     let data = std::fs::read(&path).map_err(Error::io(&path))?;
-    let plain = codec::decompress(&data).map_err(|damage| Error::Damaged {
-        path: path.clone(),
-        off: damage.off,
-        what: damage.what,
-    })?;
+    let plain = codec::decompress(&data).map_err(|damage| damage.in_file(&path))?;
     Ok((data, plain))
 }
 

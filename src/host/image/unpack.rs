@@ -6,13 +6,12 @@
 //! Documentation/driver-api/early-userspace/buffer-format.rst.
 
 use super::compress::{LZ4_BLOCK_LEN, LZ4_MAGIC};
-use crate::host::codec::{Damage, LZMA_MAX, lzma_prose};
+use crate::host::codec::{self, Damage, LZMA_MAX};
 use ::cpio::newc;
 use liblzma::stream as xz;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
-use std::io::Read;
 
 /// What unpacks to more is no initramfs.
 const UNPACKED_MAX: usize = 4 << 30;
@@ -119,9 +118,9 @@ fn entry<'a>(bytes: &'a [u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> std::i
 fn member(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
     match bytes {
         [0x1f, 0x8b, ..] => gunzip(bytes).ok_or_else(|| "gzip: damaged".into()),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => unxz(bytes, xz::Stream::new_stream_decoder(LZMA_MAX, 0)),
-        [0x5d, 0, 0, ..] => unxz(bytes, xz::Stream::new_lzma_decoder(LZMA_MAX)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => unzstd(bytes).map_err(|what| format!("zstd: {what}").to_lowercase()),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => unlzma(xz::Stream::new_stream_decoder(LZMA_MAX, 0), bytes),
+        [0x5d, 0, 0, ..] => unlzma(xz::Stream::new_lzma_decoder(LZMA_MAX), bytes),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => unzstd(bytes),
         [0x02, 0x21, 0x4c, 0x18, rest @ ..] => {
             let (plain, left_len) = unlz4(rest)?;
             Ok((plain, bytes.len() - left_len))
@@ -165,34 +164,17 @@ fn gunzip(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     is_good.then(|| (out, bytes.len() - rest.len()))
 }
 
-fn unxz(bytes: &[u8], stream: Result<xz::Stream, xz::Error>) -> Result<(Vec<u8>, usize), String> {
-    let mut stream = stream.expect("these decoders exist");
-    let mut out = Vec::with_capacity(GROW_LEN);
-    loop {
-        let read_len = stream.total_in() as usize;
-        let written_len = out.len();
-        match stream.process_vec(&bytes[read_len..], &mut out, xz::Action::Run) {
-            Ok(xz::Status::StreamEnd) => return Ok((out, stream.total_in() as usize)),
-            Ok(_) if out.len() > UNPACKED_MAX => return Err("xz: unpacks to more than 4 GiB".into()),
-            Ok(_) if out.len() == out.capacity() => out.reserve(out.len()),
-            Ok(_) if out.len() == written_len && stream.total_in() as usize == read_len => {
-                return Err("xz: ends early".into());
-            }
-            Ok(_) => {}
-            Err(error) => return Err(lzma_prose(error)),
-        }
-    }
+fn unlzma(decoder: Result<xz::Stream, xz::Error>, bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
+    let mut out = Vec::new();
+    let packed_len = codec::unlzma(decoder, bytes, UNPACKED_MAX, &mut out).map_err(|damage| damage.what)?;
+    Ok((out, packed_len))
 }
 
 fn unzstd(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
-    let len = zstd::zstd_safe::find_frame_compressed_size(bytes).map_err(|_| "damaged".to_owned())?;
-    let decoder = zstd::stream::read::Decoder::with_buffer(&bytes[..len]).map_err(|error| error.to_string())?;
+    let len = zstd::zstd_safe::find_frame_compressed_size(bytes).map_err(|_| "zstd: damaged")?;
     let mut out = Vec::new();
-    match decoder.take(UNPACKED_MAX as u64 + 1).read_to_end(&mut out) {
-        Ok(plain_len) if plain_len > UNPACKED_MAX => Err("unpacks to more than 4 GiB".into()),
-        Ok(_) => Ok((out, len)),
-        Err(error) => Err(error.to_string()),
-    }
+    codec::unzstd(&bytes[..len], UNPACKED_MAX, &mut out).map_err(|damage| damage.what)?;
+    Ok((out, len))
 }
 
 /// Unpacks blocks behind their lengths, up to a length of 0 or the end; returns how many bytes are left. Source:
