@@ -264,7 +264,6 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     }
 
     /// Finds the module's step, if it is in the plan; when it is required now, it is from now on.
-    #[inline(never)] // smaller so
     fn note_need(&mut self, path: &[u8], need: Need) -> Option<&mut Step<'map>> {
         let at = position(self.steps, path)?;
         let step = self.steps.get_mut(at)?;

@@ -6,7 +6,7 @@
 //! drivers/of/property.c.
 
 use super::blockdev;
-use super::file::{Name, Path, each_entry, link, map, open, path, read};
+use super::file::{Name, Path, each_entry, link, map, open, open_joined, path, read, read_joined};
 use super::log::{Level, errno_prose, line};
 use super::root::{MOUNT_POINT, Root, mount_prose};
 use super::rt::{Args, Strings, execve};
@@ -79,8 +79,7 @@ const LIKELY: [&[u8]; 6] = [b".mmc", b".usb", b".sata", b".pcie", b".ufs", b"nan
 /// `waiting_for_supplier_show`.
 fn is_waiting(name: &[u8]) -> bool {
     let mut answer = [0; 4];
-    let file = path(&[PLATFORM, b"/", name, b"/waiting_for_supplier"]);
-    file.is_ok_and(|file| read(CWD, file.as_bytes(), &mut answer).is_ok_and(|answer| answer == b"1\n"))
+    read_joined(CWD, &[PLATFORM, b"/", name, b"/waiting_for_supplier"], &mut answer) == Ok(b"1\n")
 }
 
 /// Tells which suppliers of a device have no driver, by the links that the kernel has made of the device tree, or by the
@@ -121,7 +120,7 @@ fn tell_supplier(device: &Path, supplier: &Path, scene: Option<Scene<'_>>) {
     find_property(device, supplier, &mut property);
     let [open, close]: [&[u8]; 2] = if property.is_empty() { [b"", b""] } else { [b" (", b")"] };
     let mut buf = [0; 4096];
-    let uevent = path(&[supplier.as_bytes(), b"/uevent"]).and_then(|path| read(CWD, path.as_bytes(), &mut buf));
+    let uevent = read_joined(CWD, &[supplier.as_bytes(), b"/uevent"], &mut buf);
     let uevent = Uevent::file(uevent.unwrap_or_default());
     let known = scene.and_then(|scene| driver(uevent.get(b"MODALIAS")?, scene));
     let left_out = scene.and_then(|scene| left_out(uevent, scene.tree));
@@ -153,10 +152,9 @@ fn node_name(device: &Path) -> Option<Path> {
 /// Finds which property of a device's node leads to the supplier's: the first that holds its phandle.
 fn find_property(device: &Path, supplier: &Path, found: &mut Name) {
     let (mut phandle, mut buf) = ([0; 4], [0; 256]);
-    let Ok(handle) = path(&[supplier.as_bytes(), b"/of_node/phandle"]) else { return };
-    let Ok(handle @ [_, _, _, _]) = read(CWD, handle.as_bytes(), &mut phandle) else { return };
-    let Ok(node) = path(&[device.as_bytes(), b"/of_node"]) else { return };
-    let Ok(node) = open(CWD, node.as_bytes()) else { return };
+    let handle = read_joined(CWD, &[supplier.as_bytes(), b"/of_node/phandle"], &mut phandle);
+    let Ok(handle @ [_, _, _, _]) = handle else { return };
+    let Ok(node) = open_joined(CWD, &[device.as_bytes(), b"/of_node"]) else { return };
     each_entry(node.as_fd(), b".", &mut |property, _| {
         if found.is_empty()
             && super::phandle::cells_of(property).is_some()

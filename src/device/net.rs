@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code, reason = "interfaces are configured by ioctl")]
 
-use super::file::{Name, Path, each_entry, errno, path, read};
+use super::file::{Name, Path, each_entry, errno, path, read_joined};
 use super::log::{Decimal, Level, line};
 use super::rt::bind_to_device;
 use crate::bytes::split_once;
@@ -23,6 +23,8 @@ use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, bind, sendt
 
 /// How long an answer is waited for until the question is put again, ms.
 const AGAIN_MS: u64 = 1000;
+
+const SYS_NET: &[u8] = b"/sys/class/net";
 
 // Source: include/uapi/linux/sockios.h, if.h, route.h.
 const SIOCADDRT: Opcode = 0x890b;
@@ -117,18 +119,15 @@ impl Net {
     fn find_link(&mut self) -> bool {
         let Ok(socket) = socket() else { return false };
         let (wanted, found) = (self.ip.device, &mut self.device);
-        each_entry(CWD, b"/sys/class/net", &mut |name, _| {
+        each_entry(CWD, SYS_NET, &mut |name, _| {
             let (mut carrier, mut kind) = ([0; 4], [0; 8]);
-            let attr = |what: &[u8]| path(&[b"/sys/class/net/", name, what]);
-            let is_ethernet =
-                attr(b"/type").is_ok_and(|path| read(CWD, path.as_bytes(), &mut kind).is_ok_and(|kind| kind == b"1\n"));
+            let is_ethernet = read_joined(CWD, &[SYS_NET, b"/", name, b"/type"], &mut kind) == Ok(b"1\n");
             if !found.is_empty() || !is_ethernet || !(wanted.is_empty() || wanted == name) {
                 return;
             }
             // It is up, or can't be: its link tells.
             let _ = configure(&socket, SIOCSIFFLAGS, name, &IFF_UP_MULTICAST);
-            let has_link = attr(b"/carrier").is_ok_and(|path| read(CWD, path.as_bytes(), &mut carrier) == Ok(b"1\n"));
-            if has_link {
+            if read_joined(CWD, &[SYS_NET, b"/", name, b"/carrier"], &mut carrier) == Ok(b"1\n") {
                 let _ = found.extend_from_slice(name);
             }
         });
@@ -139,8 +138,8 @@ impl Net {
     fn ask(&self, now_ms: u64) -> State {
         let begun = || {
             let mut text = [0; 32];
-            let address = path(&[b"/sys/class/net/", &self.device, b"/address"])?;
-            let mac = mac(read(CWD, address.as_bytes(), &mut text)?).ok_or(Errno::EINVAL)?;
+            let address = read_joined(CWD, &[SYS_NET, b"/", &self.device, b"/address"], &mut text)?;
+            let mac = mac(address).ok_or(Errno::EINVAL)?;
             let socket = socket().map_err(errno)?;
             sockopt::set_socket_broadcast(&socket, true).map_err(errno)?;
             bind_to_device(socket.as_raw_fd(), &self.device).map_err(Errno)?;
@@ -197,13 +196,10 @@ impl Net {
     /// Returns what to mount; `None` where nobody says it.
     pub(super) fn source(&self) -> Option<Path> {
         let (server, place) = self.place()?;
-        match around_client(place) {
-            Some((before, behind)) => {
-                let client = dotted(self.ip.client.unwrap_or_default());
-                path(&[&dotted(server), b":", before, &client, behind]).ok()
-            }
-            None => path(&[&dotted(server), b":", place]).ok(),
-        }
+        let client = dotted(self.ip.client.unwrap_or_default());
+        let parts = around_client(place).map(|(before, behind)| [before, &client, behind]);
+        let [before, client, behind] = parts.unwrap_or([place, b"", b""]);
+        path(&[&dotted(server), b":", before, client, behind]).ok()
     }
 
     /// Writes what the kernel has to be told to mount it, and then `flags`. What does not fit is left out.

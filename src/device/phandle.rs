@@ -1,7 +1,7 @@
 //! The device tree as the kernel shows it in /sys/firmware/devicetree: which devices a device's node leads to by phandles.
 //! For kernels that make no links of it. Source: the Devicetree Specification, 2.3.3; the kernel's drivers/of/property.c.
 
-use super::file::{EntryType, Path, each_entry, link, open, path, read};
+use super::file::{EntryType, Path, each_entry, link, open_joined, path, read, read_joined};
 use crate::uevent::Uevent;
 use rustix::fd::AsFd;
 use rustix::fs::CWD;
@@ -36,8 +36,7 @@ pub(super) fn cells_of(property: &[u8]) -> Option<&'static [u8]> {
 /// Calls `each` with the devices that the node of `device` leads to: the supplier's own, or the nearest above it, which
 /// has yet to make it.
 pub(super) fn each_supplier(device: &Path, each: &mut dyn FnMut(Path)) {
-    let Ok(node) = path(&[device.as_bytes(), b"/of_node"]) else { return };
-    let Ok(node) = open(CWD, node.as_bytes()) else { return };
+    let Ok(node) = open_joined(CWD, &[device.as_bytes(), b"/of_node"]) else { return };
     each_entry(node.as_fd(), b".", &mut |property, _| {
         let (Some(cells), mut buf) = (cells_of(property), [0; 256]) else { return };
         let (words, _) = read(node.as_fd(), property, &mut buf).unwrap_or_default().as_chunks::<4>();
@@ -49,10 +48,8 @@ pub(super) fn each_supplier(device: &Path, each: &mut dyn FnMut(Path)) {
                 each(device);
             }
             let mut count = [0; 4];
-            let count_path = path(&[supplier.as_bytes(), b"/", cells]);
             let is_read = !cells.is_empty()
-                && count_path
-                    .is_ok_and(|path| read(CWD, path.as_bytes(), &mut count).is_ok_and(|text| text.len() == 4));
+                && read_joined(CWD, &[supplier.as_bytes(), b"/", cells], &mut count).is_ok_and(|text| text.len() == 4);
             for _ in 0..if is_read { u32::from_be_bytes(count).min(64) } else { 0 } {
                 words.next();
             }
@@ -64,7 +61,7 @@ pub(super) fn each_supplier(device: &Path, each: &mut dyn FnMut(Path)) {
 /// kernel sets up early, is nobody's to wait for.
 fn is_bus(device: &Path) -> bool {
     let mut buf = [0; 1024];
-    let uevent = path(&[device.as_bytes(), b"/uevent"]).and_then(|path| read(CWD, path.as_bytes(), &mut buf));
+    let uevent = read_joined(CWD, &[device.as_bytes(), b"/uevent"], &mut buf);
     Uevent::file(uevent.unwrap_or_default()).is_compatible(b"simple-bus")
 }
 
@@ -72,8 +69,7 @@ fn is_bus(device: &Path) -> bool {
 fn find_node(dir: &[u8], handle: &[u8; 4], depth: u8) -> Option<Path> {
     let depth = depth.checked_sub(1)?;
     let (mut own, mut found) = ([0; 4], None);
-    let own_path = path(&[dir, b"/phandle"]).ok()?;
-    if read(CWD, own_path.as_bytes(), &mut own).is_ok_and(|own| own == handle) {
+    if read_joined(CWD, &[dir, b"/phandle"], &mut own).is_ok_and(|own| own == handle) {
         return path(&[dir]).ok();
     }
     each_entry(CWD, dir, &mut |name, entry_type| {

@@ -86,7 +86,7 @@ impl Pool {
     /// Starts `count` workers; fewer, or none, where the kernel gives no more.
     pub(super) fn start(count: u32, sys: &Sys<'_>) -> Pool {
         let jobs = if count > 0 { pipe_with(PipeFlags::CLOEXEC | PipeFlags::DIRECT).ok() } else { None };
-        let at = if count > 0 { share().unwrap_or_default() } else { &[] };
+        let at = jobs.as_ref().and_then(|_| share()).unwrap_or_default();
         let mut pool = Pool { workers: Vec::new(), started_count: 0, jobs, out: Vec::new(), at };
         for _ in 0..count {
             pool.add(sys);
@@ -97,9 +97,7 @@ impl Pool {
     fn add(&mut self, sys: &Sys<'_>) {
         let is_taken = |place: &usize| self.workers.iter().any(|worker| worker.place == *place);
         let Some(place) = (0..WORKER_COUNT).find(|place| !is_taken(place)) else { return };
-        let (Some(at), true, Ok((from_worker, answers))) =
-            (self.at.get(place), self.jobs.is_some(), pipe_with(PipeFlags::CLOEXEC))
-        else {
+        let (Some(at), Ok((from_worker, answers))) = (self.at.get(place), pipe_with(PipeFlags::CLOEXEC)) else {
             return;
         };
         at.store(0, Ordering::Relaxed);
@@ -172,15 +170,18 @@ impl Pool {
             // It is gone: so is its module, and another worker takes its place.
             let Worker { number, place, pid, .. } = self.workers.swap_remove(index);
             let killed = super::sys::wait_for(pid).err().unwrap_or(Refusal::Killed(0));
+            let mut fail = |at| {
+                each(Answer { at, result: Err(killed), start_us: 0, took_us: 0, decode_us: 0, worker: number });
+            };
             let at = self.at.get(place).map_or(0, |at| at.load(Ordering::Relaxed));
             if let Some(at) = (at as usize).checked_sub(1).filter(|&at| self.returned(at)) {
-                each(Answer { at, result: Err(killed), start_us: 0, took_us: 0, decode_us: 0, worker: number });
+                fail(at);
             }
             self.add(sys);
             if self.is_direct() {
                 // Nobody is left to do what waits.
                 while let Some(at) = self.out.pop() {
-                    each(Answer { at, result: Err(killed), start_us: 0, took_us: 0, decode_us: 0, worker: number });
+                    fail(at);
                 }
             }
             return; // the places have changed
