@@ -327,11 +327,8 @@ fn parts(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Yields the dependencies of a modules.dep line, leaves last.
 pub fn deps(line: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    list(parts(line).map_or(&[], |(_, deps)| deps))
-}
-
-fn list(deps: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    deps.split(|&byte| byte == b' ').filter(|dep| !dep.is_empty())
+    let list = parts(line).map_or(&[][..], |(_, list)| list);
+    list.split(|&byte| byte == b' ').filter(|dep| !dep.is_empty())
 }
 
 /// Mixes the end of a path, in which modules differ most. What is shorter is no path of a tree.

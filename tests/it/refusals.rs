@@ -115,10 +115,12 @@ fn damage_that_the_answer_does_not_need_counts_too() {
     for (argv, what) in [
         (&["modprobe", "-R", "a"][..], "look-up"),
         (&["modprobe", "b"], "load"),
-        (&["modprobe", "-r", "x"], "removal"),
+        (&["modprobe", "-r", "a"], "removal"),
         (&["modprobe", "-c"], "listing"),
     ] {
         let root = root();
+        let before = modprobe(&root, argv, &Troubles::default());
+        assert_eq!(before.status, 0, "{what}\n{}", before.stderr);
         let file = path("modules.builtin.alias.bin");
         root.put(&file, b"\xb0\x07\xf4\x57\0\x09\0\x01");
         let outcome = modprobe(&root, argv, &Troubles::default());
