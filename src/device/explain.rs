@@ -226,6 +226,12 @@ pub(super) fn tell_unmountable(root: &Root, errno: Errno) {
     line(Level::Error, &[b"mounting ", node, b" failed: it holds ", &found, fix]);
 }
 
+/// Says behind a number that it is of seconds, and what could help where the root did not appear in so many.
+pub(super) fn seconds_and_advice(root: &Root) -> &'static [u8] {
+    let is_numbered = root.text.starts_with(b"/dev/mmcblk");
+    if is_numbered { b" s; its number may be another at each boot, root=UUID=... is not" } else { b" s" }
+}
+
 /// Says why one of our mounts does not come along into the root.
 pub(super) fn tell_left_behind(place: &[u8], root: &Root, errno: Errno) {
     let why = b" has no such directory, and none can be made: ";

@@ -218,7 +218,10 @@ fn tell_unreached(root: &Result<Root, &'static [u8]>, why: Unreached) {
         (Ok(root), Unreached::Absent(waited_ms)) => {
             root.tell_net();
             let waited = Decimal::new(waited_ms / 1000);
-            line(Level::Error, &[root.text, b" did not appear within ", waited.text(), b" s"]);
+            line(
+                Level::Error,
+                &[root.text, b" did not appear within ", waited.text(), explain::seconds_and_advice(root)],
+            );
         }
         (Ok(_), Unreached::NotSaid) => {}
     }

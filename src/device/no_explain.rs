@@ -22,6 +22,11 @@ pub(super) fn tell_unmountable(root: &Root, errno: Errno) {
     line(Level::Error, &[b"mounting ", root.node_path(), b" failed: ", mount_prose(errno)]);
 }
 
+/// Says that a number is of seconds.
+pub(super) fn seconds_and_advice(_: &Root) -> &'static [u8] {
+    b" s"
+}
+
 /// Says nothing.
 pub(super) fn tell_left_behind(_: &[u8], _: &Root, _: Errno) {}
 

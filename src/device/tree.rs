@@ -149,7 +149,7 @@ pub(super) fn tell_no_tree(errno: Errno) {
 fn read_modprobe_d(tree: &Tree, places: &[&'static [u8]], text: &mut VecView<u8>) {
     each_config(places, &[b"modules.softdep", b"modules.weakdep"], &mut |place, name| {
         let done = match place {
-            Some((dir, dir_path)) => append_config(dir.as_fd(), name, &[dir_path, b"/", name], text),
+            Some((dir, dir_path)) => boards::append(dir.as_fd(), dir_path, name, text),
             None => match append_config(tree.dir.as_fd(), name, &[&tree.path, name], text) {
                 Err(Errno::ENOENT) => Ok(()), // a tree without softdeps
                 other => other,

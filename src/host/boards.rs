@@ -4,7 +4,6 @@
 use super::board::Board;
 use super::error::Result;
 use super::selection::Selection;
-use crate::name::same;
 
 /// Makes of several boards the one that an image is built for. What a board does not say is what the others say.
 ///
@@ -69,10 +68,11 @@ pub(super) fn add_selection(all: &mut Selection, more: Selection) {
             all.picks.push(pick);
         }
     }
-    add_lane(&mut all.lane, &more.lane);
+    all.lane.add(&more.lane);
     all.edges.extend(more.edges);
     add(&mut all.absent, &more.absent);
     add(&mut all.unserved, &more.unserved);
+    add(&mut all.as_they_come, &more.as_they_come);
     for (name, reason) in more.builtin {
         if all.builtin.iter().all(|(known, _)| *known != name) {
             all.builtin.push((name, reason));
@@ -80,13 +80,4 @@ pub(super) fn add_selection(all: &mut Selection, more: Selection) {
     }
     add(&mut all.idle_exclusions, &more.idle_exclusions);
     add(&mut all.unknown_softdeps, &more.unknown_softdeps);
-}
-
-/// Adds the modules that a lane does not have.
-pub(super) fn add_lane(lane: &mut Vec<String>, more: &[String]) {
-    for name in more {
-        if lane.iter().all(|known| !same(known.as_bytes(), name.as_bytes())) {
-            lane.push(name.clone());
-        }
-    }
 }

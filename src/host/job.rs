@@ -114,7 +114,7 @@ impl Job {
             let wish = Wish { board: &part.board, trees: &part.trees, root: part.root.clone() };
             let selection = select(&wish, &catalogue)?;
             if let Some(compatible) = part.compatible().filter(|_| self.parts.len() > 1) {
-                boards::add_lane(all.lanes.entry(compatible.into()).or_default(), &selection.lane);
+                all.lanes.entry(compatible.into()).or_default().add(&selection.lane);
             }
             boards::add_selection(&mut all, selection);
         }

@@ -37,7 +37,9 @@ fn standing(path: &str) -> &'static str {
     match path {
         "init" | "usr/bin/initmod" => "the loader",
         "etc/modules-load.d/initmod.conf" => "what is loaded first: the way to the root",
+        _ if path.starts_with("etc/initmod/boards/") && path.ends_with(".order") => "what waits for what on this board",
         _ if path.starts_with("etc/initmod/boards/") => "what is loaded first on this board",
+        "etc/modprobe.d/initmod-order.conf" => "what waits for what, as the device tree has it",
         "etc/modprobe.d/initmod.conf" => "modprobe.conf of the board",
         _ if path.starts_with("lib/modules/") => "index of the modules",
         _ => "image.files of the board",

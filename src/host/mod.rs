@@ -26,6 +26,7 @@ pub mod depmod;
 pub mod image;
 pub mod board;
 pub mod dt;
+pub mod lane;
 pub mod selection;
 pub mod select;
 pub mod stock;

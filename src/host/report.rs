@@ -59,7 +59,7 @@ impl Report<'_> {
         for (name, who) in self.missing_firmware {
             writeln!(text, "not there: {name} (firmware of {who})").expect("a String takes it");
         }
-        for note in &self.notes {
+        for note in self.notes.iter().cloned().chain(self.selection.numbers()) {
             writeln!(text, "{note}").expect("a String takes it");
         }
         text

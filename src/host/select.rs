@@ -97,7 +97,7 @@ impl<'a> Selecting<'a> {
         for name in &self.board.modules.load {
             let hits = self.resolve("modules.load", name, true)?;
             self.take(Must::Be, "modules.load", name, hits, Reason::Load)?;
-            self.selection.lane.push(name.clone());
+            self.selection.lane.load(name);
         }
         if let Some(root) = &wish.root {
             for tree in wish.trees {
@@ -137,7 +137,12 @@ impl<'a> Selecting<'a> {
             self.pick(wanted.at, reason(&wanted.chain));
             self.add_to_lane(wanted.at, is_lane);
         }
-        self.selection.edges.extend(needs.edges.iter().filter(|(_, at)| self.picked[*at]));
+        let edges = || needs.edges.iter().filter(|(_, at)| self.picked[*at]);
+        self.selection.edges.extend(edges());
+        if is_lane {
+            let pairs = edges().filter_map(|&(user, at)| Some((user.filter(|&user| self.picked[user])?, at)));
+            self.selection.lane.provide(pairs);
+        }
         for name in needs.implied {
             let hits = self.resolve("root", name, true).unwrap_or_default();
             let why = Reason::Root(format!("{what} -> {name}"));
@@ -149,6 +154,7 @@ impl<'a> Selecting<'a> {
                 self.add_to_lane(at, is_lane);
             }
         }
+        self.selection.as_they_come.extend(needs.as_they_come.iter().map(|&id| tree.path(id)));
         self.selection.unserved.extend(needs.unserved.iter().map(|&id| needs::described(tree, id)));
     }
 
@@ -177,9 +183,8 @@ impl<'a> Selecting<'a> {
     }
 
     fn add_to_lane(&mut self, at: usize, is_lane: bool) {
-        let modname = &self.catalogue.modules[at].modname;
-        if is_lane && !self.selection.lane.contains(modname) {
-            self.selection.lane.push(modname.clone());
+        if is_lane {
+            self.selection.lane.load(&self.catalogue.modules[at].modname);
         }
     }
 

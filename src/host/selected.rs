@@ -24,12 +24,17 @@ struct Selected<'a> {
     /// Bytes of all modules, as the tree has them.
     bytes: u64,
     /// What is loaded first, in this order.
-    load: &'a [String],
+    load: Vec<String>,
     /// Of several boards: what is loaded first on each, by the first of its device tree's compatible strings.
-    lanes: &'a BTreeMap<String, Vec<String>>,
+    lanes: BTreeMap<&'a str, Vec<String>>,
     builtin: Vec<Named>,
     /// What was asked for, need not be there, and is not.
     not_there: Vec<Named>,
+    /// Nodes that the root may be on and whose disks may have another number at each boot.
+    numbered_as_they_come: &'a [String],
+    /// What that means for root=.
+    #[serde(skip)]
+    numbers: Option<String>,
     /// It is known what the kernel serves by itself.
     knows_kernel: bool,
     /// Nodes that no module serves; nor, if that is known, the kernel.
@@ -96,14 +101,20 @@ fn selected<'a>(job: &'a Job, selection: &'a Selection) -> Selected<'a> {
         kernel: &job.stock.tree.kver,
         modules: rows.collect(),
         bytes: places.iter().map(|&at| modules[at].file_len).sum(),
-        load: &selection.lane,
-        lanes: &selection.lanes,
+        load: job.stock.order(&selection.lane).load,
+        lanes: selection
+            .lanes
+            .iter()
+            .map(|(compatible, lane)| (compatible.as_str(), job.stock.order(lane).load))
+            .collect(),
         builtin: selection
             .builtin
             .iter()
             .map(|(name, why)| Named { name: name.clone(), why: why.to_string() })
             .collect(),
         not_there: not_there(selection),
+        numbered_as_they_come: &selection.as_they_come,
+        numbers: selection.numbers(),
         knows_kernel: job.kernel.is_some(),
         unserved: &selection.unserved,
     }
@@ -143,7 +154,7 @@ fn table(selected: &Selected<'_>) -> String {
     if !selected.load.is_empty() {
         writeln!(text, "\nloaded first: {}", selected.load.join(" ")).expect("a String takes it");
     }
-    for (compatible, lane) in selected.lanes {
+    for (compatible, lane) in &selected.lanes {
         writeln!(text, "loaded first on {compatible}: {}", lane.join(" ")).expect("a String takes it");
     }
     for Named { name, why } in &selected.builtin {
@@ -151,6 +162,9 @@ fn table(selected: &Selected<'_>) -> String {
     }
     for Named { name, why } in &selected.not_there {
         writeln!(text, "not there: {name} ({why})").expect("a String takes it");
+    }
+    if let Some(numbers) = &selected.numbers {
+        writeln!(text, "{numbers}").expect("a String takes it");
     }
     if selected.knows_kernel {
         for node in selected.unserved {

@@ -1,5 +1,6 @@
 //! What a selection came to: the modules, each with the reason it is in, and what else there is to tell.
 
+use super::lane::Lane;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -8,22 +9,33 @@ use std::fmt;
 pub struct Selection {
     /// The modules: asked for first, then those that they need.
     pub picks: Vec<Pick>,
-    /// What is loaded first, in this order: names as modules-load.d takes them.
-    pub lane: Vec<String>,
+    /// What is loaded first.
+    pub lane: Lane,
     /// Where there are several boards: what is loaded first on each, by the first of its device tree's compatible strings.
-    pub lanes: BTreeMap<String, Vec<String>>,
+    pub lanes: BTreeMap<String, Lane>,
     /// Who needs whom, by their places; `None` is the board itself.
     pub edges: BTreeSet<(Option<usize>, usize)>,
     /// Names that were optional, and are not there, with their keys.
     pub absent: Vec<(String, String)>,
     /// Nodes of which it is not known who serves them: on the way to the root, or of the board.
     pub unserved: Vec<String>,
+    /// Nodes that the root may be on and whose disks may have another number at each boot.
+    pub as_they_come: Vec<String>,
     /// Names that were asked for and are built into the kernel.
     pub builtin: Vec<(String, Reason)>,
     /// Exclusions of what the tree does not have: harmless, or a slip.
     pub idle_exclusions: Vec<String>,
     /// Softdeps that stand for nothing in the tree, and whose they are. modprobe ignores them silently.
     pub unknown_softdeps: Vec<(String, String)>,
+}
+
+impl Selection {
+    /// Says which disks had better not be named by number.
+    pub fn numbers(&self) -> Option<String> {
+        let nodes = self.as_they_come.join(", ");
+        let advice = "/dev/mmcblkN may be another at each boot, root=UUID=... or PARTUUID=... is not";
+        Some(format!("numbered as they come: {nodes}: {advice}")).filter(|_| !nodes.is_empty())
+    }
 }
 
 /// A selected module.

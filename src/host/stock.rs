@@ -8,6 +8,7 @@ use super::dt::kernel::Kernel;
 use super::error::{Error, Result};
 use super::graph::Graph;
 use super::kconfig::Kconfig;
+use super::lane::{Lane, Order};
 use super::module::Module;
 use super::scan;
 use super::select::Catalogue;
@@ -53,6 +54,11 @@ impl Stock {
         let of_tree = ["modules.softdep", "modules.weakdep"];
         let of_tree = of_tree.map(|name| [&[MARK][..], name.as_bytes(), b"\n", self.file(name)].concat());
         [parts.concat(), of_tree.concat()].concat()
+    }
+
+    /// Puts what is loaded first in order.
+    pub fn order(&self, lane: &Lane) -> Order {
+        lane.order(&self.modules, &self.graph)
     }
 
     /// Lends what a selection works on; `config_text` as above made it, `kernel` and `kconfig` if they are known.

@@ -63,6 +63,10 @@ fn each_board_has_a_lane_and_all_have_one() {
     assert_eq!(text(&root, "etc/initmod/boards/acme,two.conf"), "gpio_acme\nmmc_two\nbtrfs\n");
     assert_eq!(text(&root, "etc/modules-load.d/initmod.conf"), "gpio_acme\nmmc_one\next4\nmmc_two\nbtrfs\n");
     assert_eq!(text(&root, "etc/modprobe.d/initmod.conf"), "options btrfs a=1\n");
+    let order = |of: &str| format!("softdep {of} pre: gpio_acme\n");
+    assert_eq!(text(&root, "etc/initmod/boards/acme,one.order"), order("mmc_one"));
+    assert_eq!(text(&root, "etc/initmod/boards/acme,two.order"), order("mmc_two"));
+    assert_eq!(text(&root, "etc/modprobe.d/initmod-order.conf"), order("mmc_one") + &order("mmc_two"));
     assert_eq!(root.files().filter(|path| path.ends_with(".ko")).count(), 6);
     for module in ["mmc_two", "extra"] {
         assert!(report.lines().any(|line| line.starts_with(module)), "{report}");

@@ -3,6 +3,7 @@
 use crate::fixture::Fixture;
 use crate::mkdtb::dtb;
 use crate::mkko::Ko;
+use crate::rootfs::Rootfs;
 use std::fs;
 use std::process::Output;
 
@@ -97,6 +98,35 @@ fn the_way_to_the_root_has_all_providers_in_order_and_no_more() {
         ["rtc_ds1307", "acme_adc", "pwm_bl", "acme_mmc", "acme_eth"].into_iter().filter(missing).collect::<Vec<_>>(),
         ["acme_eth"]
     );
+}
+
+/// A driver that finds no provider is put off, and its device may get another number.
+#[test]
+fn drivers_wait_for_their_devices_providers() {
+    let fixture = fixture();
+    let args = ["--dtb", "one.dtb", "--root", "mmc", "--fs", "ext4"];
+    stdout(&fixture, "build", &[&args[..], &["--loader", "loader", "--compress", "none", "-o", "image"]].concat());
+    let root = Rootfs::unpack(&fs::read(fixture.root().join("image")).unwrap());
+    let order = String::from_utf8(root.read("etc/modprobe.d/initmod-order.conf").unwrap().into()).unwrap();
+    let want = "softdep acme_pmic pre: i2c_acme\nsoftdep acme_regulator pre: i2c_acme\n\
+        softdep acme_mmc pre: gpio_acme acme_pmic acme_regulator\n";
+    assert_eq!(order, want);
+}
+
+#[test]
+fn hosts_without_number_are_told() {
+    let board = "/\n/soc/mmc@1\ncompatible = \"acme,mmc\"\n/soc/mmc@2\ncompatible = \"acme,mmc\"\n\
+        /soc/mmc@3\ncompatible = \"acme,mmc\"\n/aliases\nmmc0 = \"/soc/mmc@2\"\n";
+    let fixture = fixture();
+    let numbered = |more: &str, root: &str| {
+        fixture.put("more.dtb", dtb(&format!("{board}{more}")));
+        let text = stdout(&fixture, "select", &["--dtb", "more.dtb", "--root", root, "--fs", "ext4"]);
+        text.lines().find(|line| line.starts_with("numbered as they come: ")).map(str::to_owned)
+    };
+    let told = numbered("", "mmc").unwrap();
+    assert!(told.starts_with("numbered as they come: /soc/mmc@1, /soc/mmc@3: /dev/mmcblkN may be another"), "{told}");
+    assert_eq!(numbered("", "/soc/mmc@2"), None, "it has a number");
+    assert_eq!(numbered("mmc1 = \"/soc/mmc@3\"", "mmc"), None, "one has the number that is left");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! * [`supply`] reads from a node's properties which nodes provide for it.
 //! * [`class`] tells which nodes can hold the root, [`walk`] follows them and all their providers, [`needs`]
 //!   makes modules of that.
+//! * [`number`] tells which disks may have another name at each boot.
 //!
 //! What a board's kernel does with the tree is modelled, not guessed: each file names the kernel source it follows.
 
@@ -17,5 +18,6 @@ pub mod supply;
 pub mod kernel;
 pub mod driver;
 pub mod class;
+pub mod number;
 pub mod walk;
 pub mod needs;

@@ -3,6 +3,7 @@
 
 use super::class::Root;
 use super::driver::{Driver, Drivers};
+use super::number;
 use super::supply::directories;
 use super::tree::{NodeId, Tree};
 use super::walk::Way;
@@ -19,6 +20,8 @@ pub struct Needs {
     pub edges: BTreeSet<(Option<usize>, usize)>,
     /// Nodes on the way, or of the board, of which it is not known who serves them.
     pub unserved: Vec<NodeId>,
+    /// Nodes that the root may be on and whose disks may have another number at each boot.
+    pub as_they_come: Vec<NodeId>,
 }
 
 /// A module that a node asks for.
@@ -68,6 +71,10 @@ pub fn of_root(tree: &Tree, drivers: &Drivers<'_>, root: &Root) -> Result<Needs,
         }
     }
     needs.implied = implied;
+    needs.as_they_come = number::as_they_come(tree, drivers);
+    if !starts.iter().any(|start| needs.as_they_come.contains(start)) {
+        needs.as_they_come.clear();
+    }
     Ok(needs)
 }
 

@@ -4,6 +4,7 @@ use super::cpio::{Archive, Node, PathError};
 use super::existing::Existing;
 use super::pack::Packed;
 use crate::host::depmod::IndexFile;
+use crate::host::lane::Order;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -42,9 +43,9 @@ pub struct Content<'a> {
     /// The modules.* files.
     pub indexes: Vec<IndexFile>,
     /// The modules on the way to the root.
-    pub load: &'a [String],
+    pub lane: Order,
     /// In an image for several boards, those of each board, by the first of its device tree's compatible strings.
-    pub lanes: &'a BTreeMap<String, Vec<String>>,
+    pub lanes: BTreeMap<&'a str, Order>,
     /// /etc/modprobe.d/initmod.conf; not there if empty.
     pub modprobe_conf: String,
     /// Firmware: path, content.
@@ -103,11 +104,15 @@ pub fn lay_out(content: Content<'_>) -> Result<Archive, PathError> {
     for (name, data) in content.indexes {
         archive.add(&format!("{tree}/{name}"), file(data))?;
     }
-    if !content.load.is_empty() {
-        archive.add("etc/modules-load.d/initmod.conf", file(list(content.load)))?;
+    if !content.lane.load.is_empty() {
+        archive.add("etc/modules-load.d/initmod.conf", file(content.lane.modules_load_conf()))?;
+    }
+    if !content.lane.softdeps.is_empty() {
+        archive.add("etc/modprobe.d/initmod-order.conf", file(content.lane.modprobe_conf()))?;
     }
     for (compatible, lane) in content.lanes {
-        archive.add(&format!("etc/initmod/boards/{compatible}.conf"), file(list(lane)))?;
+        archive.add(&format!("etc/initmod/boards/{compatible}.conf"), file(lane.modules_load_conf()))?;
+        archive.add(&format!("etc/initmod/boards/{compatible}.order"), file(lane.modprobe_conf()))?;
     }
     if !content.modprobe_conf.is_empty() {
         archive.add("etc/modprobe.d/initmod.conf", file(content.modprobe_conf.into()))?;
@@ -119,9 +124,4 @@ pub fn lay_out(content: Content<'_>) -> Result<Archive, PathError> {
         archive.add(&path, Node::File { mode, data })?;
     }
     Ok(archive)
-}
-
-/// Emits names as modules-load.d has them.
-fn list(names: &[String]) -> Vec<u8> {
-    names.iter().flat_map(|name| format!("{name}\n").into_bytes()).collect()
 }
