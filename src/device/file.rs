@@ -128,6 +128,19 @@ pub(super) fn map_to_edit(file: &OwnedFd) -> Result<&'static mut [u8], Errno> {
     Ok(unsafe { core::slice::from_raw_parts_mut(start.cast(), len) })
 }
 
+/// Makes words that this process and its children have in common, all 0.
+#[cfg(feature = "parallel")]
+#[allow(unsafe_code, reason = "mmap")]
+pub(super) fn share() -> Option<&'static [core::sync::atomic::AtomicU32]> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+    const COUNT: usize = 1024; // a page
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping at a place of the kernel's choice
+    let start = unsafe { mmap_anonymous(core::ptr::null_mut(), 4 * COUNT, protection, MapFlags::SHARED) }.ok()?;
+    // SAFETY: so many words are mapped there for ever, aligned and 0, and only ever used as atomics
+    Some(unsafe { core::slice::from_raw_parts(start.cast(), COUNT) })
+}
+
 /// Reads a file from its start until it ends or `buf` is full, and returns what was read. For files of /proc and /sys,
 /// which have no length.
 pub(super) fn read<'buf>(dir: BorrowedFd<'_>, path: &[u8], buf: &'buf mut [u8]) -> Result<&'buf [u8], Errno> {

@@ -5,7 +5,7 @@
 use super::asks::{Asks, BootKernel};
 use super::coldplug::By;
 use super::file::{map, open};
-use super::pool::{Answer, Errand, Pool};
+use super::pool::{Answer, Errand, OUT_COUNT, Pool};
 use super::record::Recorder;
 use super::room::PlanRoom;
 use super::rt::Args;
@@ -66,8 +66,8 @@ impl<'a> Lanes<'a> {
         let jobs = match (serial, said) {
             (b"1", _) | (_, Some(0 | 1)) => 0,
             (_, Some(jobs)) => jobs,
-            // On one CPU too: a module that waits for its hardware does so behind another.
-            (_, None) => rustix::thread::sched_getaffinity(None).map_or(2, |cpus| cpus.count().max(2)),
+            // A module that waits, for its hardware or for the kernel, does so beside another.
+            (_, None) => rustix::thread::sched_getaffinity(None).map_or(2, |cpus| cpus.count().saturating_mul(2)),
         };
         let sys = Sys::new(tree, env);
         let pool = Pool::start(jobs, &sys);
@@ -120,9 +120,12 @@ impl<'a> Lanes<'a> {
         self.hear();
         self.schedule.extend(self.asks.plan.steps, &self.asks.resolver);
         let mut is_busy = false;
-        while self.pool.has_room()
-            && let Some(at) = self.schedule.next(self.asks.plan.steps)
-        {
+        while self.pool.has_room() {
+            // What waits for a worker must not be in the way to the root.
+            let may_wait_too = self.pool.is_free() || self.first_lane_is_done();
+            let end = if may_wait_too { self.asks.plan.steps.len() } else { self.first_lane };
+            let steps = self.asks.plan.steps.get_mut(..end).unwrap_or_default();
+            let Some(at) = self.schedule.next(steps) else { break };
             self.start(at);
             is_busy = true;
             if self.pool.is_direct() {
@@ -165,7 +168,7 @@ impl<'a> Lanes<'a> {
     }
 
     fn wait(&mut self, wait_ms: u64) {
-        let mut answers = heapless::Vec::<Answer, 16>::new();
+        let mut answers = heapless::Vec::<Answer, OUT_COUNT>::new();
         let socket = self.uevents.as_ref().map(Uevents::fd);
         self.pool.wait(&self.kernel.sys, socket, wait_ms, &mut |answer| drop(answers.push(answer)));
         for answer in answers {
