@@ -43,6 +43,7 @@ pub mod elf;
 pub mod signature;
 pub mod zstd;
 pub mod resolve;
+pub mod met;
 pub mod plan;
 pub mod load;
 pub mod unload;

@@ -9,9 +9,13 @@
 use crate::bytes::split_once;
 use crate::config::Side;
 use crate::error::Error;
+use crate::met::Met;
 use crate::name::modname;
 use crate::resolve::{Failure, Match, Resolver};
 use heapless::VecView;
+
+/// Steps can be taken out of a plan: not in a loader that has no workers, whose plans stay whole.
+const FORGETS: bool = cfg!(any(feature = "parallel", not(feature = "device")));
 
 /// Most softdeps that may lead from one to the next.
 const SOFTDEP_DEPTH: u8 = 32;
@@ -86,6 +90,8 @@ pub struct Plan<'buf, 'map> {
     pub scope: Scope,
     /// Whether the softdeps of what is asked for are left out; those of its dependencies are not.
     pub bare: bool,
+    /// Paths of the steps that were taken out, marked where they failed; nothing where none can be.
+    past: [Met<'buf>; FORGETS as usize],
 }
 
 impl<'map> Step<'map> {
@@ -132,7 +138,55 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         steps.clear();
         visited.clear();
         matches.clear();
-        Plan { steps, visited, matches, left_out: None, scope: Scope::Modules, bare: false }
+        let past = core::array::from_fn(|_| Met::new(&mut []));
+        Plan { steps, visited, matches, left_out: None, scope: Scope::Modules, bare: false, past }
+    }
+
+    /// Gives it room to remember steps by that are taken out.
+    pub fn remembering(mut self, room: &'buf mut [u64]) -> Self {
+        if let Some(past) = self.past.first_mut() {
+            *past = Met::new(room);
+        }
+        self
+    }
+
+    /// Takes out steps at the beginning that are done. They are remembered, as far as there is room; what is forgotten
+    /// is a step again when it is reached again, and found to be in. Returns whether all that were required are in.
+    pub fn retire(&mut self, count: usize) -> bool {
+        let Some((done, rest)) = self.steps.split_at_checked(count) else { return true };
+        let rest_count = rest.len();
+        let all_in = are_in(done);
+        for step in done {
+            let is_failed = step.state == StepState::Failed;
+            for past in &mut self.past {
+                past.note(step.path(), is_failed);
+            }
+        }
+        self.steps.copy_within(count.., 0);
+        self.steps.truncate(rest_count);
+        self.visited.clear();
+        let mut taken = 0;
+        while let Some((before, [step, ..])) = self.steps.split_at_mut_checked(taken) {
+            step.links = [0; 2];
+            let hash = step.hash;
+            if let Err(parent) = locate(before, step.path())
+                && let Some(parent) = before.get_mut(parent)
+            {
+                *parent.link(hash) = taken as u16;
+            }
+            taken = taken.saturating_add(1);
+        }
+        all_in
+    }
+
+    /// Says whether a module's step was taken out and had failed.
+    pub fn has_failed(&self, path: &[u8]) -> bool {
+        self.past_of(path) == Some(true)
+    }
+
+    /// Says of a step that was taken out whether it failed.
+    fn past_of(&self, path: &[u8]) -> Option<bool> {
+        self.past.first().and_then(|past| past.get(path))
     }
 
     /// Appends a module, by its line of modules.dep, and all it needs that is not in the plan yet. What has no such line
@@ -184,7 +238,11 @@ impl<'buf, 'map> Plan<'buf, 'map> {
 
     /// Says whether a module and its softdeps are in the plan.
     fn is_settled(&mut self, path: &[u8], need: Need) -> bool {
-        self.scope != Scope::Listing && self.note_need(path, need).is_some_and(|step| step.settled)
+        self.scope != Scope::Listing
+            && match self.note_need(path, need) {
+                Some(step) => step.settled,
+                None => self.past_of(path).is_some(),
+            }
     }
 
     /// Appends a step, unless the module has one, and returns its place.
@@ -283,6 +341,12 @@ impl<'map> Match<'map> {
             _ => asked,
         }
     }
+}
+
+/// Says whether all steps that are required are in.
+pub fn are_in(steps: &[Step<'_>]) -> bool {
+    let mut required = steps.iter().filter(|step| step.need == Need::Required);
+    required.all(|step| step.state == StepState::In)
 }
 
 /// Finds the step of a module, by its path.

@@ -76,6 +76,9 @@ impl<'buf> Schedule<'buf> {
             if self.in_order {
                 return;
             }
+            if matches!(step.state, StepState::Running | StepState::In | StepState::Failed) {
+                continue; // nothing holds it back
+            }
             for dep in step.deps() {
                 if let Some(before) = position(steps, dep) {
                     self.hold_back(steps, before, at, false);
@@ -126,6 +129,20 @@ impl<'buf> Schedule<'buf> {
             *first = edge.next;
         }
         true
+    }
+
+    /// Hears that the steps at the plan's beginning that are done were taken out of it. [`Schedule::extend`] takes up
+    /// those that are left again.
+    pub fn retired(&mut self) {
+        self.edges.clear();
+        self.firsts.clear();
+        self.first = 0;
+    }
+
+    /// Returns how many steps are not done.
+    pub fn open_count(&self, steps: &[Step<'_>]) -> usize {
+        let behind = steps.iter().skip(self.first);
+        behind.filter(|step| !matches!(step.state, StepState::In | StepState::Failed)).count()
     }
 
     /// Returns how many steps at the plan's beginning are done.
@@ -375,6 +392,57 @@ mod tests {
             schedule.done(&mut steps, at, Outcome::Loaded);
         }
         assert_eq!(order, [0, 1, 2]);
+    }
+
+    /// Steps go out of the plan as they are done, and names are asked for as there is room: nothing is loaded twice, nothing
+    /// before what it needs, and what was out is known again.
+    #[test]
+    fn steps_that_are_done_can_be_taken_out() {
+        let tree = Tree::new(&LINES).config("softdep f pre: g\n");
+        for random in 0..ORDERS {
+            let resolver = tree.resolver();
+            let mut steps = heapless::Vec::<_, 8>::new();
+            let (mut visited, mut matches) = (heapless::Vec::<_, 8>::new(), heapless::Vec::<_, 8>::new());
+            let (mut edges, mut firsts) = (heapless::Vec::<_, 16>::new(), heapless::Vec::<_, 8>::new());
+            let mut room = [0; 64];
+            let mut plan = Plan::new(&mut steps, &mut visited, &mut matches).remembering(&mut room);
+            let mut schedule = Schedule::new(&mut edges, &mut firsts, b"", b"");
+            let mut names = ["e", "a", "d", "c", "f", "b", "g", "a", "e"].iter();
+            let (mut running, mut happened, mut random, mut out_count) = (Vec::new(), Vec::new(), random, 0);
+            loop {
+                let done_count = schedule.done_count();
+                let e_is_among = plan.steps[..done_count].iter().any(|step| name(step) == "e");
+                assert_eq!(plan.retire(done_count), !e_is_among, "e is required, and fails");
+                schedule.retired();
+                out_count += done_count;
+                while schedule.open_count(plan.steps) < 3
+                    && let Some(name) = names.next()
+                {
+                    plan.add(&resolver, resolver.indexes.dep(name.as_bytes()).unwrap().unwrap()).unwrap();
+                }
+                schedule.extend(plan.steps, &resolver);
+                while running.len() < 2
+                    && let Some(at) = schedule.next(plan.steps)
+                {
+                    happened.push(format!("+{}", name(&plan.steps[at])));
+                    running.push(out_count + at);
+                }
+                if running.is_empty() {
+                    break;
+                }
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let at = running.swap_remove((random >> 8) as usize % running.len()) - out_count;
+                let name = name(&plan.steps[at]);
+                schedule.done(plan.steps, at, if name == "e" { ENODEV } else { Outcome::Loaded });
+                happened.push(format!("-{name}"));
+            }
+            for (before, after) in [("c", "b"), ("b", "a"), ("c", "d"), ("g", "f")] {
+                precedes(&happened, before, after);
+            }
+            assert_eq!(happened.len(), 14, "each once: {happened:?}");
+            plan.retire(schedule.done_count());
+            assert!(plan.steps.is_empty() && plan.has_failed(b"k/e.ko") && !plan.has_failed(b"k/a.ko"));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::sys::Sys;
 use super::tree::tell_failure;
 use crate::cmdline;
 use crate::load::{Errno, Kernel, Outcome, Refusal, State};
+use crate::met::Met;
 use crate::name::stem;
 use crate::plan::{Need, Plan, Step, path};
 use crate::record::Summary;
@@ -17,7 +18,8 @@ use crate::resolve::{Failure, Found, Match, Resolver};
 pub(super) struct Asks {
     pub(super) resolver: Resolver<'static>,
     pub(super) plan: Plan<'static, 'static>,
-    seen: &'static mut heapless::VecView<u64>,
+    /// Modaliases that were asked for.
+    seen: Met<'static>,
     told: Option<Failure>,
     /// The modules of rd.driver.post= are no longer held back.
     pub(super) is_post: bool,
@@ -34,21 +36,17 @@ impl Asks {
     pub(super) fn new(
         resolver: Resolver<'static>,
         plan: Plan<'static, 'static>,
-        seen: &'static mut heapless::VecView<u64>,
+        seen: &'static mut [u64],
         recorder: Recorder,
     ) -> Asks {
-        let last_ms = super::now_ms();
+        let (seen, last_ms) = (Met::new(seen), super::now_ms());
         Asks { resolver, plan, seen, told: None, is_post: false, recorder, loaded: 0, kernel_us: 0, last_ms }
     }
 
-    /// Puts what leads to the root into the plan: rd.driver.pre=, modules_load=, and what modules-load.d names, a name a
-    /// line.
-    pub(super) fn first(&mut self, text: &'static [u8]) {
+    /// Asks for what leads to the root by the command line: rd.driver.pre=, modules_load=.
+    pub(super) fn first(&mut self) {
         for key in [&b"rd.driver.pre"[..], b"rd.modules_load", b"modules_load"] {
             self.listed(key);
-        }
-        for entry in crate::config::lines(text) {
-            self.named(entry.file, entry.text);
         }
     }
 
@@ -70,13 +68,8 @@ impl Asks {
 
     /// Asks for what a device says it is, once.
     pub(super) fn modalias(&mut self, modalias: &[u8], by: By<'_>) -> bool {
-        let hash = fnv(modalias);
-        if self.seen.contains(&hash) {
-            return true;
-        }
-        // Full: it is looked up again when it is met again, which costs time and nothing else.
-        let _ = self.seen.push(hash);
-        self.ask(modalias, by)
+        // Forgotten: it is looked up again when it is met again, which costs time and nothing else.
+        self.seen.note(modalias, false) || self.ask(modalias, by)
     }
 
     /// Plans what a name stands for; says whether anything knows it.
@@ -164,9 +157,4 @@ impl Kernel for BootKernel<'_> {
         let level = if step.need == Need::Required { Level::Error } else { Level::Notice };
         line(level, &[stem(step.path()), b": ", prose, detail]);
     }
-}
-
-/// FNV-1a, 64 bits: modaliases are told apart by it.
-fn fnv(text: &[u8]) -> u64 {
-    text.iter().fold(0xcbf2_9ce4_8422_2325, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }

@@ -16,8 +16,10 @@ const DEPTH: u8 = 40;
 #[cfg_attr(not(feature = "record"), allow(dead_code, reason = "nobody writes it down"))]
 #[derive(Clone, Copy)]
 pub(super) enum By<'a> {
-    /// A file, a word of the command line, a device by its path.
+    /// A file, or a word of the command line.
     Word(&'a [u8]),
+    /// A device by its path.
+    Path(&'a [u8]),
     /// A device by its directory.
     Device(&'a OwnedFd),
 }

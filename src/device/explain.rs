@@ -222,14 +222,14 @@ pub(super) fn tell_unmountable(root: &Root, errno: Errno) {
         let (found, is): (&[u8], &[u8]) = if found.is_empty() { (b"", b"") } else { (&found, b", which holds ") };
         return line(Level::Error, &[b"mounting ", node, is, found, b", failed: ", mount_prose(errno)]);
     }
-    let fix = b", which this kernel does not know: its module is not in this image, or failed; rebuild with it";
+    let fix = b", which this kernel does not know: its module is missing here, or failed; rebuild with it";
     line(Level::Error, &[b"mounting ", node, b" failed: it holds ", &found, fix]);
 }
 
 /// Says behind a number that it is of seconds, and what could help where the root did not appear in so many.
 pub(super) fn seconds_and_advice(root: &Root) -> &'static [u8] {
     let is_numbered = root.text.starts_with(b"/dev/mmcblk");
-    if is_numbered { b" s; its number may be another at each boot, root=UUID=... is not" } else { b" s" }
+    if is_numbered { b" s; its number changes, root=UUID=... does not" } else { b" s" }
 }
 
 /// Says why one of our mounts does not come along into the root.
@@ -265,7 +265,7 @@ pub(super) fn shell(env: Args) -> bool {
     if statat(CWD, c"/bin/sh", AtFlags::empty()).is_err() {
         return false;
     }
-    line(Level::Notice, &[b"starting /bin/sh; when it ends, the boot goes on"]);
+    line(Level::Notice, &[b"/bin/sh starts; when it ends, the boot goes on"]);
     let status = super::sys::in_child(|| {
         let argv = Strings::new([c"sh"].into_iter());
         execve(c"/bin/sh", &argv, &Strings::new(env.map(|var| var as &core::ffi::CStr)));

@@ -175,13 +175,7 @@ pub(super) fn link(parts: &[&[u8]]) -> Option<Path> {
 }
 
 /// Appends a configuration file to `text`, behind a line that names it, its continued lines joined.
-pub(super) fn append_config(
-    dir: BorrowedFd<'_>,
-    path: &[u8],
-    shown_as: &[&[u8]],
-    text: &mut VecView<u8>,
-) -> Result<(), Errno> {
-    let file = map(&open(dir, path)?)?;
+pub(super) fn append_config(file: &[u8], shown_as: &[&[u8]], text: &mut VecView<u8>) -> Result<(), Errno> {
     let full = |_| Errno::EFBIG;
     text.push(MARK).map_err(|_| Errno::EFBIG)?;
     for part in shown_as {
@@ -198,8 +192,8 @@ pub(super) fn append_config(
 /// Most places that configuration is read from.
 pub(super) const PLACE_COUNT: usize = 16;
 
-/// What hears of a configuration file: the directory it is in, open and by name, and its own name.
-type EachConfig<'a> = dyn FnMut(Option<(&OwnedFd, &'static [u8])>, &[u8]) + 'a;
+/// What hears of a configuration file: the directory it is in, and its own name.
+type EachConfig<'a> = dyn FnMut(Option<&'static [u8]>, &[u8]) + 'a;
 
 /// A place that configuration is read from: a directory, open and by name, and of it one file or all.
 struct Place {
@@ -249,7 +243,7 @@ pub(super) fn each_config(places: &[&'static [u8]], extra: &[&[u8]], each: &mut 
             });
         }
         let Some((name, place)) = next else { return };
-        each(place.map(|place| (&place.dir, place.path)), &name);
+        each(place.map(|place| place.path), &name);
         last = Some(name);
     }
 }

@@ -13,9 +13,10 @@ use super::sys::Sys;
 use super::tree::Tree;
 use super::uevents::{Heard, MESSAGE_LEN, Uevents};
 use crate::cmdline;
+use crate::config::lines;
 use crate::load::{Errno, Kernel, OPTIONS_LEN, Outcome, Refusal, prepare};
 use crate::name::stem;
-use crate::plan::{Need, Plan};
+use crate::plan::{Need, Plan, are_in};
 use crate::resolve::Resolver;
 use crate::schedule::Schedule;
 use crate::uevent::Uevent;
@@ -34,8 +35,12 @@ pub(super) struct Lanes<'a> {
     scan_due: bool,
     /// Something was loaded since it was.
     loaded_since_scan: bool,
-    /// How many steps the first lane has.
+    /// How many of the plan's steps are the first lane's.
     first_lane: usize,
+    /// How many steps were taken out of the plan. Workers know a step by its number counted from the first of all.
+    retired_count: usize,
+    /// One of these was required, and is not in.
+    fell_short: bool,
     /// A block device came, went or changed, or may have, since [`Lanes::block_news`] was asked.
     block_news: bool,
     /// How many modules failed that were to be loaded, other than for want of their hardware.
@@ -83,7 +88,7 @@ impl<'a> Lanes<'a> {
             kernel: BootKernel { sys, frees: false },
             asks: Asks::new(
                 resolver,
-                Plan::new(&mut room.steps, &mut room.visited, &mut room.matches),
+                Plan::new(&mut room.steps, &mut room.visited, &mut room.matches).remembering(&mut room.past),
                 &mut room.seen,
                 Recorder::new(&mut room.record),
             ),
@@ -94,6 +99,8 @@ impl<'a> Lanes<'a> {
             scan_due: scope != Scope::None,
             loaded_since_scan: false,
             first_lane: 0,
+            retired_count: 0,
+            fell_short: false,
             block_news: true,
             failed_count: 0,
             counted_us: super::now_us() as u32,
@@ -106,18 +113,47 @@ impl<'a> Lanes<'a> {
         (self.scope, self.scan_due, self.asks.is_post) = (scope, scope != Scope::None, scope == Scope::None);
     }
 
-    /// Puts the first lane into the plan; `text` is that of modules-load.d.
+    /// Puts the first lane into the plan.
     #[inline(never)] // smaller so
-    pub(super) fn ask_first(&mut self, text: &'static [u8]) {
-        self.asks.first(text);
+    pub(super) fn ask_first(&mut self) {
+        self.asks.first();
+        super::tree::each_load_d(&mut |file, text| {
+            for name in lines(text) {
+                self.make_room(false);
+                self.asks.named(file, name.text);
+            }
+            Ok(())
+        });
         self.first_lane = self.asks.plan.steps.len();
     }
 
-    /// Does what there is to do now, and waits, at most `wait_ms`, for something to happen. Returns whether nothing was
-    /// left to do.
+    /// Loads while so much of the plan is open that more of it can wait: so it takes the same memory whatever all amounts
+    /// to. Who `yields` ends it at news of block devices. Returns whether there is room.
+    pub(super) fn make_room(&mut self, yields: bool) -> bool {
+        loop {
+            let is_crowded = self.schedule.open_count(self.asks.plan.steps) >= OPEN_COUNT;
+            if !is_crowded || yields && self.block_news {
+                return !is_crowded;
+            }
+            self.feed();
+            if !self.schedule.is_idle() {
+                self.wait(BUSY_MS);
+            }
+            self.hear();
+        }
+    }
+
+    /// Gives the workers what may go; returns whether there was something.
     #[inline(never)] // smaller so
-    pub(super) fn turn(&mut self, wait_ms: u64) -> bool {
-        self.hear();
+    fn feed(&mut self) -> bool {
+        let done_count = self.schedule.done_count();
+        if done_count >= DONE_COUNT {
+            self.fell_short |= !self.asks.plan.retire(done_count);
+            self.asks.recorder.retire(done_count);
+            self.schedule.retired();
+            self.first_lane = self.first_lane.saturating_sub(done_count);
+            self.retired_count = self.retired_count.wrapping_add(done_count);
+        }
         self.schedule.extend(self.asks.plan.steps, &self.asks.resolver);
         let mut is_busy = false;
         while self.pool.has_room() {
@@ -132,6 +168,15 @@ impl<'a> Lanes<'a> {
                 break;
             }
         }
+        is_busy
+    }
+
+    /// Does what there is to do now, and waits, at most `wait_ms`, for something to happen. Returns whether nothing was
+    /// left to do.
+    #[inline(never)] // smaller so
+    pub(super) fn turn(&mut self, wait_ms: u64) -> bool {
+        self.hear();
+        let is_busy = self.feed();
         if self.scan_due && !(is_busy && self.pool.is_direct()) {
             // While the workers are at the first lane.
             let step_count = self.asks.plan.steps.len();
@@ -176,6 +221,12 @@ impl<'a> Lanes<'a> {
         }
     }
 
+    /// Says whether all that was required is in.
+    #[cfg_attr(not(feature = "helper"), allow(dead_code, reason = "of a command"))]
+    pub(super) fn is_in(&self) -> bool {
+        !self.fell_short && are_in(self.asks.plan.steps)
+    }
+
     /// Says whether the modules of the first lane are in, or will not be.
     pub(super) fn first_lane_is_done(&self) -> bool {
         use crate::plan::StepState::{Failed, In, Retry};
@@ -214,13 +265,17 @@ impl<'a> Lanes<'a> {
             Ok(job) => job,
             Err(outcome) => return self.done(at, outcome, None),
         };
+        if let Some(dep) = step.deps().rev().find(|dep| self.asks.plan.has_failed(dep)) {
+            return self.done(at, Outcome::Needs(dep), None);
+        }
         let errand = Errand {
             is_command: job.command.is_some(),
             text: job.command.unwrap_or(step.path()),
             name: &job.name,
             options: &options,
         };
-        if let Some(answer) = self.pool.submit(&self.kernel.sys, at, &errand) {
+        let number = self.retired_count.wrapping_add(at);
+        if let Some(answer) = self.pool.submit(&self.kernel.sys, number, &errand) {
             self.answered(answer);
         }
     }
@@ -233,7 +288,7 @@ impl<'a> Lanes<'a> {
             self.asks.kernel_us = self.asks.kernel_us.saturating_add(answer.took_us.min(uncounted_us).into());
             self.counted_us = end_us;
         }
-        self.done(answer.at, Outcome::of(answer.result), Some(&answer));
+        self.done(answer.at.wrapping_sub(self.retired_count), Outcome::of(answer.result), Some(&answer));
     }
 
     fn done(&mut self, at: usize, outcome: Outcome<'static>, answer: Option<&Answer>) {
@@ -261,7 +316,16 @@ impl<'a> Lanes<'a> {
     fn scan(&mut self) {
         self.scan_due = false;
         self.loaded_since_scan = false;
-        super::coldplug::each_device(&mut |device, dir| self.ask_device(device, By::Device(dir)));
+        let news_before = core::mem::take(&mut self.block_news);
+        super::coldplug::each_device(&mut |device, dir| {
+            // It may be the root that has come up: who waits for it gets a turn, and all devices are gone through again.
+            if self.uevents.is_none() || self.make_room(true) {
+                self.ask_device(device, By::Device(dir));
+            } else {
+                self.scan_due = true;
+            }
+        });
+        self.block_news |= news_before;
     }
 
     /// Asks for the modules of the devices that the kernel has told of.
@@ -276,7 +340,7 @@ impl<'a> Lanes<'a> {
                     let device = Uevent::message(text);
                     self.block_news |= device.get(b"SUBSYSTEM") == Some(b"block");
                     if self.scope != Scope::None && device.get(b"ACTION") != Some(b"remove") {
-                        self.ask_device(device, By::Word(device.get(b"DEVPATH").unwrap_or_default()));
+                        self.ask_device(device, By::Path(device.get(b"DEVPATH").unwrap_or_default()));
                     }
                 }
             }
@@ -297,6 +361,12 @@ impl<'a> Lanes<'a> {
         }
     }
 }
+
+/// From how many steps on that are not done more can wait to be asked for: enough for all workers, and then some.
+const OPEN_COUNT: usize = 48;
+
+/// How many steps that are done are taken out of the plan at a time.
+const DONE_COUNT: usize = 32;
 
 /// How long a turn waits while workers are busy, ms.
 const BUSY_MS: u64 = 100;

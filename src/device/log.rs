@@ -137,10 +137,10 @@ pub(super) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
     match refusal {
         Refusal::File(Errno::ENOENT) => b"its file is missing from the tree",
         Refusal::Kernel(Errno::ENOENT) => b"unknown symbol, or unknown parameter",
-        Refusal::Kernel(Errno(8)) => b"not a module for this kernel (other version or architecture, or damaged)",
+        Refusal::Kernel(Errno(8)) => b"not a module for this kernel (another version or machine, or damaged)",
         Refusal::File(errno) | Refusal::Kernel(errno) => errno_prose(errno),
         Refusal::Damaged => b"its compressed data is damaged",
-        Refusal::NoDecoder => b"this kernel does not take its compression, and no decoder for it is built in",
+        Refusal::NoDecoder => b"neither this kernel nor this build of the loader can decompress it",
         Refusal::NoMemory => b"not enough memory to decompress it",
         Refusal::Killed(_) => b"the process that loaded it was killed",
         Refusal::Command(_) => b"its install command failed",
@@ -155,7 +155,7 @@ pub(super) fn errno_prose(errno: Errno) -> &'static [u8] {
 }
 
 /// A line for each: the error number as a byte, and what it means. A table would cost 16 bytes more for each.
-const PROSE: &[u8] = b"\x01not permitted (blacklisted on the command line, or loading is disabled)
+const PROSE: &[u8] = b"\x01not permitted (by module_blacklist=, or loading is disabled)
 \x02not found
 \x05input/output error
 \x06not ready

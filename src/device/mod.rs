@@ -83,7 +83,7 @@ fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
     mount_kernel_file_systems();
     log::to_kernel();
 
-    let Room { config, load_list, cmdline, plan, .. } = room;
+    let Room { config, cmdline, plan, .. } = room;
     let cmdline = file::read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
     let tree = Tree::open();
     let mut known = None;
@@ -101,8 +101,7 @@ fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
     };
     if let Some(lanes) = &mut lanes {
         lanes.kernel.frees = cfg!(feature = "free") && cmdline::value(cmdline, b"initmod.free") == Some(b"1");
-        tree::read_load_d(load_list);
-        lanes.ask_first(load_list);
+        lanes.ask_first();
     }
     let scene = || known.as_ref().map(|(tree, resolver)| explain::Scene { tree, resolver });
     let mut root = Root::parse(cmdline);

@@ -16,6 +16,9 @@ impl Recorder {
 
     pub(super) fn asked(&mut self, _: usize, _: &[u8], _: By<'_>) {}
 
+    #[cfg_attr(not(feature = "parallel"), allow(dead_code, reason = "who loads in order takes out none"))]
+    pub(super) fn retire(&mut self, _: usize) {}
+
     #[cfg_attr(not(feature = "parallel"), allow(dead_code, reason = "who loads in order has no answers"))]
     pub(super) fn done<Answer>(&self, _: usize, _: &Step<'_>, _: Outcome<'_>, _: Option<&Answer>) {}
 

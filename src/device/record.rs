@@ -24,17 +24,21 @@ pub(super) struct Origin {
     by: Kept,
 }
 
-/// Where a text is that is kept, and its length.
+/// Where a text is that is kept, and its length, in which [`WORD`] says that it is a word.
 #[derive(Clone, Copy, Default)]
 struct Kept(u16, u16);
+
+/// A word is kept for the whole boot, a text as long as its step is in the plan.
+const WORD: u16 = 0x8000;
 
 /// The recorder.
 pub(super) struct Recorder {
     /// Of each step of the plan.
     origins: &'static mut VecView<Origin>,
     texts: &'static mut VecView<u8>,
-    /// Who asked last, in words.
-    last_by: Kept,
+    words: &'static mut VecView<u8>,
+    /// The word that asked last.
+    last_word: Kept,
     file: Option<OwnedFd>,
 }
 
@@ -46,7 +50,13 @@ impl Recorder {
         let _ = mkdir(c"/run/initmod", Mode::from_raw_mode(0o755));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
         let file = openat(CWD, c"/run/initmod/boot.jsonl", flags, Mode::from_raw_mode(0o644)).ok();
-        Recorder { origins: &mut room.origins, texts: &mut room.texts, last_by: Kept(0, 0), file }
+        Recorder {
+            origins: &mut room.origins,
+            texts: &mut room.texts,
+            words: &mut room.words,
+            last_word: Kept(0, WORD),
+            file,
+        }
     }
 
     /// Hears that the plan has got steps up to `step_count`, if any, for the sake of `alias`.
@@ -55,19 +65,21 @@ impl Recorder {
         if self.origins.len() >= step_count {
             return;
         }
-        let alias = self.keep(alias);
+        let alias = keep(self.texts, alias);
         let by = match by {
             // A file that lists modules asks for many.
-            By::Word(word) if word == self.text(self.last_by) => self.last_by,
+            By::Word(word) if word == self.text(self.last_word) => self.last_word,
             By::Word(word) => {
-                self.last_by = self.keep(word);
-                self.last_by
+                self.last_word = keep(self.words, word);
+                self.last_word.1 |= WORD;
+                self.last_word
             }
+            By::Path(path) => keep(self.texts, path),
             By::Device(dir) => {
                 let fd = crate::bytes::Decimal::new(rustix::fd::AsRawFd::as_raw_fd(dir).unsigned_abs().into());
                 let link = super::file::link(&[b"/proc/self/fd/", fd.text()]);
                 let link = link.as_ref().map_or(&b""[..], |link| link.as_bytes());
-                self.keep(link.strip_prefix(b"/sys").unwrap_or(link))
+                keep(self.texts, link.strip_prefix(b"/sys").unwrap_or(link))
             }
         };
         let origin = Origin { asked_us: super::now_us() as u32, alias, by };
@@ -75,16 +87,27 @@ impl Recorder {
         let _ = self.origins.resize(step_count, origin);
     }
 
-    fn keep(&mut self, text: &[u8]) -> Kept {
-        let text = text.get(..TEXT_LEN).unwrap_or(text);
-        match u16::try_from(self.texts.len()) {
-            Ok(off) if self.texts.extend_from_slice(text).is_ok() => Kept(off, text.len() as u16),
-            _ => Kept(0, 0), // full: it is missed in the lines
+    /// Hears that `count` steps at the plan's beginning were taken out of it; what is kept for these alone goes.
+    #[cfg_attr(not(feature = "parallel"), allow(dead_code, reason = "who loads in order takes out none"))]
+    #[inline(never)] // smaller so
+    pub(super) fn retire(&mut self, count: usize) {
+        let count = count.min(self.origins.len());
+        self.origins.copy_within(count.., 0);
+        self.origins.truncate(self.origins.len().saturating_sub(count));
+        // Texts stand in the order of the steps that they were kept for.
+        let cut = self.origins.first().map_or(self.texts.len() as u16, |origin| origin.alias.0);
+        self.texts.copy_within(usize::from(cut).., 0);
+        self.texts.truncate(self.texts.len().saturating_sub(cut.into()));
+        for origin in self.origins.iter_mut() {
+            for kept in [&mut origin.alias, &mut origin.by].into_iter().filter(|kept| kept.1 & WORD == 0) {
+                kept.0 = kept.0.saturating_sub(cut);
+            }
         }
     }
 
     fn text(&self, Kept(off, len): Kept) -> &[u8] {
-        self.texts.get(off.into()..).and_then(|text| text.get(..len.into())).unwrap_or_default()
+        let texts = if len & WORD == 0 { &self.texts } else { &self.words };
+        texts.get(off.into()..).and_then(|text| text.get(..(len & !WORD).into())).unwrap_or_default()
     }
 
     /// Writes what became of the step `at`.
@@ -133,5 +156,13 @@ impl Recorder {
             // A full /run: the kernel's log has it.
             let _ = rustix::io::write(file, &text);
         }
+    }
+}
+
+fn keep(texts: &mut VecView<u8>, text: &[u8]) -> Kept {
+    let text = text.get(..TEXT_LEN).unwrap_or(text);
+    match u16::try_from(texts.len()) {
+        Ok(off) if texts.extend_from_slice(text).is_ok() => Kept(off, text.len() as u16),
+        _ => Kept(0, 0), // full: it is missed in the lines
     }
 }

@@ -17,8 +17,6 @@ const MODULE_COUNT: usize = 65_536;
 pub(super) struct Room {
     /// Text of modprobe.d.
     pub(super) config: Vec<u8, 0x10_0000>,
-    /// Text of modules-load.d.
-    pub(super) load_list: Vec<u8, 0x4_0000>,
     /// The kernel command line. Source: COMMAND_LINE_SIZE is at most 4096 in the kernels of today.
     pub(super) cmdline: [u8; 8192],
     pub(super) plan: PlanRoom,
@@ -42,8 +40,10 @@ pub(super) struct PlanRoom {
     pub(super) steps: Vec<Step<'static>, MODULE_COUNT>,
     pub(super) visited: Vec<*const u8, MODULE_COUNT>,
     pub(super) matches: Vec<Match<'static>, 1024>,
-    /// Hashes of the modaliases that were looked up; once full, a modalias may be looked up again.
-    pub(super) seen: Vec<u64, 8192>,
+    /// The modaliases that were asked for: see [`crate::met`].
+    pub(super) seen: [u64; 1024],
+    /// The steps that were taken out of the plan.
+    pub(super) past: [u64; 1024],
     /// What holds steps back; once full, one module goes after the other.
     pub(super) edges: Vec<Edge, 0x4_0000>,
     pub(super) firsts: Vec<Option<NonZeroU32>, MODULE_COUNT>,
@@ -57,6 +57,8 @@ pub(super) struct RecordRoom {
     pub(super) origins: Vec<super::record::Origin, MODULE_COUNT>,
     /// In which words; once full, it is no longer told.
     pub(super) texts: Vec<u8, 0x1_0000>,
+    /// Files and words of the command line that ask; once full, they are no longer told.
+    pub(super) words: Vec<u8, 0x4000>,
 }
 #[cfg(not(feature = "record"))]
 pub(super) struct RecordRoom;
@@ -73,17 +75,17 @@ unsafe impl Sync for Once {}
 static ROOM: Once = Once {
     room: UnsafeCell::new(Room {
         config: Vec::new(),
-        load_list: Vec::new(),
         cmdline: [0; 8192],
         plan: PlanRoom {
             steps: Vec::new(),
             visited: Vec::new(),
             matches: Vec::new(),
-            seen: Vec::new(),
+            seen: [0; 1024],
+            past: [0; 1024],
             edges: Vec::new(),
             firsts: Vec::new(),
             #[cfg(feature = "record")]
-            record: RecordRoom { origins: Vec::new(), texts: Vec::new() },
+            record: RecordRoom { origins: Vec::new(), texts: Vec::new(), words: Vec::new() },
             #[cfg(not(feature = "record"))]
             record: RecordRoom,
         },

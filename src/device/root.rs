@@ -229,8 +229,8 @@ fn exists(root: &OwnedFd, wanted: &[u8]) -> bool {
 /// Says what mount(2) means by an errno.
 pub(super) fn mount_prose(error: Errno) -> &'static [u8] {
     match error {
-        Errno::EINVAL => b"no file system that this kernel knows is on it; is its module in the image?",
-        Errno::ENODEV => b"no such file system in this kernel; is its module in the image?",
+        // Of those that the kernel knows none fits, or it does not know the one that is named.
+        Errno::EINVAL | Errno::ENODEV => b"the kernel knows no such file system; is its module in the image?",
         other => super::log::errno_prose(other),
     }
 }

@@ -8,6 +8,7 @@ use super::room::PlanRoom;
 use super::rt::Args;
 use super::sys::Sys;
 use super::tree::Tree;
+use crate::config::lines;
 use crate::load::{OnFailure, run};
 use crate::plan::Plan;
 use crate::resolve::Resolver;
@@ -27,9 +28,15 @@ impl<'a> Lanes<'a> {
         }
     }
 
-    /// Loads what leads to the root; `text` is that of modules-load.d.
-    pub(super) fn ask_first(&mut self, text: &'static [u8]) {
-        self.asks.first(text);
+    /// Loads what leads to the root.
+    pub(super) fn ask_first(&mut self) {
+        self.asks.first();
+        super::tree::each_load_d(&mut |file, text| {
+            for name in lines(text) {
+                self.asks.named(file, name.text);
+            }
+            Ok(())
+        });
         self.load();
     }
 
@@ -66,6 +73,17 @@ impl<'a> Lanes<'a> {
 
     pub(super) fn is_finished(&self, is_idle: bool) -> bool {
         is_idle
+    }
+
+    /// There always is.
+    #[cfg_attr(not(feature = "helper"), allow(dead_code, reason = "of a command"))]
+    pub(super) fn make_room(&mut self, _: bool) -> bool {
+        true
+    }
+
+    #[cfg_attr(not(feature = "helper"), allow(dead_code, reason = "of a command"))]
+    pub(super) fn is_in(&self) -> bool {
+        crate::plan::are_in(self.asks.plan.steps)
     }
 
     pub(super) fn finish(&mut self) {}

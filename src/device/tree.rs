@@ -149,23 +149,35 @@ pub(super) fn tell_no_tree(errno: Errno) {
 fn read_modprobe_d(tree: &Tree, places: &[&'static [u8]], text: &mut VecView<u8>) {
     each_config(places, &[b"modules.softdep", b"modules.weakdep"], &mut |place, name| {
         let done = match place {
-            Some((dir, dir_path)) => boards::append(dir.as_fd(), dir_path, name, text),
-            None => match append_config(tree.dir.as_fd(), name, &[&tree.path, name], text) {
+            Some(place) => with_config(place, name, &mut |path, file| append_config(file, &[path], text)),
+            None => match open(tree.dir.as_fd(), name).and_then(|file| map(&file)) {
+                Ok(file) => append_config(file, &[&tree.path, name], text),
                 Err(Errno::ENOENT) => Ok(()), // a tree without softdeps
-                other => other,
+                Err(errno) => Err(errno),
             },
         };
-        tell_unread(place.map_or(&tree.path, |(_, path)| path), name, done);
+        tell_unread(place.unwrap_or(&tree.path), name, done);
     });
 }
 
-/// Reads all of modules-load.d.
-pub(super) fn read_load_d(text: &mut VecView<u8>) {
+/// Uses the path and text of a configuration file.
+type Use<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), Errno> + 'a;
+
+/// Calls `each` with every file of modules-load.d. They are mapped, and not copied: a list may name any number of modules.
+pub(super) fn each_load_d(each: &mut Use<'_>) {
     each_config(LOAD_DIRS, &[], &mut |place, name| {
-        if let Some((dir, path)) = place {
-            tell_unread(path, name, boards::append(dir.as_fd(), path, name, text));
+        if let Some(place) = place {
+            tell_unread(place, name, with_config(place, name, each));
         }
     });
+}
+
+/// Calls `each` with a configuration file, or with what stands in for it.
+fn with_config(place: &[u8], name: &[u8], each: &mut Use<'_>) -> Result<(), Errno> {
+    let mut path = heapless::Vec::<u8, 1024>::new();
+    boards::locate(place, name, &mut path)?;
+    path.pop(); // the NUL
+    each(&path, map(&open(CWD, &path)?)?)
 }
 
 fn tell_unread(dir: &[u8], name: &[u8], done: Result<(), Errno>) {

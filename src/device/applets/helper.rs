@@ -14,7 +14,6 @@ use crate::device::rt::Args;
 use crate::device::tree::{Tree, or_failed, tell_bad_lines, tell_no_tree};
 use crate::device::{POLL_MS, blockdev, now_ms, sleep_ms};
 use crate::getopt::Spec;
-use crate::plan::{Need, StepState};
 use crate::resolve::Resolver;
 use crate::rootdev::RootDev;
 use rustix::fs::CWD;
@@ -106,12 +105,12 @@ pub(super) fn load(room: &'static mut Room, args: Args, env: Args) -> i32 {
     lanes.set_scope(Scope::None);
     let mut is_known = true;
     for name in call.operands {
+        lanes.make_room(false);
         is_known &= lanes.asks.named(b"load", name);
     }
     while !lanes.turn(0) {}
     end(&mut lanes, start_ms);
-    let is_in = lanes.asks.plan.steps.iter().all(|step| step.need != Need::Required || step.state == StepState::In);
-    or_failed(if is_known && is_in { 0 } else { FAILED })
+    or_failed(if is_known && lanes.is_in() { 0 } else { FAILED })
 }
 
 /// `initmod coldplug [--free] [--settle MS]`: loads what the devices ask for, and those that come up meanwhile; ends once nothing

@@ -82,9 +82,8 @@ impl Command {
 
 /// Says how the loader is called where it is no PID 1; returns the exit status.
 pub(super) fn usage() -> i32 {
-    put(true, &[b"usage: initmod COMMAND ..., or by a link of that name; as PID 1 it boots without\ncommands:"]);
-    COMMANDS.iter().for_each(|command| put(true, &[b" ", command.name]));
-    put(true, &[b"\n"]);
+    put(true, &[b"usage: initmod COMMAND ..., or by a link of that name; as PID 1 it boots without; commands:\n"]);
+    COMMANDS.iter().for_each(|command| put(true, &[command.name, b"\n"]));
     1
 }
 
