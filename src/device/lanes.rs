@@ -179,9 +179,9 @@ impl<'a> Lanes<'a> {
         let is_busy = self.feed();
         if self.scan_due && !(is_busy && self.pool.is_direct()) {
             // While the workers are at the first lane.
-            let step_count = self.asks.plan.steps.len();
+            let step_count = self.step_count();
             self.scan();
-            if self.asks.plan.steps.len() > step_count {
+            if self.step_count() != step_count {
                 return false;
             }
         }
@@ -191,7 +191,7 @@ impl<'a> Lanes<'a> {
                 self.asks.listed(b"rd.driver.post");
                 return false;
             }
-            let step_count = self.asks.plan.steps.len();
+            let step_count = self.step_count();
             if self.uevents.is_none() && self.scope != Scope::None {
                 // Nothing tells of new devices but a look.
                 if !self.loaded_since_scan {
@@ -203,13 +203,18 @@ impl<'a> Lanes<'a> {
                 self.wait(wait_ms);
                 self.hear();
             }
-            return self.asks.plan.steps.len() == step_count && !self.scan_due;
+            return self.step_count() == step_count && !self.scan_due;
         }
         if !self.schedule.is_idle() {
             // A worker may never come back from the kernel: whoever waits for the root gets a turn.
             self.wait(BUSY_MS);
         }
         false
+    }
+
+    /// Returns how many steps there were, those included that were taken out.
+    fn step_count(&self) -> usize {
+        self.retired_count.wrapping_add(self.asks.plan.steps.len())
     }
 
     fn wait(&mut self, wait_ms: u64) {

@@ -14,6 +14,7 @@ mod fakekernel;
 mod fixture;
 mod glob;
 mod index;
+mod load;
 mod lookup;
 mod mkdtb;
 mod mkko;
