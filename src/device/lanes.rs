@@ -71,8 +71,11 @@ impl<'a> Lanes<'a> {
         let jobs = match (serial, said) {
             (b"1", _) | (_, Some(0 | 1)) => 0,
             (_, Some(jobs)) => jobs,
-            // A module that waits, for its hardware or for the kernel, does so beside another.
-            (_, None) => rustix::thread::sched_getaffinity(None).map_or(2, |cpus| cpus.count().saturating_mul(2)),
+            // A module that waits, for its hardware or for the kernel, does so beside another. More than eight gain little, as
+            // the kernel has locks of its own, and take 50 kB each.
+            (_, None) => {
+                rustix::thread::sched_getaffinity(None).map_or(2, |cpus| cpus.count().saturating_mul(2).min(8))
+            }
         };
         let sys = Sys::new(tree, env);
         let pool = Pool::start(jobs, &sys);
