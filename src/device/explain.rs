@@ -265,7 +265,7 @@ pub(super) fn shell(env: Args) -> bool {
     if statat(CWD, c"/bin/sh", AtFlags::empty()).is_err() {
         return false;
     }
-    line(Level::Notice, &[b"/bin/sh starts; when it ends, the boot goes on"]);
+    line(Level::Notice, &[b"starting /bin/sh; when it ends, the boot goes on"]);
     let status = super::sys::in_child(|| {
         let argv = Strings::new([c"sh"].into_iter());
         execve(c"/bin/sh", &argv, &Strings::new(env.map(|var| var as &core::ffi::CStr)));
