@@ -1,4 +1,4 @@
-//! What was met before, in a room of fixed size: once it is crowded, it forgets what it was told long ago.
+//! What was met before, in a room of fixed size: once it is crowded, it forgets some of it.
 //!
 //! Texts are told apart by 63 bits of a hash: among 4,000 two are alike once in 10^12 times.
 

@@ -1,6 +1,6 @@
 //! What was built, for people: a table of the modules with sizes and reasons, and totals.
 
-use super::selection::Selection;
+use super::selection::{Selection, numbers};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::Write as _;
@@ -59,7 +59,7 @@ impl Report<'_> {
         for (name, who) in self.missing_firmware {
             writeln!(text, "not there: {name} (firmware of {who})").expect("a String takes it");
         }
-        for note in self.notes.iter().cloned().chain(self.selection.numbers()) {
+        for note in self.notes.iter().cloned().chain(numbers(&self.selection.as_they_come)) {
             writeln!(text, "{note}").expect("a String takes it");
         }
         text

@@ -8,7 +8,7 @@ use super::error::{Error, Result};
 use super::job::{Job, Part};
 use super::report::{grouped, print};
 use super::select::{Wish, select};
-use super::selection::Selection;
+use super::selection::{Selection, numbers};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -32,9 +32,6 @@ struct Selected<'a> {
     not_there: Vec<Named>,
     /// Nodes that the root may be on and whose disks may have another number at each boot.
     numbered_as_they_come: &'a [String],
-    /// What that means for root=.
-    #[serde(skip)]
-    numbers: Option<String>,
     /// It is known what the kernel serves by itself.
     knows_kernel: bool,
     /// Nodes that no module serves; nor, if that is known, the kernel.
@@ -114,7 +111,6 @@ fn selected<'a>(job: &'a Job, selection: &'a Selection) -> Selected<'a> {
             .collect(),
         not_there: not_there(selection),
         numbered_as_they_come: &selection.as_they_come,
-        numbers: selection.numbers(),
         knows_kernel: job.kernel.is_some(),
         unserved: &selection.unserved,
     }
@@ -163,7 +159,7 @@ fn table(selected: &Selected<'_>) -> String {
     for Named { name, why } in &selected.not_there {
         writeln!(text, "not there: {name} ({why})").expect("a String takes it");
     }
-    if let Some(numbers) = &selected.numbers {
+    if let Some(numbers) = numbers(selected.numbered_as_they_come) {
         writeln!(text, "{numbers}").expect("a String takes it");
     }
     if selected.knows_kernel {

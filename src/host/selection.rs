@@ -29,13 +29,11 @@ pub struct Selection {
     pub unknown_softdeps: Vec<(String, String)>,
 }
 
-impl Selection {
-    /// Says which disks had better not be named by number.
-    pub fn numbers(&self) -> Option<String> {
-        let nodes = self.as_they_come.join(", ");
-        let advice = "/dev/mmcblkN may be another at each boot, root=UUID=... or PARTUUID=... is not";
-        Some(format!("numbered as they come: {nodes}: {advice}")).filter(|_| !nodes.is_empty())
-    }
+/// Says of nodes whose disks are numbered as they come how these had better not be named; nothing without nodes.
+pub fn numbers(nodes: &[String]) -> Option<String> {
+    let nodes = nodes.join(", ");
+    let advice = "/dev/mmcblkN may be another at each boot, root=UUID=... or PARTUUID=... is not";
+    Some(format!("numbered as they come: {nodes}: {advice}")).filter(|_| !nodes.is_empty())
 }
 
 /// A selected module.
