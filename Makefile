@@ -1,7 +1,7 @@
 # make            mkinitmod and the loader for every architecture, into target/dist
 # make run        set-up, then boots a stock kernel on an emulated Orange Pi PC from an image that mkinitmod builds now
 # make test       set-up and all tests
-# make check      quick, before each commit: format, clippy, layers, docs, size budget
+# make check      quick, before each commit: format, clippy, docs, size budget
 # make bless      rewrites the expectations under tests/trees from what the oracle, kmod 34, says
 # make oracle     compares with kmod 34 on stock module trees, builds every board file, selects for every device tree
 # make size       the loader's bytes per architecture and decoder, beside the budget
@@ -70,7 +70,6 @@ check: setup-build
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --bin initmod --no-default-features --features device,$(CODECS),$(FEATURES) --target $(TRIPLE_x86_64) --profile loader -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
-	config/layers
 	config/size --enforce
 
 bless: setup-build all

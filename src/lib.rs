@@ -33,28 +33,13 @@ compile_error!(
 
 pub mod error;
 pub mod bytes;
-pub mod name;
 pub mod glob;
 pub mod getopt;
-pub mod cmdline;
-pub mod config;
-pub mod index;
-pub mod elf;
-pub mod signature;
+pub mod seen;
 pub mod zstd;
-pub mod resolve;
-pub mod met;
-pub mod plan;
-pub mod load;
-pub mod unload;
-pub mod dump;
-pub mod schedule;
-pub mod uevent;
-pub mod superblock;
-pub mod partition;
-pub mod rootdev;
-pub mod record;
-pub mod netboot;
+pub mod modules;
+pub mod loading;
+pub mod root;
 
 #[cfg(feature = "device")]
 pub mod device;

@@ -1,8 +1,9 @@
 //! `mkinitmod`: see [`initmod::host`]. Called as `depmod` it is that.
 
 use clap::Parser;
-use initmod::host::cli::{Cli, Command, SnapshotCommand};
-use initmod::host::{build, depmod, selected, snapshot, why};
+use initmod::host::commands::args::{Cli, Command, SnapshotCommand};
+use initmod::host::commands::{build, select, snapshot, why};
+use initmod::host::depmod;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ fn main() -> ExitCode {
     }
     let outcome = match Cli::parse_from(args).command {
         Command::Build(args) => build::run(&args),
-        Command::Select(args) => selected::run(&args),
+        Command::Select(args) => select::run(&args),
         Command::Snapshot { command: SnapshotCommand::Import { file } } => snapshot::import(&file),
         Command::Why(args) => why::run(&args),
         Command::Depmod { args } => return depmod::main([OsString::from("depmod")].into_iter().chain(args)),

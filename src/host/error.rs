@@ -65,7 +65,7 @@ pub enum Error {
         /// Its name: `modules.alias.bin`.
         file: &'static str,
         /// Why.
-        source: crate::index::WriteError,
+        source: crate::modules::index::WriteError,
     },
 }
 

@@ -7,42 +7,15 @@
 )]
 
 pub mod error;
-pub mod nearest;
-pub mod kconfig;
 pub mod arch;
-mod hash;
-pub mod rules;
-mod order;
-mod walk;
-pub mod tree;
+pub mod spelling;
 pub mod codec;
-mod elf;
-pub mod module;
-pub mod cache;
-pub mod scan;
-pub mod linkage;
-pub mod graph;
+pub mod modules;
 pub mod depmod;
-pub mod image;
-pub mod board;
 pub mod dt;
-pub mod lane;
-pub mod selection;
+pub mod board;
+pub mod image;
 pub mod select;
-pub mod stock;
-pub mod firmware;
-pub mod manifest;
-pub mod dominate;
-pub mod report;
-pub mod cli;
-mod boards;
-pub mod job;
-mod left_out;
-mod output;
-mod base;
-pub mod build;
-pub mod selected;
-pub mod why;
-pub mod snapshot;
+pub mod commands;
 
 pub use error::{Error, Result};

@@ -1,15 +1,15 @@
 //! What the fuzzer calls with bytes of its choice; tests/it calls the same with what it found.
 
-use initmod::config::{Config, join_lines};
 use initmod::glob;
 use initmod::host::codec;
 use initmod::host::dt::tree::{ROOT, Tree};
-use initmod::host::dt::{alias, blob, overlay, supply, walk};
-use initmod::host::image::existing::Existing;
+use initmod::host::dt::{blob, modalias, overlay, suppliers, way};
+use initmod::host::image::contents::Existing;
 use initmod::host::image::strip;
-use initmod::host::module::Module;
-use initmod::host::rules::Rules;
-use initmod::index::{Builder, Index};
+use initmod::host::modules::depmod_d::Rules;
+use initmod::host::modules::module::Module;
+use initmod::modules::config::{Config, join_lines};
+use initmod::modules::index::{Builder, Index};
 use std::path::Path;
 
 /// A target.
@@ -81,7 +81,7 @@ pub fn index_write(data: &[u8]) {
     assert_eq!(count, keys.len());
     if query.len() < 256 {
         let mut found = Vec::new();
-        let each = &mut |value: initmod::index::Value<'_>| {
+        let each = &mut |value: initmod::modules::index::Value<'_>| {
             found.push(String::from_utf8_lossy(value.text).into_owned());
             Ok(())
         };
@@ -132,7 +132,7 @@ pub fn modprobe(data: &[u8]) {
 
 /// A signature of any bytes is read or refused, as the trailer has it and as a PKCS#7 message.
 pub fn signature(data: &[u8]) {
-    use initmod::signature::{MAGIC, Signature};
+    use initmod::modules::signature::{MAGIC, Signature};
     _ = Signature::of(data);
     _ = Signature::of(&[data, MAGIC].concat());
     let message = [data, &[0, 0, 2, 0, 0, 0, 0, 0], &(data.len() as u32).to_be_bytes(), MAGIC].concat();
@@ -143,7 +143,7 @@ pub fn signature(data: &[u8]) {
 
 /// A module of any bytes tells what it has in it, or nothing.
 pub fn elf(data: &[u8]) {
-    let Ok(elf) = initmod::elf::Elf::new(data) else { return };
+    let Ok(elf) = initmod::modules::elf::Elf::new(data) else { return };
     assert!(elf.modinfo().map(<[u8]>::len).sum::<usize>() <= data.len());
     elf.versions(true, &mut |_| ());
     elf.versions(false, &mut |_| ());
@@ -157,10 +157,11 @@ pub fn elf(data: &[u8]) {
 
 /// A kernel command line, MODPROBE_OPTIONS, and arguments of any bytes.
 pub fn command_line(data: &[u8]) {
-    use initmod::{cmdline, dump, getopt};
+    use initmod::getopt;
+    use initmod::modules::{cmdline, show_config};
     cmdline::params(data).for_each(drop);
     _ = cmdline::blacklists(data, b"a");
-    dump::config(&Config::new(data, data), &mut |_| ());
+    show_config::config(&Config::new(data, data), &mut |_| ());
     let mut args = data.split(|&byte| byte == b'\n');
     let mut next = || args.next();
     let mut getopt = getopt::Getopt::new("a all\nC=config\nr remove\nH-remove-holders", &mut next);
@@ -169,7 +170,7 @@ pub fn command_line(data: &[u8]) {
 
 /// A disk of any bytes holds a file system and partitions, or nothing known.
 pub fn disk(data: &[u8]) {
-    use initmod::{partition, superblock};
+    use initmod::root::{partition, superblock};
     let (head, rest) = data.split_at(data.len().min(superblock::HEAD_LEN));
     if let Some(found) = superblock::identify(head, rest) {
         assert!(!found.fs_type.is_empty());
@@ -184,7 +185,7 @@ pub fn disk(data: &[u8]) {
 
 /// What a DHCP server or a command line says of the network is read or refused.
 pub fn network(data: &[u8]) {
-    use initmod::netboot::{Ip, NfsRoot, Reply, emit};
+    use initmod::root::nfsroot::{Ip, NfsRoot, Reply, emit};
     _ = Ip::parse(data);
     let said = NfsRoot::parse(data);
     assert!(said.path.len() + said.options.len() <= data.len());
@@ -203,7 +204,7 @@ pub fn network(data: &[u8]) {
 
 /// A line of the flight recorder is JSON, whatever devices are called.
 pub fn record(data: &[u8]) {
-    use initmod::record::{LINE_LEN, Record, Style, TEXT_LEN, Verdict};
+    use initmod::loading::record::{LINE_LEN, Record, Style, TEXT_LEN, Verdict};
     let (alias, by) = data.split_at(data.len() / 2);
     let record = Record { module: b"a", result: Verdict::Failed(alias, by), alias, by, asked_us: 1, run: None };
     let mut line = heapless::Vec::<u8, { 2 * LINE_LEN }>::new();
@@ -258,10 +259,15 @@ fn follow(tree: &Tree) {
     let devices = tree.devices();
     for &id in &devices {
         assert!(tree.is_enabled(id));
-        _ = (alias::of(tree, id), alias::others(tree, id), supply::supplies(tree, id), tree.find(&tree.path(id)));
+        _ = (
+            modalias::of(tree, id),
+            modalias::others(tree, id),
+            suppliers::supplies(tree, id),
+            tree.find(&tree.path(id)),
+        );
     }
     for &start in devices.iter().take(8) {
-        let way = walk::Way::new(tree, &[start]);
+        let way = way::Way::new(tree, &[start]);
         way.order.iter().for_each(|&id| _ = way.chain(tree, id));
     }
 }

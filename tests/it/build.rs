@@ -274,8 +274,8 @@ fn the_indexes_are_those_of_the_image_s_own_tree() {
             let path = out.path().join(path);
             if mode & 0o170_000 == 0o40000 { fs::create_dir_all(path).unwrap() } else { fs::write(path, data).unwrap() }
         }
-        let tree = initmod::host::tree::Tree::open(&out.path().join("lib/modules").join(KVER)).unwrap();
-        let modules = initmod::host::scan::scan(&tree).unwrap();
+        let tree = initmod::host::modules::tree::Tree::open(&out.path().join("lib/modules").join(KVER)).unwrap();
+        let modules = initmod::host::modules::scan::scan(&tree).unwrap();
         assert_eq!(modules.len(), 6, "{format}");
         let suffix = ["", ".gz", ".xz", ".zst"].into_iter().find(|suffix| suffix.ends_with(format)).unwrap_or("");
         let packed = |path: &str| path.ends_with(&format!(".ko{suffix}"));

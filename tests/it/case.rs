@@ -3,7 +3,9 @@
 use crate::fakekernel::Troubles;
 use crate::fixture::{Fixture, KVER, compress};
 use crate::mkko::{Ko, Versions};
-use initmod::host::{depmod, scan::scan, tree};
+use initmod::host::depmod;
+use initmod::host::modules::scan::scan;
+use initmod::host::modules::tree;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;

@@ -3,7 +3,7 @@
 use crate::fixture::{Fixture, KVER};
 use crate::mkko::Ko;
 use crate::trap;
-use initmod::host::module::Module;
+use initmod::host::modules::module::Module;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -239,7 +239,7 @@ proptest! {
 
     #[test]
     fn no_configuration_makes_the_parser_panic(text in "[a-z *\\\\\n\t\\[(./-]{0,80}") {
-        let mut rules = initmod::host::rules::Rules::default();
+        let mut rules = initmod::host::modules::depmod_d::Rules::default();
         for text in [text.clone(), format!("search {text}\noverride a * {text}\nexclude {text}\nexternal {text}")] {
             rules.parse("t.conf".as_ref(), text.as_bytes(), "6.1.0");
         }

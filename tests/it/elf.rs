@@ -2,7 +2,7 @@
 
 use crate::mkko::{Ko, Versions};
 use crate::regress::targets;
-use initmod::elf::{Elf, strings};
+use initmod::modules::elf::{Elf, strings};
 
 fn ko(ko: Ko) -> Vec<u8> {
     ko.export("has_a").export("has_b").import("wants_c").info("parm", "x:what").build()

@@ -89,7 +89,7 @@ impl Fixture {
 
     /// Adds a built-in with what modules.builtin.modinfo says of it; its path is relative to lib/modules/[`KVER`].
     pub fn builtin(&self, path: &str, info: &[(&str, &str)]) -> &Self {
-        let name = initmod::name::modname(path.as_bytes()).expect("a module's name");
+        let name = initmod::modules::name::modname(path.as_bytes()).expect("a module's name");
         let name = String::from_utf8_lossy(&name);
         let info: String = info.iter().map(|(key, value)| format!("{name}.{key}={value}\0")).collect();
         self.append(&format!("lib/modules/{KVER}/modules.builtin"), &format!("{path}\n"));

@@ -3,7 +3,7 @@
 
 use initmod::error::Error;
 use initmod::glob;
-use initmod::index::{Builder, Fault, Index};
+use initmod::modules::index::{Builder, Fault, Index};
 use proptest::prelude::*;
 
 /// Modname and priority of each hit, in the order of the reader.

@@ -3,9 +3,9 @@
 //! INITMOD_ORACLE names the directory with kmod's tools, as `qemu/oracle` prints it; without it these tests say that they
 //! are skipped. They take mkinitmod from target/dist, where `make` leaves it, and kernels from `qemu/kernel`.
 
-use initmod::index::Index;
-use initmod::plan::Plan;
-use initmod::resolve::{IndexFile, Indexes, Resolver};
+use initmod::loading::plan::Plan;
+use initmod::modules::index::Index;
+use initmod::modules::resolve::{IndexFile, Indexes, Resolver};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -124,7 +124,7 @@ fn modprobe_loads_from_the_image_what_we_load() {
 fn plan(tree: &Path, modname: &[u8]) -> Vec<String> {
     let files = IndexFile::ALL.map(|file| fs::read(tree.join(file.file_name())).unwrap());
     let softdeps = fs::read(tree.join("modules.softdep")).unwrap();
-    let config = initmod::config::Config::new(&softdeps, b"");
+    let config = initmod::modules::config::Config::new(&softdeps, b"");
     let indexes = Indexes(std::array::from_fn(|at| Index::new(&files[at]).unwrap()));
     let resolver = Resolver { indexes, config };
     let (mut steps, mut visited, mut matches) =

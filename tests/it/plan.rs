@@ -1,9 +1,9 @@
 //! The order of a plan against kmod's own walk, on random trees with softdeps in every direction.
 
-use initmod::config::Config;
-use initmod::index::{Builder, Index};
-use initmod::plan::{Need, Plan};
-use initmod::resolve::{IndexFile, Indexes, Resolver};
+use initmod::loading::plan::{Need, Plan};
+use initmod::modules::config::Config;
+use initmod::modules::index::{Builder, Index};
+use initmod::modules::resolve::{IndexFile, Indexes, Resolver};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

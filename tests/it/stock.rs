@@ -36,7 +36,7 @@ fn compare(root: &Path, kver: &str) -> Vec<String> {
 fn subset(root: &Path, kver: &str, seed: u64, one_in: u64) -> tempfile::TempDir {
     let (from, to) = (root.join("lib/modules").join(kver), tempfile::tempdir().unwrap());
     let dir = to.path().join("lib/modules").join(kver);
-    let tree = initmod::host::tree::Tree::open(&from).unwrap();
+    let tree = initmod::host::modules::tree::Tree::open(&from).unwrap();
     let mut state = seed;
     for file in &tree.files {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -2,7 +2,7 @@
 
 use crate::oracle::kernel;
 use crate::regress::targets::same;
-use initmod::host::board::Board;
+use initmod::host::board::file::Board;
 use initmod::host::dt::blob;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use crate::oracle::kernel;
 use initmod::host::codec;
 use initmod::host::image::signature::dropped;
 use initmod::host::image::strip::stripped;
-use initmod::host::module::Module;
+use initmod::host::modules::module::Module;
 use object::write::{Object as Writer, Relocation, SectionId, Symbol, SymbolId, SymbolSection};
 use object::{Architecture, BinaryFormat, Endianness, RelocationEncoding, RelocationFlags, RelocationKind};
 use object::{
@@ -284,7 +284,7 @@ fn oracle_stripped_modules_of_stock_trees_are_what_they_were() {
     for name in ["trixie-amd64", "trixie-arm64", "trixie-armhf", "bookworm-amd64"] {
         let (root, kver) = kernel(name);
         let dir = root.join("lib/modules").join(kver);
-        let tree = initmod::host::tree::Tree::open(&dir).unwrap();
+        let tree = initmod::host::modules::tree::Tree::open(&dir).unwrap();
         let saved = tree.files.par_iter().map(|file| {
             let plain = codec::decompress(&fs::read(dir.join(&file.path)).unwrap()).unwrap();
             let bare = dropped(&plain).unwrap();

@@ -8,7 +8,7 @@
 
 use crate::case::Case;
 use crate::fixture::KVER;
-use initmod::index::Index;
+use initmod::modules::index::Index;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -112,7 +112,7 @@ pub fn presentable(name: &str, data: &[u8], root: &str) -> Vec<u8> {
             return data.to_vec();
         }
         let mut list = Vec::new();
-        let mut each = |key: &[u8], value: initmod::index::Value<'_>| {
+        let mut each = |key: &[u8], value: initmod::modules::index::Value<'_>| {
             let (key, text) = (String::from_utf8_lossy(key), String::from_utf8_lossy(value.text));
             list.extend(format!("{key} {} {text}\n", value.priority).bytes());
         };

@@ -1,15 +1,15 @@
 //! `insmod FILE [PARAM=VALUE...]`: loads one file, and nothing that it needs.
 
-use super::reason::Witness;
+use super::refusal::Witness;
 use super::{error, take};
-use crate::device::file::open;
-use crate::device::log::refusal_prose;
-use crate::device::room::{AppletRoom, Room};
+use crate::device::buffers::{AppletRoom, Room};
+use crate::device::io::file::open;
+use crate::device::io::log::refusal_prose;
+use crate::device::kernel::insert::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, Sys};
 use crate::device::rt::Args;
-use crate::device::sys::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, Sys};
 use crate::getopt::{Spec, join_options};
-use crate::load::{OPTIONS_LEN, Refusal};
-use crate::name::stem;
+use crate::loading::run::{OPTIONS_LEN, Refusal};
+use crate::modules::name::stem;
 use rustix::fs::CWD;
 
 const SPEC: Spec = "f force\nG-force-vermagic\nM-force-modversion\np p\ns syslog\nv verbose\nV version\nh help";

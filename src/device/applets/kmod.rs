@@ -3,13 +3,13 @@
 
 use super::{Out, error, lsmod, take};
 use crate::bytes::{basename, decimal, split_once, words};
-use crate::device::file::{errno, map, open, path};
-use crate::device::log::{Level, errno_prose, line};
-use crate::device::room::Room;
+use crate::device::buffers::Room;
+use crate::device::io::file::{errno, map, open, path};
+use crate::device::io::log::{Level, errno_prose, line};
+use crate::device::modules::tree::Tree;
 use crate::device::rt::Args;
-use crate::device::tree::Tree;
 use crate::getopt::Spec;
-use crate::load::Errno;
+use crate::loading::run::Errno;
 use heapless::VecView;
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};

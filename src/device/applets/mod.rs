@@ -2,37 +2,34 @@
 //!
 //! Options, output and exit status are kmod's; where a command does better on purpose, README.md says so.
 
-#[cfg(feature = "helper")]
-mod helper;
 #[cfg(feature = "modinfo")]
-mod image;
+mod module_file;
+#[cfg_attr(not(feature = "modinfo"), path = "../plain/refusal.rs")]
+mod refusal;
+#[cfg(any(feature = "tools", feature = "helper"))]
+mod options;
+#[cfg_attr(not(feature = "tools"), path = "../plain/modprobe.rs")]
+mod modprobe;
 #[cfg(feature = "tools")]
 mod insmod;
-#[cfg(feature = "modinfo")]
-mod kmod;
+#[cfg(feature = "tools")]
+mod rmmod;
 #[cfg(feature = "tools")]
 mod lsmod;
 #[cfg(feature = "modinfo")]
 mod modinfo;
-#[cfg_attr(not(feature = "tools"), path = "request.rs")]
-mod modprobe;
-mod probe;
-#[cfg_attr(not(feature = "modinfo"), path = "no_reason.rs")]
-mod reason;
-#[cfg(feature = "tools")]
-mod rmmod;
+#[cfg(feature = "modinfo")]
+mod kmod;
 #[cfg(feature = "modinfo")]
 mod snapshot;
-#[cfg(feature = "tools")]
-mod unprobe;
-#[cfg(any(feature = "tools", feature = "helper"))]
-mod options;
+#[cfg(feature = "helper")]
+mod boot_steps;
 
-use super::log::{Level, fill, line, put, speak_as};
-use super::room::Room;
+use super::buffers::Room;
+use super::io::log::{Level, fill, line, put, speak_as};
+use super::modules::tree::{Tree, tell_failure};
 use super::rt::Args;
-use super::tree::{Tree, tell_failure};
-use crate::resolve::Failure;
+use crate::modules::resolve::Failure;
 #[cfg(any(feature = "tools", feature = "helper"))]
 use options::take;
 
@@ -45,13 +42,13 @@ pub(super) struct Command {
 
 const COMMANDS: &[Command] = &[
     #[cfg(feature = "helper")]
-    Command { name: b"load", main: helper::load },
+    Command { name: b"load", main: boot_steps::load },
     #[cfg(feature = "helper")]
-    Command { name: b"coldplug", main: helper::coldplug },
+    Command { name: b"coldplug", main: boot_steps::coldplug },
     #[cfg(feature = "helper")]
-    Command { name: b"wait", main: helper::wait },
+    Command { name: b"wait", main: boot_steps::wait },
     #[cfg(all(feature = "helper", feature = "explain"))]
-    Command { name: b"explain", main: helper::explain },
+    Command { name: b"explain", main: boot_steps::explain },
     Command { name: b"modprobe", main: modprobe::main },
     #[cfg(feature = "tools")]
     Command { name: b"insmod", main: insmod::main },

@@ -1,22 +1,22 @@
 //! `modinfo NAME|FILE...`: what a module says of itself: the strings of its .modinfo, its parameters with their types, its
 //! build ID, who signed it.
 
-use super::image::{Image, damaged};
+use super::module_file::{Image, damaged};
 use super::{Out, error, failed, take};
 use crate::bytes::{basename, split_once};
-use crate::config::Config;
-use crate::device::file::{Path, map, open, path};
-use crate::device::log::{errno_prose, refusal_prose};
-use crate::device::room::{AppletRoom, Room};
+use crate::device::buffers::{AppletRoom, Room};
+use crate::device::io::file::{Path, map, open, path};
+use crate::device::io::log::{errno_prose, refusal_prose};
+use crate::device::modules::tree::Tree;
 use crate::device::rt::{Args, working_dir};
-use crate::device::tree::Tree;
-use crate::elf::{Elf, strings};
 use crate::getopt::Spec;
-use crate::load::{Errno, Refusal};
-use crate::name::modname;
-use crate::plan::path as line_path;
-use crate::resolve::{Found, Match, Resolver};
-use crate::signature::Signature;
+use crate::loading::plan::path as line_path;
+use crate::loading::run::{Errno, Refusal};
+use crate::modules::config::Config;
+use crate::modules::elf::{Elf, strings};
+use crate::modules::name::modname;
+use crate::modules::resolve::{Found, Match, Resolver};
+use crate::modules::signature::Signature;
 use rustix::fd::AsFd;
 use rustix::fs::CWD;
 

@@ -1,7 +1,7 @@
 //! Options as getopt takes them, and what a command says of them.
 
 use super::error;
-use crate::device::log::{Level, line, put, to_kmsg};
+use crate::device::io::log::{Level, line, put, to_kmsg};
 use crate::getopt::{Arg, Getopt, Spec};
 use heapless::VecView;
 

@@ -1,17 +1,17 @@
 //! `rmmod NAME|FILE...`: takes single modules out, and looks first whether they can go.
 
-use super::unprobe::{delete_module, each_holder, presence, refcnt};
+use super::modprobe::remove::{delete_module, each_holder, presence, refcnt};
 use super::{error, take};
-use crate::config::Config;
-use crate::device::log::errno_prose;
-use crate::device::room::{AppletRoom, Room};
+use crate::device::buffers::{AppletRoom, Room};
+use crate::device::io::log::errno_prose;
+use crate::device::modules::tree::Tree;
 use crate::device::rt::Args;
-use crate::device::tree::Tree;
 use crate::getopt::Spec;
-use crate::index::Index;
-use crate::name::modname;
-use crate::resolve::{Indexes, Resolver};
-use crate::unload::Presence;
+use crate::loading::unload::Presence;
+use crate::modules::config::Config;
+use crate::modules::index::Index;
+use crate::modules::name::modname;
+use crate::modules::resolve::{Indexes, Resolver};
 
 const SPEC: Spec = "f force\ns syslog\nv verbose\nV version\nh help";
 

@@ -2,8 +2,8 @@
 
 use super::lsmod::loaded;
 use super::{Out, error};
-use crate::device::coldplug::each_device;
-use crate::device::room::Room;
+use crate::device::buffers::Room;
+use crate::device::loading::coldplug::each_device;
 use crate::device::rt::Args;
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.

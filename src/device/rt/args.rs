@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 
 /// The arguments of this process, argv[0] first, or its environment: an array that ends in null.
 #[derive(Clone, Copy)]
-pub(in crate::device) struct Args(*const *const c_char);
+pub(crate) struct Args(*const *const c_char);
 
 #[cfg(not(test))]
 impl Args {
@@ -17,20 +17,20 @@ impl Args {
 
 impl Args {
     /// Takes the next one, without its NUL.
-    pub(in crate::device) fn next_bytes(&mut self) -> Option<&'static [u8]> {
+    pub(crate) fn next_bytes(&mut self) -> Option<&'static [u8]> {
         self.next().map(CStr::to_bytes)
     }
 }
 
 /// Strings for execve, ending in null. Source: the kernel gives init at most 32 arguments and 32 variables.
-pub(in crate::device) struct Strings<'a> {
+pub(crate) struct Strings<'a> {
     pointers: heapless::Vec<*const c_char, 256>,
     borrowed: PhantomData<&'a CStr>,
 }
 
 impl<'a> Strings<'a> {
     /// Collects them; those past the 255th are left out.
-    pub(in crate::device) fn new(strings: impl Iterator<Item = &'a CStr>) -> Self {
+    pub(crate) fn new(strings: impl Iterator<Item = &'a CStr>) -> Self {
         let mut all = Strings { pointers: heapless::Vec::new(), borrowed: PhantomData };
         let _ = all.pointers.push(core::ptr::null());
         strings.for_each(|string| all.push(string));
@@ -39,7 +39,7 @@ impl<'a> Strings<'a> {
 
     /// Appends one, unless there are 255.
     #[inline(never)] // one copy for all
-    pub(in crate::device) fn push(&mut self, string: &'a CStr) {
+    pub(crate) fn push(&mut self, string: &'a CStr) {
         self.pointers.pop();
         if self.pointers.len() < 255 {
             let _ = self.pointers.push(string.as_ptr());

@@ -3,14 +3,17 @@
 //! target.
 #![allow(unsafe_code, reason = "this is the floor: entry, memory and raw system calls")]
 
+#[cfg(feature = "xz")]
+pub(crate) mod arena;
 mod args;
 #[cfg(not(test))]
 mod mem;
 mod raw;
+pub(crate) mod clock;
 #[cfg(not(test))]
 mod start;
 
-pub(super) use args::{Args, Strings};
+pub(crate) use args::{Args, Strings};
 #[cfg(feature = "nfs")]
-pub(super) use raw::bind_to_device;
-pub(super) use raw::{execve, exit, fork, uptime, working_dir};
+pub(crate) use raw::bind_to_device;
+pub(crate) use raw::{execve, exit, fork, working_dir};

@@ -67,7 +67,7 @@ unsafe fn call(number: usize, args: [usize; 5]) -> isize {
 }
 
 /// Ends the process.
-pub(in crate::device) fn exit(status: i32) -> ! {
+pub(crate) fn exit(status: i32) -> ! {
     loop {
         // SAFETY: takes an integer, does not return
         unsafe { call(number::EXIT_GROUP, [status as usize, 0, 0, 0, 0]) };
@@ -78,7 +78,7 @@ pub(in crate::device) fn exit(status: i32) -> ! {
 ///
 /// # Errors
 /// The kernel's errno.
-pub(in crate::device) fn fork() -> Result<Option<i32>, i32> {
+pub(crate) fn fork() -> Result<Option<i32>, i32> {
     // SAFETY: without CLONE_VM the child has its own memory, and goes on on a copy of this stack
     match unsafe { call(number::CLONE, [SIGCHLD, 0, 0, 0, 0]) } {
         0 => Ok(None),
@@ -89,7 +89,7 @@ pub(in crate::device) fn fork() -> Result<Option<i32>, i32> {
 
 /// Returns the time since the machine's start: seconds, and nanoseconds of the next. Raw, as rustix looks for the vDSO
 /// first: 2.6 kB for a clock that is read five times.
-pub(in crate::device) fn uptime() -> (u32, u32) {
+pub(crate) fn uptime() -> (u32, u32) {
     let mut time = [0usize; 2];
     // SAFETY: on every target here a timespec of this call is two words
     unsafe { call(number::CLOCK_GETTIME, [CLOCK_MONOTONIC, time.as_mut_ptr().expose_provenance(), 0, 0, 0]) };
@@ -98,7 +98,7 @@ pub(in crate::device) fn uptime() -> (u32, u32) {
 }
 
 /// Returns the path of the working directory; empty where it has none, or one that is longer than `buf`.
-pub(in crate::device) fn working_dir(buf: &mut [u8]) -> &[u8] {
+pub(crate) fn working_dir(buf: &mut [u8]) -> &[u8] {
     // SAFETY: the kernel writes at most `buf`'s length there
     let len = unsafe { call(number::GETCWD, [buf.as_mut_ptr().expose_provenance(), buf.len(), 0, 0, 0]) };
     // The NUL counts.
@@ -110,7 +110,7 @@ pub(in crate::device) fn working_dir(buf: &mut [u8]) -> &[u8] {
 /// # Errors
 /// The kernel's errno.
 #[cfg(feature = "nfs")]
-pub(in crate::device) fn bind_to_device(socket: i32, name: &[u8]) -> Result<(), i32> {
+pub(crate) fn bind_to_device(socket: i32, name: &[u8]) -> Result<(), i32> {
     const SOL_SOCKET: usize = 1;
     const SO_BINDTODEVICE: usize = 25;
     let args = [socket as usize, SOL_SOCKET, SO_BINDTODEVICE, name.as_ptr().expose_provenance(), name.len()];
@@ -123,7 +123,7 @@ pub(in crate::device) fn bind_to_device(socket: i32, name: &[u8]) -> Result<(), 
 
 /// Replaces this process by the program at `path`; returns only where that fails, with the errno. Both arrays end in a
 /// null pointer and hold strings that end in NUL.
-pub(in crate::device) fn execve(path: &CStr, argv: &Strings, env: &Strings) -> i32 {
+pub(crate) fn execve(path: &CStr, argv: &Strings, env: &Strings) -> i32 {
     let [path, argv, env] =
         [path.as_ptr().expose_provenance(), argv.as_ptr().expose_provenance(), env.as_ptr().expose_provenance()];
     // SAFETY: `path` ends in NUL; a `Strings` holds such strings and ends in a null pointer

@@ -3,12 +3,12 @@
 
 use crate::bytes::split_once;
 use crate::host::error::{Error, Result};
-use crate::host::graph::Graph;
-use crate::host::linkage::Linkage;
-use crate::host::module::Module;
-use crate::host::tree::modname;
-use crate::index::{Builder, WriteError};
-use crate::name;
+use crate::host::modules::graph::Graph;
+use crate::host::modules::module::Module;
+use crate::host::modules::symbols::Linkage;
+use crate::host::modules::tree::modname;
+use crate::modules::index::{Builder, WriteError};
+use crate::modules::name;
 use std::collections::HashSet;
 
 /// What the kernel has built in: the contents of modules.builtin and modules.builtin.modinfo, where there.

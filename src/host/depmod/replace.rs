@@ -31,7 +31,7 @@ const STAGE: &str = ".depmod.";
 /// # Errors
 /// The system's, and where a directory has the name of a file. The old set is there then, unless the error came after
 /// the change: then the new one is.
-pub fn replace(dir: &Path, files: &[IndexFile]) -> Result<()> {
+pub(super) fn replace(dir: &Path, files: &[IndexFile]) -> Result<()> {
     fs::create_dir_all(dir).map_err(Error::io(dir))?;
     if let Some((name, _)) = files.iter().find(|(name, _)| dir.join(name).is_dir()) {
         return Err(Error::input(dir.join(name), "a directory where an index file belongs"));

@@ -3,16 +3,16 @@
 //! `of:` aliases are found by `compatible` in a hash: all but a few are `of:N*T*Ccompatible`, with and without `C*`
 //! behind. All other aliases go through the index. Source: scripts/mod/file2alias.c, `do_of_entry_multi`.
 
-use super::alias;
-use super::kernel::Kernel;
+use super::modalias;
 use super::tree::{NodeId, Tree};
+use super::vmlinux::Kernel;
 use crate::glob;
 use crate::host::codec;
-use crate::host::graph::Graph;
-use crate::host::module::Module;
-use crate::host::tree::modname;
-use crate::plan;
-use crate::resolve::{Found, MATCH_COUNT, Match, Resolver};
+use crate::host::modules::graph::Graph;
+use crate::host::modules::module::Module;
+use crate::host::modules::tree::modname;
+use crate::loading::plan;
+use crate::modules::resolve::{Found, MATCH_COUNT, Match, Resolver};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -115,12 +115,12 @@ impl<'a> Drivers<'a> {
             }
         }
         if !self.odd.is_empty() {
-            let of = alias::of(tree, id);
+            let of = modalias::of(tree, id);
             for (_, at) in self.odd.iter().filter(|(pattern, _)| glob::matches(pattern, of.as_bytes())) {
                 add(*at, &of);
             }
         }
-        for other in alias::others(tree, id) {
+        for other in modalias::others(tree, id) {
             for at in self.resolve(&other) {
                 add(at, &other);
             }
@@ -202,13 +202,18 @@ impl<'a> Drivers<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resolve::IndexFile;
-    use crate::resolve::tests::Tree as Indexed;
+    use crate::modules::resolve::IndexFile;
+    use crate::modules::resolve::tests::Tree as Indexed;
 
     fn module(modname: &str, aliases: &[&str]) -> Module {
         let info: Vec<u8> = aliases.iter().flat_map(|alias| format!("alias={alias}\0").into_bytes()).collect();
         let path = format!("k/{modname}.ko");
-        Module { path, modname: modname.into(), info: crate::host::module::Strings(info.into()), ..Module::default() }
+        Module {
+            path,
+            modname: modname.into(),
+            info: crate::host::modules::module::Strings(info.into()),
+            ..Module::default()
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Which modules a device tree asks for, and why: those on the way to the root, in provider order, and those of the
 //! whole board.
 
-use super::class::Root;
 use super::driver::{Driver, Drivers};
-use super::number;
-use super::supply::directories;
+use super::mmc_numbers;
+use super::root::Root;
+use super::suppliers::directories;
 use super::tree::{NodeId, Tree};
-use super::walk::Way;
+use super::way::Way;
 use std::collections::{BTreeSet, HashMap};
 
 /// What a device tree asks for.
@@ -71,7 +71,7 @@ pub fn of_root(tree: &Tree, drivers: &Drivers<'_>, root: &Root) -> Result<Needs,
         }
     }
     needs.implied = implied;
-    needs.as_they_come = number::as_they_come(tree, drivers);
+    needs.as_they_come = mmc_numbers::as_they_come(tree, drivers);
     if !starts.iter().any(|start| needs.as_they_come.contains(start)) {
         needs.as_they_come.clear();
     }

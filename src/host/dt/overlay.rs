@@ -3,7 +3,7 @@
 //! drivers/of/resolver.c, dtc's libfdt/fdt_overlay.c.
 
 use super::tree::{NodeId, ROOT, Tree, cells, strings};
-use crate::host::nearest;
+use crate::host::spelling;
 
 /// The children of an overlay's root that are no fragments.
 const FIXUPS: &str = "__fixups__";
@@ -93,7 +93,7 @@ fn no_label(base: &Tree, label: &str) -> String {
         return format!("needs label {label}, but the device tree keeps no labels (dtc -@ makes one that does)");
     };
     let labels = base.node(symbols).props.iter().map(|(label, _)| label.as_str());
-    let hint = nearest::spelling(label, labels).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    let hint = spelling::spelling(label, labels).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     format!("needs label {label}, which the device tree does not have{hint}")
 }
 

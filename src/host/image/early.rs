@@ -12,7 +12,8 @@
 //! arch/x86/kernel/cpu/microcode/{intel,amd}.c, lib/earlycpio.c.
 
 use super::cpio::{Archive, Node, PathError};
-use super::unpack::{self, FILE, TYPE};
+use super::unpack;
+use super::unpack::{FILE, TYPE};
 use crate::host::codec;
 use crate::host::error::{Error, Result};
 use std::collections::BTreeMap;

@@ -1,10 +1,10 @@
 //! What lies where in the image. Only standard places: kmod works on this tree as the loader does.
 
+use super::contents::Existing;
 use super::cpio::{Archive, Node, PathError};
-use super::existing::Existing;
 use super::pack::Packed;
 use crate::host::depmod::IndexFile;
-use crate::host::lane::Order;
+use crate::host::select::load_order::Order;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

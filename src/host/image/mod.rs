@@ -3,10 +3,13 @@
 pub mod compress;
 pub mod cpio;
 pub mod unpack;
-pub mod existing;
+pub mod contents;
 pub mod early;
 pub mod layout;
 pub mod signature;
 pub mod strip;
 pub mod pack;
-pub mod trim;
+pub mod depmod_inputs;
+pub mod firmware;
+pub mod append;
+pub mod output;

@@ -1,12 +1,14 @@
 //! Module files on their way into the image: read, checked against architecture and kernel, packed anew if so wanted.
 
-use super::signature::{self, Signatures};
+use super::signature;
+use super::signature::Signatures;
 use super::strip;
 use crate::host::arch::Arch;
-use crate::host::codec::{self, Format};
+use crate::host::codec;
+use crate::host::codec::Format;
 use crate::host::error::{Error, Result};
-use crate::host::module::Module;
-use crate::host::tree::{Tree, plain_path};
+use crate::host::modules::module::Module;
+use crate::host::modules::tree::{Tree, plain_path};
 use rayon::prelude::*;
 use std::borrow::Cow;
 

@@ -6,7 +6,8 @@
 //! Documentation/driver-api/early-userspace/buffer-format.rst.
 
 use super::compress::{LZ4_BLOCK_LEN, LZ4_MAGIC};
-use crate::host::codec::{self, Damage, LZMA_MAX};
+use crate::host::codec;
+use crate::host::codec::{Damage, LZMA_MAX};
 use ::cpio::newc;
 use liblzma::stream as xz;
 use miniz_oxide::inflate::TINFLStatus;

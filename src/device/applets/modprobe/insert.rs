@@ -1,0 +1,220 @@
+//! `modprobe NAME`: loads all that a name stands for.
+
+use super::Flags;
+use crate::device::applets::refusal::Witness;
+use crate::device::applets::{error, failed, fatal, say, show};
+use crate::device::buffers::PlanRoom;
+use crate::device::io::file::open;
+use crate::device::io::log::refusal_prose;
+use crate::device::kernel::insert::Sys;
+use crate::device::modules::tree::Tree;
+use crate::device::rt::working_dir;
+use crate::getopt::join_options;
+use crate::loading::plan::{Need, Plan, Scope, Step, deps, path};
+use crate::loading::run::{Errno, Kernel, OPTIONS_LEN, OnFailure, Outcome, Refusal, State, Target, run};
+use crate::modules::name::{Modname, modname, stem};
+use crate::modules::resolve::{Found, Match, Resolver};
+use heapless::{Vec, VecView};
+use rustix::fd::AsFd;
+use rustix::fs::CWD;
+
+/// A name and what became of it so far.
+pub(crate) struct Probe<'a> {
+    tree: &'a Tree,
+    resolver: Resolver<'static>,
+    room: &'static mut PlanRoom,
+    line: Option<&'static mut VecView<u8>>,
+    console: Console<'a>,
+}
+
+impl<'a> Probe<'a> {
+    pub(crate) fn new(
+        sys: &'a Sys<'a>,
+        tree: &'a Tree,
+        resolver: Resolver<'static>,
+        room: &'static mut PlanRoom,
+        line: &'static mut VecView<u8>,
+        flags: &'a Flags,
+    ) -> Self {
+        let witness = if flags.dry_run || flags.lookup_only() { None } else { Some(Witness::new()) };
+        let console = Console { sys, tree, resolver, flags, target: Modname::new(), witness };
+        Probe { tree, resolver, room, line: Some(line), console }
+    }
+
+    /// Loads what the operands ask for: every one a module, or the first one, and the others its options.
+    pub(crate) fn all(&mut self, operands: &[&'static [u8]]) -> i32 {
+        if self.console.flags.all {
+            return operands.iter().fold(0, |worst, name| worst.max(self.name(name, &[])));
+        }
+        operands.split_first().map_or(1, |(name, params)| self.name(name, params))
+    }
+
+    /// Loads all that a name stands for and returns the exit status: of several modules the worst one's.
+    fn name(&mut self, name: &'static [u8], params: &[&[u8]]) -> i32 {
+        let mut options = Vec::<u8, OPTIONS_LEN>::new();
+        if join_options(params, &mut options).is_err() {
+            error("the parameters are too long", &[]);
+            return 1;
+        }
+        if cfg!(feature = "tools") && (name.starts_with(b"/") || name.starts_with(b"./")) {
+            return match self.line_of_file(name) {
+                Some(line) => self.one(name, line, false, &options),
+                None => 1,
+            };
+        }
+        let mut matches = Vec::<Match<'static>, 128>::new();
+        let found = match self.resolver.resolve(name, &mut matches) {
+            Ok(found) => found,
+            Err(failure) => return failed(self.tree, name, failure),
+        };
+        if found == Found::Nothing {
+            let dir = self.tree.path.strip_suffix(b"/").unwrap_or_default();
+            let grade: &[u8] = if self.console.flags.all { b"WARNING: " } else { b"FATAL: " };
+            say(grade, "Module % not found in directory %", &[name, dir]);
+            return 1;
+        }
+        let by_alias = found == Found::ByAlias;
+        matches.iter().fold(0, |worst, found| worst.max(self.one(name, found.line(name), by_alias, &options)))
+    }
+
+    /// Makes the line that modules.dep would have for a file: its absolute path, and what the index says that a module
+    /// of its name needs.
+    fn line_of_file(&mut self, file: &'static [u8]) -> Option<&'static [u8]> {
+        if let Err(errno) = open(CWD, file) {
+            fatal("Failed to get module from path %: %", &[file, refusal_prose(Refusal::File(errno))]);
+            return None;
+        }
+        let name = modname(file).ok()?;
+        let needs = match self.resolver.indexes.dep(&name) {
+            Ok(found) => found.unwrap_or_default(),
+            Err(failure) => {
+                failed(self.tree, file, failure);
+                return None;
+            }
+        };
+        let mut cwd = [0; 1024];
+        let (dir, slash): (&[u8], &[u8]) =
+            if file.starts_with(b"/") { (b"", b"") } else { (working_dir(&mut cwd), b"/") };
+        let line = self.line.take()?; // one operand at most is a path: with -a they are names
+        let parts = [dir, slash, file, b":"];
+        let mut put = |part: &[u8]| line.extend_from_slice(part).is_ok();
+        if !parts.iter().all(|part| put(part)) || !deps(needs).all(|dep| put(b" ") && put(dep)) {
+            fatal("%: the path is too long", &[file]);
+            return None;
+        }
+        Some(line)
+    }
+
+    /// Loads one module, by its line of modules.dep or its name.
+    fn one(&mut self, name: &[u8], line: &'static [u8], by_alias: bool, options: &[u8]) -> i32 {
+        let flags = self.console.flags;
+        let Ok(modname) = modname(path(line)) else {
+            error("%: no module's name", &[name]);
+            return 1;
+        };
+        if flags.lookup_only() {
+            show("%\n", &[&modname]);
+            return 0;
+        }
+        let of_file = path(line).starts_with(b"/");
+        let builtin = !of_file && self.resolver.indexes.is_builtin(&modname).unwrap_or(false);
+        if !flags.show_depends && (builtin || self.console.sys.state(&modname) == State::Live) {
+            if flags.first_time() {
+                error("could not insert '%': Module already in kernel", &[&modname]);
+            }
+            return flags.first_time().into();
+        }
+        if (by_alias || flags.use_blacklist()) && self.resolver.config.blacklists(&modname) {
+            return 0;
+        }
+        self.console.target = modname;
+        let resolver = self.resolver;
+        let mut plan = Plan::new(&mut self.room.steps, &mut self.room.visited, &mut self.room.matches);
+        plan.scope = if flags.dry_run { Scope::Listing } else { Scope::Commands };
+        plan.bare = flags.ignore_commands();
+        let planned = plan.add(&resolver, line);
+        if let Some(failure) = plan.left_out {
+            failed(self.tree, name, failure);
+        }
+        if let Err(failure) = planned {
+            return failed(self.tree, name, failure);
+        }
+        let ignore_command = flags.ignore_commands();
+        let target = Target { path: path(line), asked_as: name, options, ignore_command };
+        let tally = run(&mut self.room.steps, &resolver, Some(target), OnFailure::Stop, &mut self.console);
+        i32::from(tally.failed > 0 || (self.console.flags.first_time() && self.console.target.is_empty()))
+    }
+}
+
+/// The kernel as a command reaches it: by its flags a real one, or one that only tells.
+struct Console<'a> {
+    sys: &'a Sys<'a>,
+    tree: &'a Tree,
+    resolver: Resolver<'static>,
+    flags: &'a Flags,
+    /// The module asked for; empty once somebody else was faster.
+    target: Modname,
+    witness: Option<Witness>,
+}
+
+impl Console<'_> {
+    /// What has no file is built in, or nowhere: kmod prints the former, when loaded modules count too.
+    fn without_file(&self, name: &[u8]) -> Result<(), Refusal> {
+        if self.resolver.indexes.is_builtin(name).unwrap_or(false) {
+            if self.flags.show_depends {
+                show("builtin %\n", &[name]);
+            }
+            return Ok(());
+        }
+        if self.flags.dry_run { Ok(()) } else { Err(Refusal::File(Errno::ENOENT)) }
+    }
+}
+
+impl Kernel for Console<'_> {
+    fn state(&mut self, modname: &[u8]) -> State {
+        if self.flags.show_depends { State::Unknown } else { self.sys.state(modname) }
+    }
+
+    fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
+        // A module file has .ko in its name, a modname no dot.
+        if !path.contains(&b'.')
+            && let Ok(name) = modname(path)
+        {
+            return self.without_file(&name);
+        }
+        if self.flags.shows() {
+            let dir: &[u8] = if path.starts_with(b"/") { b"" } else { &self.tree.path };
+            show("insmod %% %\n", &[dir, path, options]);
+        }
+        if self.flags.dry_run { Ok(()) } else { self.sys.insert(path, options) }
+    }
+
+    fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal> {
+        if self.flags.shows() {
+            show("install % %\n", &[command, options]);
+        }
+        if self.flags.dry_run { Ok(()) } else { self.sys.command(command, modname, options) }
+    }
+
+    fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
+        let name = stem(step.path());
+        let (cause, detail): (&[u8], &[u8]) = match outcome {
+            Outcome::AlreadyIn if self.flags.first_time() && modname(name).is_ok_and(|name| name == self.target) => {
+                self.target.clear();
+                (b"Module already in kernel", b"")
+            }
+            Outcome::Loaded | Outcome::AlreadyIn => return,
+            Outcome::Refused(refusal) => (refusal_prose(refusal), b""),
+            Outcome::Needs(dep) => (b"it needs a module that failed: ", stem(dep)),
+            Outcome::Unfit(error) => (error.prose().as_bytes(), b""),
+        };
+        // kmod is silent about softdeps that fail.
+        if step.need != Need::Required {
+            return;
+        }
+        error("could not insert '%': %%", &[name, cause, detail]);
+        if let (Outcome::Refused(refusal), Some(witness)) = (outcome, &self.witness) {
+            witness.explain(refusal, name, &|| open(self.tree.dir.as_fd(), step.path()).ok());
+        }
+    }
+}

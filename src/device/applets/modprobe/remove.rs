@@ -1,0 +1,167 @@
+//! `modprobe -r`, and how all commands take a module out and see what is in.
+
+use super::Flags;
+use crate::bytes::decimal;
+use crate::device::applets::{error, failed, say, show};
+use crate::device::io::file::{each_entry, errno, open_joined, path, read_joined};
+use crate::device::io::log::errno_prose;
+use crate::device::kernel::insert::Sys;
+use crate::device::modules::tree::Tree;
+use crate::device::rt::clock::{now_ms, sleep_ms};
+use crate::loading::plan::path as line_path;
+use crate::loading::run::{Errno, Refusal};
+use crate::loading::unload::{Loaded, Policy, Presence, Removal, Stays};
+use crate::modules::name::{Modname, modname};
+use crate::modules::resolve::{Found, Match, Resolver};
+use heapless::VecView;
+use rustix::fs::CWD;
+
+/// `delete_module`: do not wait for users. Source: delete_module(2).
+const O_NONBLOCK: i32 = 0o4000;
+/// `delete_module`: by force.
+const O_TRUNC: i32 = 0o1000;
+
+/// Takes out all that the names stand for; returns the exit status.
+pub(crate) fn all(
+    sys: &Sys<'_>,
+    tree: &Tree,
+    resolver: &Resolver<'static>,
+    flags: &Flags,
+    names: &[&'static [u8]],
+) -> i32 {
+    let policy = Policy {
+        ignore_commands: flags.ignore_commands(),
+        holders: flags.holders,
+        first_time: flags.first_time(),
+        waits: flags.wait_ms.is_some_and(|wait_ms| wait_ms > 0),
+        dry_run: flags.dry_run,
+    };
+    let mut console = Console { sys, resolver: *resolver, flags, fatal: false };
+    let mut status = 0;
+    for name in names {
+        let mut matches = heapless::Vec::<Match<'static>, 128>::new();
+        match resolver.resolve(name, &mut matches) {
+            Err(failure) => status = failed(tree, name, failure),
+            Ok(Found::Nothing) => {
+                console.fatal = true;
+                status = 1;
+                say(grade(flags), "Module % not found.", &[name]);
+            }
+            Ok(_) => {
+                let mut removal = Removal::new(resolver, policy, &mut console);
+                if !matches.iter().all(|found| removal.remove(line_path(found.line(name)))) {
+                    status = 1;
+                }
+            }
+        }
+        if console.fatal && !flags.all {
+            break;
+        }
+    }
+    status
+}
+
+/// How much it matters to modprobe that a module stays: without -a nothing behind it is tried.
+fn grade(flags: &Flags) -> &'static [u8] {
+    if flags.all { b"WARNING: " } else { b"FATAL: " }
+}
+
+struct Console<'a> {
+    sys: &'a Sys<'a>,
+    resolver: Resolver<'static>,
+    flags: &'a Flags,
+    fatal: bool,
+}
+
+impl Loaded for Console<'_> {
+    fn presence(&mut self, modname: &[u8]) -> Presence {
+        presence(modname, &self.resolver)
+    }
+
+    fn refcnt(&mut self, modname: &[u8]) -> Option<u32> {
+        refcnt(modname)
+    }
+
+    fn holders(&mut self, modname: &[u8], holders: &mut VecView<Modname>) {
+        each_holder(modname, &mut |name| {
+            if let Ok(name) = self::modname(name) {
+                // Past the room for them they make the removal fail: in use.
+                let _ = holders.push(name);
+            }
+        });
+    }
+
+    fn remove(&mut self, modname: &[u8]) -> Result<(), Errno> {
+        if self.flags.shows() {
+            show("rmmod %\n", &[modname]);
+        }
+        if self.flags.dry_run {
+            return Ok(());
+        }
+        let (start_ms, wait_ms) = (now_ms(), u64::from(self.flags.wait_ms.unwrap_or(0)));
+        let mut pause_ms = 1;
+        loop {
+            let left_ms = wait_ms.saturating_sub(now_ms().saturating_sub(start_ms));
+            match delete_module(modname, self.flags.force != 0) {
+                Err(Errno::EAGAIN) if left_ms > 0 => {}
+                done => return done,
+            }
+            sleep_ms(left_ms.min(pause_ms));
+            pause_ms = pause_ms.saturating_mul(2);
+        }
+    }
+
+    fn command(&mut self, command: &[u8], modname: &[u8]) -> Result<(), Refusal> {
+        if self.flags.shows() {
+            show("remove %\n", &[command]);
+        }
+        if self.flags.dry_run { Ok(()) } else { self.sys.command(command, modname, b"") }
+    }
+
+    fn told(&mut self, modname: &[u8], why: Stays) {
+        let template = match why {
+            Stays::NotIn => "Module % is not in kernel.",
+            Stays::Builtin => "Module % is builtin.",
+            Stays::InUse => "Module % is in use.",
+            Stays::Command => "Error running remove command for %",
+            Stays::Unfit => "Module % has no module's name, or too many softdeps.",
+            Stays::Kernel(errno) => return error("could not remove '%': %", &[modname, errno_prose(errno)]),
+        };
+        self.fatal = true;
+        say(grade(self.flags), template, &[modname]);
+    }
+}
+
+/// Asks the kernel to take a module out.
+pub(crate) fn delete_module(modname: &[u8], force: bool) -> Result<(), Errno> {
+    let name = path(&[modname])?;
+    let flags = if force { O_NONBLOCK | O_TRUNC } else { O_NONBLOCK };
+    rustix::system::delete_module(name.as_c_str(), flags).map_err(errno)
+}
+
+/// Looks up whether a module is in, or part of the kernel.
+pub(crate) fn presence(modname: &[u8], resolver: &Resolver<'_>) -> Presence {
+    if resolver.indexes.is_builtin(modname).unwrap_or(false) {
+        return Presence::Builtin;
+    }
+    // On its way in it has a directory, and as yet no initstate in it.
+    if open_joined(CWD, &[b"/sys/module/", modname]).is_ok() { Presence::Loaded } else { Presence::Absent }
+}
+
+/// Reads a number that /sys/module has of a module.
+pub(crate) fn number(modname: &[u8], file: &[u8]) -> Option<u32> {
+    let mut text = [0; 16];
+    decimal(read_joined(CWD, &[b"/sys/module/", modname, b"/", file], &mut text).ok()?.trim_ascii())
+}
+
+/// Counts the users of a module.
+pub(crate) fn refcnt(modname: &[u8]) -> Option<u32> {
+    number(modname, b"refcnt")
+}
+
+/// Calls `each` with the modules that use a module.
+pub(crate) fn each_holder(modname: &[u8], each: &mut dyn FnMut(&[u8])) {
+    if let Ok(path) = path(&[b"/sys/module/", modname, b"/holders"]) {
+        each_entry(CWD, path.as_bytes(), &mut |name, _| each(name));
+    }
+}

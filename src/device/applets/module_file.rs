@@ -1,0 +1,83 @@
+//! A module's file as the commands look into it: mapped, and decompressed where it is compressed; and what modprobe
+//! prints of its symbols.
+
+use super::{Out, error, fatal};
+use crate::device::io::file::{map, open};
+use crate::device::io::log::{Decimal, refusal_prose};
+use crate::device::kernel::codec::{CodecError, Mapping, decode, sniff};
+use crate::loading::run::Refusal;
+use crate::modules::elf::Elf;
+use crate::modules::index::Fault;
+use rustix::fd::OwnedFd;
+use rustix::fs::CWD;
+
+/// A module's content.
+pub(crate) enum Image {
+    Plain(&'static [u8]),
+    Decoded(Mapping),
+}
+
+impl Image {
+    /// Takes a file's content.
+    ///
+    /// # Errors
+    /// Why that can't be read.
+    pub(crate) fn read(file: &OwnedFd) -> Result<Image, Refusal> {
+        let data = map(file).map_err(Refusal::File)?;
+        if sniff(data).is_none() {
+            return Ok(Image::Plain(data));
+        }
+        decode(data).map(Image::Decoded).map_err(|error| match error {
+            CodecError::Damaged => Refusal::Damaged,
+            CodecError::Unsupported | CodecError::NotBuiltIn => Refusal::NoDecoder,
+            CodecError::NoMemory => Refusal::NoMemory,
+        })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Image::Plain(data) => data,
+            Image::Decoded(data) => data,
+        }
+    }
+}
+
+/// Prints the symbols that a module file has for others, or wants from them, with their checksums; returns the exit
+/// status.
+pub(crate) fn show(has: bool, file: &[u8]) -> i32 {
+    let image = match open(CWD, file).map_err(Refusal::File).and_then(|file| Image::read(&file)) {
+        Ok(image) => image,
+        Err(refusal) => {
+            fatal("Module %: %", &[file, refusal_prose(refusal)]);
+            return 1;
+        }
+    };
+    let elf = match Elf::new(image.bytes()) {
+        Ok(elf) => elf,
+        Err(fault) => return damaged(file, fault),
+    };
+    let mut out = Out::new();
+    let mut count = 0u32;
+    elf.versions(has, &mut |version| {
+        count = count.saturating_add(1);
+        let mut digits = [b'0'; 16];
+        for (place, digit) in digits.iter_mut().rev().enumerate() {
+            let nibble = (version.crc >> place.saturating_mul(4) & 15) as usize;
+            *digit = b"0123456789abcdef".get(nibble).copied().unwrap_or(b'?');
+        }
+        // At least 8 digits.
+        let zeros = digits.iter().take(8).take_while(|&&digit| digit == b'0').count();
+        out.fill("0x%\t%\n", &[digits.get(zeros..).unwrap_or_default(), version.symbol]);
+    });
+    if count == 0 {
+        fatal("%: no versions of symbols in it", &[file]);
+    }
+    i32::from(count == 0)
+}
+
+/// Says what is wrong with a module file, and where; returns the exit status.
+pub(crate) fn damaged(file: &[u8], fault: Fault) -> i32 {
+    let off = Decimal::new(fault.off.into());
+    error("%: at % %", &[file, off.text(), fault.error.prose().as_bytes()]);
+    1
+}

@@ -1,0 +1,86 @@
+//! Why the kernel refused a module, beyond the number that it answers with: what it wrote to its log meanwhile, and what
+//! the module's file and the kernel's settings say.
+
+use super::module_file::Image;
+use crate::bytes::split_once;
+use crate::device::io::file::read;
+use crate::device::io::log::{Level, line};
+use crate::loading::run::{Errno, Refusal};
+use crate::modules::elf::Elf;
+use crate::modules::name::modname;
+use crate::modules::signature::Signature;
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, SeekFrom, open, seek};
+
+/// Reads the kernel's log from the moment it was made.
+pub(crate) struct Witness(Option<OwnedFd>);
+
+impl Witness {
+    pub(crate) fn new() -> Self {
+        let kmsg = open(c"/dev/kmsg", OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+        Witness(kmsg.ok().filter(|kmsg| seek(kmsg, SeekFrom::End(0)).is_ok()))
+    }
+
+    /// Repeats what the kernel said of a module since; says whether it did. Source: the kernel's
+    /// Documentation/ABI/testing/dev-kmsg.
+    fn testify(&self, modname: &[u8]) -> bool {
+        let Some(kmsg) = &self.0 else { return false };
+        let mut told = false;
+        let mut record = [0; 1024];
+        loop {
+            let len = match rustix::io::read(kmsg, &mut record) {
+                Ok(len) => len,
+                Err(rustix::io::Errno::PIPE) => continue, // overwritten: the next one is there
+                Err(_) => return told,                    // read to the end
+            };
+            let record = record.get(..len).unwrap_or_default();
+            let Some((_, text)) = split_once(record, b';') else { continue };
+            let text = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
+            let about = text.strip_prefix(modname).is_some_and(|rest| rest.starts_with(b":"));
+            if about || text.starts_with(b"Lockdown: ") || text.ends_with(b" is rejected") {
+                line(Level::Error, &[b"the kernel says: ", text]);
+                told = true;
+            }
+        }
+    }
+
+    /// Says a line or more on why a module was refused, where there is more to say.
+    pub(crate) fn explain(&self, refusal: Refusal, name: &[u8], file: &dyn Fn() -> Option<OwnedFd>) {
+        let Refusal::Kernel(errno) = refusal else { return };
+        let told = modname(name).is_ok_and(|name| self.testify(&name));
+        if errno == Errno::EPERM {
+            let mut buf = [0; 64];
+            if read(CWD, b"/proc/sys/kernel/modules_disabled", &mut buf) == Ok(b"1\n") {
+                line(Level::Error, &[b"kernel.modules_disabled is 1: no module goes in or out until the next boot"]);
+            }
+            if let Ok(text) = read(CWD, b"/sys/kernel/security/lockdown", &mut buf) {
+                line(Level::Error, &[b"lockdown: ", text.trim_ascii()]);
+            }
+        }
+        of_file(errno, told, file);
+    }
+}
+
+/// Says what the module's file has to do with it.
+fn of_file(errno: Errno, told: bool, file: &dyn Fn() -> Option<OwnedFd>) {
+    let signing = matches!(errno, Errno::EKEYREJECTED | Errno::ENOKEY);
+    if !signing && (told || errno != Errno::ENOEXEC) {
+        return;
+    }
+    let Some(Ok(image)) = file().map(|file| Image::read(&file)) else { return };
+    if signing {
+        match Signature::of(image.bytes()) {
+            Ok(Some(signature)) => line(
+                Level::Error,
+                &[b"it is signed by '", signature.signer, b"' with ", signature.hash, b", which this kernel rejects"],
+            ),
+            Ok(None) => line(Level::Error, &[b"it is not signed"]),
+            Err(_) => line(Level::Error, &[b"its signature is damaged"]),
+        }
+        return;
+    }
+    let uname = rustix::system::uname();
+    let Ok(elf) = Elf::new(image.bytes()) else { return line(Level::Error, &[b"it is no ELF file"]) };
+    let (vermagic, kver) = (elf.info(b"vermagic").unwrap_or(b"?"), uname.release().to_bytes());
+    line(Level::Error, &[b"it was built for '", vermagic, b"', this kernel is '", kver, b"'"]);
+}

@@ -1,0 +1,233 @@
+//! The boot, as PID 1.
+
+use super::buffers::Room;
+use super::io::file;
+use super::io::file::Name;
+use super::io::log::{self, Decimal, Level, died, line};
+use super::kernel::insert;
+use super::loading::dispatch::Lanes;
+use super::modules::tree;
+use super::modules::tree::Tree;
+use super::root::explain;
+use super::root::mount::{self, Root};
+use super::rt::Args;
+use super::rt::clock::{now_ms, sleep_ms};
+use crate::bytes;
+use crate::loading::run::Errno;
+use crate::modules::cmdline;
+use rustix::fs::{CWD, Mode, mkdir};
+use rustix::mount::MountFlags;
+use rustix::system::{RebootCommand, reboot};
+
+/// The boot. It ends in the real init.
+pub(crate) fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
+    let start_ms = now_ms();
+    mount_kernel_file_systems();
+    log::to_kernel();
+
+    let Room { config, cmdline, plan, .. } = room;
+    let cmdline = file::read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
+    let tree = Tree::open();
+    let mut known = None;
+    let mut lanes = match &tree {
+        Ok(tree) => {
+            let resolver = tree.resolver(config, cmdline);
+            tree::tell_bad_lines(&resolver.config);
+            known = Some((tree, resolver));
+            Some(Lanes::new(tree, resolver, plan, env))
+        }
+        Err(errno) => {
+            tree::tell_no_tree(*errno);
+            None
+        }
+    };
+    if let Some(lanes) = &mut lanes {
+        lanes.kernel.frees = cfg!(feature = "free") && cmdline::value(cmdline, b"initmod.free") == Some(b"1");
+        lanes.ask_first();
+    }
+    let scene = || known.as_ref().map(|(tree, resolver)| explain::Scene { tree, resolver });
+    let mut root = Root::parse(cmdline);
+    let fs_type = loop {
+        match reach(&mut root, &mut lanes, start_ms) {
+            Ok(fs_type) => break fs_type,
+            Err(why) => {
+                tell_unreached(&root, why);
+                explain::tell(scene());
+                hold(cmdline, env);
+            }
+        }
+    };
+    let total_ms = now_ms().saturating_sub(start_ms);
+    let Ok(root) = root else { died() };
+    line(Level::Notice, &[b"root ", root.text, b" is ", root.node_path(), b" (", &fs_type, b")"]);
+    explain::pause(cmdline, env);
+    tell_summary(&lanes, start_ms, total_ms);
+    insert::reap();
+    let errno = root.switch(args, env);
+    line(Level::Error, &[b"no init in the root ", root.text, b" could be started: ", log::errno_prose(errno)]);
+    loop {
+        hold(cmdline, env);
+    }
+}
+
+/// Why the root is not mounted.
+#[derive(Clone, Copy)]
+enum Unreached {
+    /// The command line does not say which it is.
+    NotSaid,
+    /// Its device is not here, after so many ms.
+    Absent(u64),
+    /// It can't be mounted.
+    Unmountable(Errno),
+}
+
+/// Loads modules until the root is there and mounted, and what else there is to load is done. Returns its type.
+#[inline(never)] // smaller so
+fn reach(
+    root: &mut Result<Root, &'static [u8]>,
+    lanes: &mut Option<Lanes<'_>>,
+    start_ms: u64,
+) -> Result<Name, Unreached> {
+    let mut mounted = None;
+    let mut idle_since_ms = None;
+    let (mut is_tried, mut is_told, mut refusal) = (false, false, None);
+    loop {
+        let wait_ms = if mounted.is_some() { 0 } else { POLL_MS };
+        let is_idle = match lanes {
+            Some(lanes) => lanes.turn(wait_ms),
+            None => {
+                sleep_ms(wait_ms);
+                true
+            }
+        };
+        let now_ms = now_ms();
+        let idle_ms = if is_idle { now_ms.saturating_sub(*idle_since_ms.get_or_insert(now_ms)) } else { 0 };
+        if !is_idle {
+            idle_since_ms = None;
+        }
+        let Ok(root) = root else {
+            if is_idle {
+                return Err(Unreached::NotSaid);
+            }
+            continue;
+        };
+        if let Some(fs_type) = mounted.take() {
+            if lanes.as_ref().is_none_or(|lanes| lanes.is_finished(is_idle)) {
+                if let Some(lanes) = lanes {
+                    lanes.finish();
+                }
+                return Ok(fs_type);
+            }
+            mounted = Some(fs_type);
+            continue;
+        }
+        let is_open = lanes.as_ref().is_none_or(Lanes::first_lane_is_done);
+        // Without workers and indexes nothing tells of block devices: look each time.
+        let mut block_news = || lanes.as_mut().is_none_or(Lanes::block_news);
+        if is_open && root.is_there(block_news()) && now_ms.saturating_sub(start_ms) >= root.delay_ms {
+            // Once at once, and once more when all that could help is loaded.
+            if !is_tried || is_idle {
+                is_tried = true;
+                refusal = match root.mount() {
+                    Ok(fs_type) => {
+                        mounted = Some(fs_type);
+                        continue;
+                    }
+                    // It has a name, but is no disk yet, or has no medium yet: the wait goes on.
+                    Err(errno @ (Errno::ENXIO | Errno::ENOMEDIUM)) => Some(errno),
+                    Err(errno) if is_idle => return Err(Unreached::Unmountable(errno)),
+                    Err(_) => continue,
+                };
+            }
+        }
+        if is_idle && root.patience_ms.is_some_and(|patience_ms| idle_ms >= patience_ms.max(root.delay_ms)) {
+            let absent = Unreached::Absent(now_ms.saturating_sub(start_ms));
+            return Err(refusal.map_or(absent, Unreached::Unmountable));
+        }
+        if !is_told && idle_ms >= TELL_MS {
+            is_told = true;
+            line(Level::Notice, &[b"waiting for the root ", root.text]);
+        }
+    }
+}
+
+#[inline(never)] // smaller so
+fn tell_unreached(root: &Result<Root, &'static [u8]>, why: Unreached) {
+    match (root, why) {
+        (Err(prose), _) => line(Level::Error, &[*prose]),
+        (Ok(root), Unreached::Unmountable(errno)) => explain::tell_unmountable(root, errno),
+        (Ok(root), Unreached::Absent(waited_ms)) => {
+            root.tell_net();
+            let waited = Decimal::new(waited_ms / 1000);
+            line(
+                Level::Error,
+                &[root.text, b" did not appear within ", waited.text(), explain::seconds_and_advice(root)],
+            );
+        }
+        (Ok(_), Unreached::NotSaid) => {}
+    }
+}
+
+/// Mounts /proc, /sys, /dev and /run. What is mounted already stays.
+fn mount_kernel_file_systems() {
+    let noexec = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let dev = MountFlags::NOSUID;
+    let (run, plain) = (MountFlags::NOSUID | MountFlags::NODEV, c"");
+    for (fs_type, place, flags, options) in [
+        (c"proc", c"/proc", noexec, plain),
+        (c"sysfs", c"/sys", noexec, plain),
+        (c"devtmpfs", c"/dev", dev, c"mode=0755"),
+        (c"tmpfs", c"/run", run, c"mode=0755"),
+    ] {
+        // Exists: fine. Fails otherwise: so does the mount, and what needs it says so.
+        let _ = mkdir(place, Mode::from_raw_mode(0o755));
+        let _ = rustix::mount::mount(fs_type, place, fs_type, flags, options);
+    }
+    let _ = mkdir(mount::MOUNT_POINT, Mode::from_raw_mode(0o755));
+}
+
+/// How often the root device is looked for, ms.
+pub(crate) const POLL_MS: u64 = 20;
+
+/// After how long a wait is told, ms.
+const TELL_MS: u64 = 3000;
+
+/// Says in one line what was done and how long it took. Its form is fixed: scripts read it.
+#[inline(never)] // smaller so
+fn tell_summary(lanes: &Option<Lanes<'_>>, start_ms: u64, total_ms: u64) {
+    let summary = lanes.as_ref().map(|lanes| lanes.asks.sum_up(start_ms, Some(total_ms)));
+    let [loaded, modules_ms, kernel_ms] = summary.map_or([0; 3], |all| [all.modules, all.modules_ms, all.kernel_ms]);
+    let [loaded, modules_ms, kernel_ms, total_ms] = [loaded, modules_ms, kernel_ms, total_ms].map(Decimal::new);
+    let parts = [
+        loaded.text(),
+        b" modules in ",
+        modules_ms.text(),
+        b" ms (kernel ",
+        kernel_ms.text(),
+        b" ms), root after ",
+        total_ms.text(),
+        b" ms",
+    ];
+    line(Level::Notice, &parts);
+}
+
+/// Says what is here where the boot can't go on; then reboots, as panic= asks: after that many seconds, at once where it
+/// is negative. Without it a shell is started where the image has one, and the boot tries again when that ends; or a
+/// person is waited for. PID 1 never ends.
+fn hold(cmdline: &[u8], env: Args) {
+    explain::tell_devices();
+    if let Some(panic) = cmdline::value(cmdline, b"panic").filter(|seconds| *seconds != b"0") {
+        let seconds = if panic.starts_with(b"-") { 0 } else { bytes::decimal(panic).unwrap_or(0) };
+        let in_s = Decimal::new(seconds.into());
+        line(Level::Error, &[b"the boot ends here; reboot in ", in_s.text(), b" s, as panic= asks"]);
+        sleep_ms(u64::from(seconds).saturating_mul(1000));
+        // Fails only without the right to; then wait like without panic=.
+        let _ = reboot(RebootCommand::Restart);
+    }
+    line(Level::Error, &[b"the boot ends here; mend image or command line, and reset"]);
+    if !explain::shell(env) {
+        loop {
+            sleep_ms(3_600_000);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What the loader says: whole lines, to the kernel's log as PID 1, to stderr as a command.
+//!
+//! Lines are put together from byte strings, without `core::fmt`, which costs 10 kB.
+
+pub(crate) use crate::bytes::Decimal;
+use crate::bytes::split_once;
+use crate::loading::run::{Errno, Refusal};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use rustix::fd::{BorrowedFd, IntoRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, open};
+
+/// How much a line matters. Source: syslog(2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Error,
+    Notice,
+    #[cfg(feature = "record")]
+    Debug,
+}
+
+/// Longest line, bytes. Source: the kernel's LOG_LINE_MAX.
+const LINE_LEN: usize = 976;
+
+/// The file descriptor of /dev/kmsg, its bits turned over, so that no static has to be set at the start: 0 is none.
+static KMSG: AtomicI32 = AtomicI32::new(0);
+
+/// Names to speak under, and which of them it is.
+const NAMES: &[&[u8]] = &[
+    b"initmod",
+    b"modprobe",
+    #[cfg(feature = "tools")]
+    b"insmod",
+    #[cfg(feature = "tools")]
+    b"rmmod",
+    #[cfg(feature = "tools")]
+    b"lsmod",
+    #[cfg(feature = "modinfo")]
+    b"modinfo",
+    #[cfg(feature = "modinfo")]
+    b"kmod",
+];
+static NAME: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether lines are wanted by nobody.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Puts the name of a command in front of lines from now on.
+pub(crate) fn speak_as(name: &[u8]) {
+    NAME.store(NAMES.iter().position(|known| *known == name).unwrap_or(0), Ordering::Relaxed);
+}
+
+/// Lets no line through from now on.
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Lets lines go to the kernel's log from now on, without the limit that it sets to chatty programs.
+pub(crate) fn to_kernel() {
+    if let Ok(limit) = open(c"/proc/sys/kernel/printk_devkmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        // Fails where printk.devkmsg= on the command line has decided it.
+        let _ = rustix::io::write(&limit, b"on\n");
+    }
+    to_kmsg();
+}
+
+/// Lets lines go to the kernel's log from now on.
+pub(crate) fn to_kmsg() {
+    if let Ok(kmsg) = open(c"/dev/kmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+        KMSG.store(!OwnedFd::into_raw_fd(kmsg), Ordering::Relaxed);
+    }
+}
+
+/// Writes one line, made of `parts`, with the program's name in front.
+pub(crate) fn line(level: Level, parts: &[&[u8]]) {
+    if QUIET.load(Ordering::Relaxed) {
+        return;
+    }
+    let name = NAMES.get(NAME.load(Ordering::Relaxed)).copied().unwrap_or_default();
+    let mut line = heapless::Vec::<u8, LINE_LEN>::new();
+    let kmsg = !KMSG.load(Ordering::Relaxed);
+    let head: &[u8] = match level {
+        #[cfg(feature = "record")]
+        Level::Debug if kmsg < 0 => return,
+        _ if kmsg < 0 => b"",
+        Level::Error => b"<3>",
+        Level::Notice => b"<5>",
+        #[cfg(feature = "record")]
+        Level::Debug => b"<7>",
+    };
+    // What does not fit is cut: a line's beginning says most.
+    for part in [head, name, b": "].iter().chain(parts) {
+        let left_len = LINE_LEN.saturating_sub(1).saturating_sub(line.len());
+        let _ = line.extend_from_slice(part.get(..left_len).unwrap_or(part));
+    }
+    let _ = line.push(b'\n');
+    let fd = if kmsg < 0 { rustix::stdio::raw_stderr() } else { kmsg };
+    write_all(fd, &line);
+}
+
+/// Calls `put` with the parts of `template`, in which each `%` stands for the next of `args`: smaller than a list of
+/// parts wherever it is called.
+pub(crate) fn fill(template: &'static str, args: &[&[u8]], put: &mut dyn FnMut(&[u8])) {
+    let mut args = args.iter();
+    let mut rest = template.as_bytes();
+    while let Some((before, behind)) = split_once(rest, b'%') {
+        put(before);
+        args.next().into_iter().for_each(|arg| put(arg));
+        rest = behind;
+    }
+    put(rest);
+}
+
+/// Writes to stdout or stderr as it is.
+pub(crate) fn put(to_stderr: bool, parts: &[&[u8]]) {
+    let mut text = heapless::Vec::<u8, 8192>::new();
+    for &byte in parts.iter().flat_map(|part| part.iter()) {
+        let _ = text.push(byte);
+    }
+    write_all(if to_stderr { rustix::stdio::raw_stderr() } else { rustix::stdio::raw_stdout() }, &text);
+}
+
+#[allow(unsafe_code, reason = "the standard descriptors and the kernel log's have no owner")]
+fn write_all(fd: i32, mut text: &[u8]) {
+    // SAFETY: 0 to 2 and KMSG are never closed while the loader runs; a closed one gives EBADF, no harm
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    while !text.is_empty() {
+        match rustix::io::write(fd, text) {
+            Ok(len) => text = text.get(len..).unwrap_or_default(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return, // nobody listens
+        }
+    }
+}
+
+/// Says what a refusal means for a module: what went wrong, in the words of the person who must mend it.
+pub(crate) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
+    match refusal {
+        Refusal::File(Errno::ENOENT) => b"its file is missing from the tree",
+        Refusal::Kernel(Errno::ENOENT) => b"unknown symbol, or unknown parameter",
+        Refusal::Kernel(Errno(8)) => b"not a module for this kernel (another version or machine, or damaged)",
+        Refusal::File(errno) | Refusal::Kernel(errno) => errno_prose(errno),
+        Refusal::Damaged => b"its compressed data is damaged",
+        Refusal::NoDecoder => b"neither this kernel nor this build of the loader can decompress it",
+        Refusal::NoMemory => b"not enough memory to decompress it",
+        Refusal::Killed(_) => b"the process that loaded it was killed",
+        Refusal::Command(_) => b"its install command failed",
+    }
+}
+
+/// Says what the kernel means by an errno.
+pub(crate) fn errno_prose(errno: Errno) -> &'static [u8] {
+    let mut lines = PROSE.split(|&byte| byte == b'\n');
+    let prose = lines.find_map(|line| line.split_first().filter(|(number, _)| i32::from(**number) == errno.0));
+    prose.map_or(b"refused by the kernel", |(_, prose)| prose)
+}
+
+/// A line for each: the error number as a byte, and what it means. A table would cost 16 bytes more for each.
+const PROSE: &[u8] = b"\x01not permitted (by module_blacklist=, or loading is disabled)
+\x02not found
+\x05input/output error
+\x06not ready
+\x08not a program for this machine
+\x0bin use
+\x0cout of memory
+\x0dpermission denied
+\x10busy
+\x11in the kernel already
+\x13no such device: its hardware is not here
+\x16invalid parameter, or damaged file
+\x1cno space left
+\x1eread-only file system
+\x4adamaged file
+\x5fnot supported here
+\x6etimed out
+\x7bno medium in it
+\x7eits signing key is not known to this kernel
+\x81its signature was rejected";
+
+/// Ends a process that met what cannot be: a failed child, or, as PID 1, a kernel panic that names us.
+pub fn died() -> ! {
+    line(Level::Error, &[b"internal error, please report"]);
+    crate::device::rt::exit(134)
+}

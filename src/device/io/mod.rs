@@ -1,0 +1,4 @@
+//! Files and lines: reads, maps, and the log.
+
+pub(crate) mod log;
+pub(crate) mod file;

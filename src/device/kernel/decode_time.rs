@@ -1,0 +1,35 @@
+//! How long a child process has decompressed a module, which it tells by a pipe.
+
+use crate::device::rt::clock;
+use rustix::fd::OwnedFd;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+/// The time, in the taking.
+pub(crate) struct Lap {
+    start_us: u32,
+    pipe: Option<(OwnedFd, OwnedFd)>,
+}
+
+impl Lap {
+    /// Begins to take the time.
+    pub(crate) fn start() -> Lap {
+        Lap { start_us: clock::now_us() as u32, pipe: pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok() }
+    }
+
+    /// Ends it, in the child.
+    pub(crate) fn end(&self) {
+        let took_us = (clock::now_us() as u32).wrapping_sub(self.start_us);
+        if let Some((_, writer)) = &self.pipe {
+            let _ = rustix::io::write(writer, &took_us.to_ne_bytes());
+        }
+    }
+
+    /// Returns it, once the child is no more; 0 where it has not come so far.
+    pub(crate) fn took_us(self) -> u32 {
+        let mut took_us = [0; 4];
+        if let Some((reader, _)) = &self.pipe {
+            let _ = rustix::io::read(reader, &mut took_us);
+        }
+        u32::from_ne_bytes(took_us)
+    }
+}

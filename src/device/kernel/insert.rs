@@ -1,0 +1,259 @@
+//! The kernel, for real: what loads a module, what tells whether it is in, what runs a command in its place.
+//!
+//! A file goes to the kernel as it lies where the kernel takes it. Where not, a child process decompresses it and hands
+//! it over: a crash of a decoder, or a file that wants all memory, is then a failed module and not a dead init, and the
+//! memory is given back by the child's end.
+//!
+//! Force has the kernel overlook what a module was built for: by flags where it takes a file, by edits of the image
+//! where it takes an image. Source: kmod, libkmod-module.c and libkmod-elf.c.
+
+use super::codec::{CodecError, Format, decode, sniff};
+use super::decode_time::Lap;
+use crate::device::io::file::{Text, c_str, errno, join, map, open, path, read_joined};
+use crate::device::modules::tree::Tree;
+use crate::device::rt::{Args, Strings, execve, exit, fork};
+use crate::loading::run::{Errno, Refusal, State};
+#[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
+use crate::modules::elf::Elf;
+use core::cell::Cell;
+use core::ffi::CStr;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, unlinkat};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::system::{finit_module, init_module};
+
+/// `finit_module`: the file is compressed. Source: include/uapi/linux/module.h, since 5.17.
+const MODULE_INIT_COMPRESSED_FILE: i32 = 4;
+
+/// `finit_module`: overlook the versions of symbols.
+#[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
+pub(crate) const IGNORE_MODVERSIONS: i32 = 1;
+/// `finit_module`: overlook the kernel version and options that the module was built for.
+#[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
+pub(crate) const IGNORE_VERMAGIC: i32 = 2;
+
+/// The kernel and the directory that it loads from.
+pub(crate) struct Sys<'a> {
+    dir: BorrowedFd<'a>,
+    env: Args,
+    /// What the kernel is to overlook: `IGNORE_*`.
+    pub(crate) force: i32,
+    /// What a command's environment has for MODPROBE_OPTIONS, the variable's name included, where not what ours has.
+    pub(crate) modprobe_options: Option<&'a CStr>,
+    /// How long the last module was decompressed here.
+    pub(crate) decode_us: Cell<u32>,
+}
+
+impl<'a> Sys<'a> {
+    pub(crate) fn new(tree: &'a Tree, env: Args) -> Self {
+        Sys::at(tree.dir.as_fd(), env)
+    }
+
+    /// The same with paths that begin in `dir`.
+    pub(crate) fn at(dir: BorrowedFd<'a>, env: Args) -> Self {
+        Sys { dir, env, force: 0, modprobe_options: None, decode_us: Cell::new(0) }
+    }
+
+    /// Reads /sys/module/MODNAME/initstate.
+    pub(crate) fn state(&self, modname: &[u8]) -> State {
+        state_of(modname)
+    }
+
+    /// Loads the module file at `path`, relative to the tree or absolute.
+    pub(crate) fn insert(&self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
+        let mut params = Text::new();
+        join(&[options], &mut params).map_err(Refusal::Kernel)?;
+        let params = c_str(&params);
+
+        let file = open(self.dir, path).map_err(Refusal::File)?;
+        let mut magic = [0; 6];
+        let magic_len = rustix::io::pread(&file, &mut magic, 0).map_err(|error| Refusal::File(errno(error)))?;
+        let Some(format) = sniff(magic.get(..magic_len).unwrap_or_default()) else {
+            return match finit_module(&file, params, self.force) {
+                Err(rustix::io::Errno::NOSYS) => {
+                    let image = plain_image(&file, self.force).map_err(Refusal::File)?;
+                    init_module(image, params).map_err(|error| Refusal::Kernel(errno(error)))
+                }
+                other => other.map_err(|error| Refusal::Kernel(errno(error))),
+            };
+        };
+        let mut kernel_codec = [0; 16];
+        if crate::device::modules::tree::kernel_codec(&mut kernel_codec) == kernel_name(format) {
+            match finit_module(&file, params, MODULE_INIT_COMPRESSED_FILE | self.force) {
+                // What the kernel says of a file that its own decoder can't undo, and of no decoder: try ours.
+                Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+                other => return other.map_err(|error| Refusal::Kernel(errno(error))),
+            }
+        }
+        self.decompress_and_insert(&file, params)
+    }
+
+    /// Maps the file in the child only: its pages can be given back when that ends.
+    fn decompress_and_insert(&self, file: &OwnedFd, params: &CStr) -> Result<(), Refusal> {
+        if cfg!(not(any(feature = "gz", feature = "xz", feature = "zst"))) {
+            return Err(Refusal::NoDecoder);
+        }
+        let lap = Lap::start();
+        let status = in_child(|| {
+            let Ok(image) = map(file) else { return NO_MEMORY };
+            let decoded = decode(image);
+            lap.end();
+            match decoded {
+                Ok(mut image) => {
+                    overlook(&mut image, self.force);
+                    init_module(&image, params).map_or_else(|error| error.raw_os_error(), |()| 0)
+                }
+                Err(CodecError::Damaged) => DAMAGED,
+                Err(CodecError::Unsupported | CodecError::NotBuiltIn) => NO_DECODER,
+                Err(CodecError::NoMemory) => NO_MEMORY,
+            }
+        });
+        self.decode_us.set(lap.took_us());
+        match status? {
+            0 => Ok(()),
+            DAMAGED => Err(Refusal::Damaged),
+            NO_DECODER => Err(Refusal::NoDecoder),
+            NO_MEMORY => Err(Refusal::NoMemory),
+            error => Err(Refusal::Kernel(Errno(error))),
+        }
+    }
+
+    /// Deletes the module file at `path`, where it is in memory and in the tree: its memory is free again.
+    pub(crate) fn give_back(&self, path: &[u8]) {
+        if crate::device::root::mount::is_in_memory(self.dir)
+            && !path.starts_with(b"/")
+            && !path.windows(2).any(|window| window == b"..")
+            && let Ok(path) = self::path(&[path])
+        {
+            // What stays, stays: it costs memory and nothing else.
+            let _ = unlinkat(self.dir, path.as_c_str(), AtFlags::empty());
+        }
+    }
+
+    /// Runs a shell command of modprobe.d, with `$CMDLINE_OPTS` standing for the options.
+    pub(crate) fn command(&self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal> {
+        let too_long = |_| Refusal::Command(126);
+        let mut script = Text::new();
+        let mut rest = command;
+        const VARIABLE: &[u8] = b"$CMDLINE_OPTS";
+        while let Some(at) = rest.windows(VARIABLE.len()).position(|window| window == VARIABLE) {
+            let (before, behind) = rest.split_at_checked(at).unwrap_or_default();
+            script
+                .extend_from_slice(before)
+                .and_then(|()| script.extend_from_slice(options))
+                .map_err(|_| too_long(Errno::EINVAL))?;
+            rest = behind.strip_prefix(VARIABLE).unwrap_or_default();
+        }
+        join(&[rest], &mut script).map_err(too_long)?;
+        let variable = path(&[b"MODPROBE_MODULE=", modname]).map_err(too_long)?;
+
+        let status = in_child(|| {
+            let argv = Strings::new([c"sh", c"-c", c_str(&script)].into_iter());
+            let mut env = Strings::new([variable.as_c_str()].into_iter());
+            self.modprobe_options.into_iter().for_each(|options| env.push(options));
+            for var in self.env {
+                if self.modprobe_options.is_none() || !var.to_bytes().starts_with(MODPROBE_OPTIONS) {
+                    env.push(var);
+                }
+            }
+            execve(c"/bin/sh", &argv, &env);
+            127 // as a shell ends that can't run a command
+        });
+        match status {
+            Ok(0) => Ok(()),
+            Ok(status) => Err(Refusal::Command(status)),
+            Err(refusal) => Err(refusal),
+        }
+    }
+}
+
+/// The variable with options for modprobe.
+pub(crate) const MODPROBE_OPTIONS: &[u8] = b"MODPROBE_OPTIONS=";
+
+/// Maps a plain module's file, and edits what is mapped as force wants it.
+#[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
+fn plain_image(file: &OwnedFd, force: i32) -> Result<&'static [u8], Errno> {
+    let image = crate::device::io::file::map_to_edit(file)?;
+    overlook(image, force);
+    Ok(image)
+}
+
+/// Without decoders only kernels before 3.8 are given an image, and these have to find what they want.
+#[cfg(not(any(feature = "gz", feature = "xz", feature = "zst")))]
+fn plain_image(file: &OwnedFd, _: i32) -> Result<&'static [u8], Errno> {
+    map(file)
+}
+
+/// Edits a module's image so that the kernel finds nothing to compare.
+#[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
+fn overlook(image: &mut [u8], force: i32) {
+    let Ok(elf) = Elf::new(image) else { return };
+    let vermagic = elf.info_range(b"vermagic").filter(|_| force & IGNORE_VERMAGIC != 0);
+    let versions = elf.unallocated(b"__versions").filter(|_| force & IGNORE_MODVERSIONS != 0);
+    if let Some(text) = vermagic.and_then(|range| image.get_mut(range)) {
+        text.fill(0);
+    }
+    if let Some((off, flags)) = versions
+        && let Some(byte) = image.get_mut(off)
+    {
+        *byte = flags;
+    }
+}
+
+#[cfg(not(any(feature = "gz", feature = "xz", feature = "zst")))]
+fn overlook(_: &mut [u8], _: i32) {}
+
+/// Reads /sys/module/MODNAME/initstate.
+pub(crate) fn state_of(modname: &[u8]) -> State {
+    let mut text = [0; 16];
+    match read_joined(CWD, &[b"/sys/module/", modname, b"/initstate"], &mut text) {
+        Ok(b"live\n") => State::Live,
+        _ => State::Unknown,
+    }
+}
+
+/// Names a compression as /sys/module/compression does.
+fn kernel_name(format: Format) -> &'static [u8] {
+    match format {
+        Format::Gz => b"gzip",
+        Format::Xz => b"xz",
+        Format::Zst => b"zstd",
+    }
+}
+
+// What the child ends with where it is no errno of the kernel's, which stay below 134.
+const DAMAGED: i32 = 200;
+const NO_DECODER: i32 = 201;
+const NO_MEMORY: i32 = 202;
+
+/// Takes in what ended as an orphan: a killed worker's command, say. The real init starts without.
+pub(crate) fn reap() {
+    while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+}
+
+/// Runs `job` in a child process and returns what it returned, 0 to 255.
+pub(crate) fn in_child(job: impl FnOnce() -> i32) -> Result<i32, Refusal> {
+    let child = match fork() {
+        Ok(None) => exit(job()),
+        Ok(Some(child)) => Pid::from_raw(child),
+        Err(error) => return Err(Refusal::Kernel(Errno(error))),
+    };
+    wait_for(child)
+}
+
+/// Waits for a child's end and returns its exit status.
+///
+/// # Errors
+/// [`Refusal::Killed`] with the signal that ended it.
+pub(crate) fn wait_for(child: Option<Pid>) -> Result<i32, Refusal> {
+    loop {
+        match waitpid(child, WaitOptions::empty()) {
+            Ok(Some((_, status))) => {
+                let killed = Refusal::Killed(status.terminating_signal().unwrap_or(0));
+                return status.exit_status().ok_or(killed);
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Refusal::Kernel(errno(error))),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The flight recorder: what became of each module, written out as soon as it is known, to the kernel's log and to
+//! /run/initmod/boot.jsonl, which the real root finds there. The lines' form is in [`crate::loading::record`].
+//!
+//! Who asked for what is kept in two buffers of fixed size; once they are full, lines no longer tell.
+
+use super::coldplug::By;
+use super::workers::Answer;
+use crate::device::buffers::RecordRoom;
+use crate::device::io::log::{Level, line, refusal_prose};
+use crate::device::rt::clock;
+use crate::loading::plan::Step;
+use crate::loading::record::{LINE_LEN, Record, Run, Style, Summary, TEXT_LEN, Verdict};
+use crate::loading::run::Outcome;
+use crate::modules::name::{modname, stem};
+use heapless::VecView;
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, mkdir, openat};
+
+/// Who asked for a step, and when.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Origin {
+    /// Of the clock the last 32 bits.
+    asked_us: u32,
+    alias: Kept,
+    by: Kept,
+}
+
+/// Where a text is that is kept, and its length, in which [`WORD`] says that it is a word.
+#[derive(Clone, Copy, Default)]
+struct Kept(u16, u16);
+
+/// A word is kept for the whole boot, a text as long as its step is in the plan.
+const WORD: u16 = 0x8000;
+
+/// The recorder.
+pub(crate) struct Recorder {
+    /// Of each step of the plan.
+    origins: &'static mut VecView<Origin>,
+    texts: &'static mut VecView<u8>,
+    words: &'static mut VecView<u8>,
+    /// The word that asked last.
+    last_word: Kept,
+    file: Option<OwnedFd>,
+}
+
+impl Recorder {
+    /// Begins the file.
+    #[inline(never)] // smaller so
+    pub(crate) fn new(room: &'static mut RecordRoom) -> Recorder {
+        // Exists: fine. Without /run there is the kernel's log.
+        let _ = mkdir(c"/run/initmod", Mode::from_raw_mode(0o755));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
+        let file = openat(CWD, c"/run/initmod/boot.jsonl", flags, Mode::from_raw_mode(0o644)).ok();
+        Recorder {
+            origins: &mut room.origins,
+            texts: &mut room.texts,
+            words: &mut room.words,
+            last_word: Kept(0, WORD),
+            file,
+        }
+    }
+
+    /// Hears that the plan has got steps up to `step_count`, if any, for the sake of `alias`.
+    #[inline(never)] // smaller so
+    pub(crate) fn asked(&mut self, step_count: usize, alias: &[u8], by: By<'_>) {
+        if self.origins.len() >= step_count {
+            return;
+        }
+        let alias = keep(self.texts, alias);
+        let by = match by {
+            // A file that lists modules asks for many.
+            By::Word(word) if word == self.text(self.last_word) => self.last_word,
+            By::Word(word) => {
+                self.last_word = keep(self.words, word);
+                self.last_word.1 |= WORD;
+                self.last_word
+            }
+            By::Path(path) => keep(self.texts, path),
+            By::Device(dir) => {
+                let fd = crate::bytes::Decimal::new(rustix::fd::AsRawFd::as_raw_fd(dir).unsigned_abs().into());
+                let link = crate::device::io::file::link(&[b"/proc/self/fd/", fd.text()]);
+                let link = link.as_ref().map_or(&b""[..], |link| link.as_bytes());
+                keep(self.texts, link.strip_prefix(b"/sys").unwrap_or(link))
+            }
+        };
+        let origin = Origin { asked_us: clock::now_us() as u32, alias, by };
+        // As many as steps: full when these are.
+        let _ = self.origins.resize(step_count, origin);
+    }
+
+    /// Hears that `count` steps at the plan's beginning were taken out of it; what is kept for these alone goes.
+    #[cfg_attr(not(feature = "parallel"), allow(dead_code, reason = "who loads in order takes out none"))]
+    #[inline(never)] // smaller so
+    pub(crate) fn retire(&mut self, count: usize) {
+        let count = count.min(self.origins.len());
+        self.origins.copy_within(count.., 0);
+        self.origins.truncate(self.origins.len().saturating_sub(count));
+        // Texts stand in the order of the steps that they were kept for.
+        let cut = self.origins.first().map_or(self.texts.len() as u16, |origin| origin.alias.0);
+        self.texts.copy_within(usize::from(cut).., 0);
+        self.texts.truncate(self.texts.len().saturating_sub(cut.into()));
+        for origin in self.origins.iter_mut() {
+            for kept in [&mut origin.alias, &mut origin.by].into_iter().filter(|kept| kept.1 & WORD == 0) {
+                kept.0 = kept.0.saturating_sub(cut);
+            }
+        }
+    }
+
+    fn text(&self, Kept(off, len): Kept) -> &[u8] {
+        let texts = if len & WORD == 0 { &self.texts } else { &self.words };
+        texts.get(off.into()..).and_then(|text| text.get(..(len & !WORD).into())).unwrap_or_default()
+    }
+
+    /// Writes what became of the step `at`.
+    #[inline(never)] // smaller so
+    pub(crate) fn done(&self, at: usize, step: &Step<'_>, outcome: Outcome<'_>, answer: Option<&Answer>) {
+        let Origin { asked_us, alias, by } = self.origins.get(at).copied().unwrap_or_default();
+        let now_us = clock::now_us();
+        let whole_us = |last_bits: u32| now_us.saturating_sub((now_us as u32).wrapping_sub(last_bits).into());
+        let run = answer.filter(|answer| answer.took_us > 0).map(|answer| Run {
+            start_us: whole_us(answer.start_us),
+            decode_us: answer.decode_us,
+            kernel_us: answer.took_us.saturating_sub(answer.decode_us),
+            worker: answer.worker,
+            tries: step.tries,
+        });
+        let result = match outcome {
+            Outcome::Loaded => Verdict::Loaded,
+            Outcome::AlreadyIn => Verdict::Present,
+            Outcome::Refused(refusal) => Verdict::Failed(refusal_prose(refusal), b""),
+            Outcome::Needs(dep) => Verdict::Failed(b"it needs ", stem(dep)),
+            Outcome::Unfit(error) => Verdict::Failed(error.prose().as_bytes(), b""),
+        };
+        let (alias, by, asked_us) = (self.text(alias), self.text(by), whole_us(asked_us));
+        let modname = modname(step.path());
+        let module = modname.as_ref().map_or(stem(step.path()), |name| name);
+        let record = Record { module, result, alias, by, asked_us, run };
+        self.write(&mut |style, out| record.emit(style, out).is_ok());
+    }
+
+    /// Writes what the boot came to.
+    #[inline(never)] // smaller so
+    pub(crate) fn sum_up(&self, summary: &Summary) {
+        self.write(&mut |style, out| summary.emit(style, out).is_ok());
+    }
+
+    fn write(&self, emit: &mut dyn FnMut(Style, &mut VecView<u8>) -> bool) {
+        let mut text = heapless::Vec::<u8, LINE_LEN>::new();
+        if emit(Style::Words, &mut text) {
+            line(Level::Debug, &[&text]);
+        }
+        text.clear();
+        if let Some(file) = &self.file
+            && emit(Style::Json, &mut text)
+            && text.push(b'\n').is_ok()
+        {
+            // A full /run: the kernel's log has it.
+            let _ = rustix::io::write(file, &text);
+        }
+    }
+}
+
+fn keep(texts: &mut VecView<u8>, text: &[u8]) -> Kept {
+    let text = text.get(..TEXT_LEN).unwrap_or(text);
+    match u16::try_from(texts.len()) {
+        Ok(off) if texts.extend_from_slice(text).is_ok() => Kept(off, text.len() as u16),
+        _ => Kept(0, 0), // full: it is missed in the lines
+    }
+}

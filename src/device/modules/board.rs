@@ -1,0 +1,31 @@
+//! Which of several boards this is: an image for a family has /etc/initmod/boards/COMPATIBLE.conf for each, which stands
+//! in for initmod.conf of modules-load.d, where all boards' modules are, and COMPATIBLE.order for initmod-order.conf of
+//! modprobe.d. The first of the device tree's compatible strings that has a file counts.
+
+use crate::bytes::split_once;
+use crate::device::io::file::{c_str, join, read};
+use crate::loading::run::Errno;
+use heapless::VecView;
+use rustix::fs::{AtFlags, CWD, statat};
+
+/// Writes to `out`, which is empty, where a file of modules-load.d or modprobe.d is, or what stands in for it; with a NUL.
+pub(crate) fn locate(place: &[u8], name: &[u8], out: &mut VecView<u8>) -> Result<(), Errno> {
+    let suffix: &[u8] = match (place.ends_with(b"/modules-load.d"), name) {
+        (true, b"initmod.conf") => b".conf",
+        (false, b"initmod-order.conf") => b".order",
+        _ => b"",
+    };
+    if !suffix.is_empty() {
+        let mut buf = [0; 1024];
+        let mut rest = read(CWD, b"/proc/device-tree/compatible", &mut buf).unwrap_or_default();
+        while let Some((compatible, behind)) = split_once(rest, 0) {
+            rest = behind;
+            join(&[b"/etc/initmod/boards/", compatible, suffix], out)?;
+            if statat(CWD, c_str(out), AtFlags::empty()).is_ok() {
+                return Ok(());
+            }
+            out.clear();
+        }
+    }
+    join(&[place, b"/", name], out)
+}

@@ -1,0 +1,16 @@
+//! In the place of reason.rs in a build without modinfo: the error number has to say it all.
+
+use crate::loading::run::Refusal;
+use rustix::fd::OwnedFd;
+
+/// Sees nothing.
+pub(crate) struct Witness;
+
+impl Witness {
+    pub(crate) fn new() -> Self {
+        Witness
+    }
+
+    /// Says nothing.
+    pub(crate) fn explain(&self, _: Refusal, _: &[u8], _: &dyn Fn() -> Option<OwnedFd>) {}
+}

@@ -1,0 +1,181 @@
+//! Block devices: finding the one that `root=` means, and what is on it. The kernel lists them in /sys/class/block; what
+//! they hold is read from the devices themselves.
+
+use crate::bytes::decimal;
+use crate::device::io::file::{Name, Path, each_entry, path, read};
+use crate::device::io::log::Decimal;
+use crate::modules::uevent::Uevent;
+use crate::root::partition::{BLOCK_LENS, ENTRY_LEN, SECTOR_LEN, gpt_entry_off, of_gpt, of_mbr};
+use crate::root::rootdev::{RootDev, Tag};
+use crate::root::superblock::{BTRFS_LEN, BTRFS_OFF, HEAD_LEN, Label, Superblock, Uuid, identify};
+use heapless::VecView;
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+/// Finds the device's node. Of several that fit, the one whose name comes first.
+pub(crate) fn find(wanted: &RootDev<'_>) -> Option<Path> {
+    match *wanted {
+        RootDev::Path(node) => super::mount::block_node(node),
+        RootDev::Number(major, minor) => numbered_node(major, minor),
+        RootDev::Tag(tag, text) => first(&mut |name| matches_tag(name, tag, text)).and_then(|name| node(&name)),
+        RootDev::Beside(uuid, distance) => {
+            let anchor = first(&mut |name| matches_tag(name, Tag::PartUuid, uuid))?;
+            let (disk, number) = partition(&anchor)?;
+            let wanted = u32::try_from(i64::from(number).checked_add(distance)?).ok()?;
+            let name = first(&mut |name| {
+                partition(name).is_some_and(|(its_disk, number)| number == wanted && its_disk == disk)
+            });
+            node(&name?)
+        }
+    }
+}
+
+/// Parses the value of root=.
+pub(crate) fn parse(text: &[u8]) -> Option<RootDev<'_>> {
+    RootDev::parse(text)
+}
+
+/// What root= takes.
+pub(crate) const NOT_UNDERSTOOD: &[u8] =
+    b"root= is not understood: a device in /dev, MAJOR:MINOR, UUID=, LABEL=, PARTUUID= or PARTLABEL=";
+
+/// Returns the path of the block device with a number.
+fn numbered_node(major: u32, minor: u32) -> Option<Path> {
+    let [major, minor] = [major, minor].map(|number| Decimal::new(number.into()));
+    let mut text = [0; 1024];
+    let uevent = path(&[b"/sys/dev/block/", major.text(), b":", minor.text(), b"/uevent"]).ok()?;
+    let uevent = read(CWD, uevent.as_bytes(), &mut text).ok()?;
+    path(&[b"/dev/", Uevent::file(uevent).get(b"DEVNAME")?]).ok()
+}
+
+/// Calls `tell` with a line about each block device that holds something, or could.
+pub(crate) fn describe(tell: &mut dyn FnMut(&[&[u8]])) {
+    let mut last = Name::new();
+    while let Some(name) = first(&mut |name| name > last.as_slice() && !is_idle(name)) {
+        let mut text = heapless::Vec::<u8, 900>::new();
+        let mut add = |word: &[u8], write: &dyn Fn(&mut VecView<u8>)| {
+            let len = text.len();
+            let _ = text.extend_from_slice(word);
+            let filled = text.len();
+            write(&mut text);
+            if text.len() == filled && word.ends_with(b"=") {
+                text.truncate(len);
+            }
+        };
+        with_superblock(&name, &mut |found| {
+            add(b" ", &|text| drop(text.extend_from_slice(found.fs_type)));
+            add(b" UUID=", &|text| found.uuid().emit(text));
+            add(b" LABEL=", &|text| found.label().emit(text));
+        });
+        with_partition(&name, &mut |uuid, label| {
+            add(b" PARTUUID=", &|text| uuid.emit(text));
+            add(b" PARTLABEL=", &|text| label.emit(text));
+        });
+        tell(&[b"/dev/", &name, b":", if text.is_empty() { b" nothing known on it" } else { &text }]);
+        last = name;
+    }
+}
+
+/// Writes the type of the file system on a device into `out`; leaves it empty where it is not known.
+pub(crate) fn fs_type(node: &Path, out: &mut Name) {
+    if let Some(device) = open_device(node.as_c_str().to_bytes()) {
+        with_superblock_of(&device, &mut |found| drop(out.extend_from_slice(found.fs_type)));
+    }
+}
+
+/// Returns the device whose name comes first of those that `fits` takes.
+fn first(fits: &mut dyn FnMut(&[u8]) -> bool) -> Option<Name> {
+    let mut best: Option<Name> = None;
+    each_entry(CWD, b"/sys/class/block", &mut |name, _| {
+        if best.as_ref().is_none_or(|best| name < best.as_slice())
+            && fits(name)
+            && let Ok(name) = Name::from_slice(name)
+        {
+            best = Some(name);
+        }
+    });
+    best
+}
+
+/// Says whether a device holds nothing: loop devices without a file, RAM disks. Floppies are not asked, which takes long.
+fn is_idle(name: &[u8]) -> bool {
+    let mut text = [0; 32];
+    let size = path(&[b"/sys/class/block/", name, b"/size"]);
+    name.starts_with(b"fd")
+        || name.starts_with(b"ram")
+        || size.is_ok_and(|size| read(CWD, size.as_bytes(), &mut text).is_ok_and(|size| size == b"0\n"))
+}
+
+fn matches_tag(name: &[u8], tag: Tag, text: &[u8]) -> bool {
+    let mut fits = false;
+    match tag {
+        _ if is_idle(name) => {}
+        Tag::Uuid => with_superblock(name, &mut |found| fits = found.uuid().is(text)),
+        Tag::Label => with_superblock(name, &mut |found| fits = found.label().is(text)),
+        Tag::PartUuid => with_partition(name, &mut |uuid, _| fits = uuid.is(text)),
+        Tag::PartLabel => with_partition(name, &mut |_, label| fits = label.is(text)),
+    }
+    fits
+}
+
+/// A device's path: what stands as `!` in /sys is a `/` in /dev.
+fn node(name: &[u8]) -> Option<Path> {
+    let mut text = Name::from_slice(name).ok()?;
+    text.iter_mut().filter(|byte| **byte == b'!').for_each(|byte| *byte = b'/');
+    path(&[b"/dev/", &text]).ok()
+}
+
+fn open_device(node: &[u8]) -> Option<OwnedFd> {
+    let node = path(&[node]).ok()?;
+    // Not to wait for a medium, nor to have a drive draw one in.
+    openat(CWD, node.as_c_str(), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+fn with_superblock(name: &[u8], each: &mut dyn FnMut(Superblock<'_>)) {
+    if let Some(device) = node(name).and_then(|node| open_device(node.as_bytes())) {
+        with_superblock_of(&device, each);
+    }
+}
+
+fn with_superblock_of(device: &OwnedFd, each: &mut dyn FnMut(Superblock<'_>)) {
+    let (mut head, mut btrfs) = ([0; HEAD_LEN], [0; BTRFS_LEN]);
+    if let Some(found) = identify(read_at(device, 0, &mut head), read_at(device, BTRFS_OFF, &mut btrfs)) {
+        each(found);
+    }
+}
+
+/// Calls `each` with the identity of a partition, as its disk's table has it.
+fn with_partition(name: &[u8], each: &mut dyn FnMut(Uuid<'_>, Label<'_>)) {
+    let Some((disk, number)) = partition(name) else { return };
+    let Some(disk) = node(&disk).and_then(|node| open_device(node.as_bytes())) else { return };
+    let (mut sector, mut entry) = ([0; SECTOR_LEN], [0; ENTRY_LEN]);
+    for block_len in BLOCK_LENS {
+        if let Some(entry_off) = gpt_entry_off(read_at(&disk, block_len, &mut sector), block_len, number) {
+            if let Some((uuid, label)) = of_gpt(read_at(&disk, entry_off, &mut entry)) {
+                each(uuid, label);
+            }
+            return;
+        }
+    }
+    if let Some(uuid) = of_mbr(read_at(&disk, 0, &mut sector), number) {
+        each(uuid, Label::Bytes(&[]));
+    }
+}
+
+/// Returns the disk that a partition is on, and its number; `None` for what is no partition.
+fn partition(name: &[u8]) -> Option<(Name, u32)> {
+    let mut text = [0; 16];
+    let number = path(&[b"/sys/class/block/", name, b"/partition"]).ok()?;
+    let number = decimal(read(CWD, number.as_bytes(), &mut text).ok()?.trim_ascii())?;
+    // ../../devices/.../block/DISK/NAME
+    let link = crate::device::io::file::link(&[b"/sys/class/block/", name])?;
+    let disk = link.as_bytes().rsplit(|&byte| byte == b'/').nth(1)?;
+    Some((Name::from_slice(disk).ok()?, number))
+}
+
+/// Reads what there is from `from` on, at most a whole `buf`.
+fn read_at<'buf>(device: &OwnedFd, from: u64, buf: &'buf mut [u8]) -> &'buf [u8] {
+    // A bad sector, a device that goes away: nothing is known of it.
+    let len = rustix::io::pread(device, &mut *buf, from).unwrap_or(0);
+    buf.get(..len).unwrap_or_default()
+}

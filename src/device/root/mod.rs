@@ -1,0 +1,11 @@
+//! The root: found, mounted, switched to, and explained where it is absent.
+
+#[cfg_attr(not(feature = "identify"), path = "../plain/blockdev.rs")]
+pub(crate) mod blockdev;
+#[cfg_attr(not(feature = "nfs"), path = "../plain/net.rs")]
+pub(crate) mod net;
+pub(crate) mod mount;
+#[cfg(feature = "explain")]
+pub(crate) mod phandle;
+#[cfg_attr(not(feature = "explain"), path = "../plain/explain.rs")]
+pub(crate) mod explain;

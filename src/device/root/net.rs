@@ -1,0 +1,361 @@
+//! The network for a root by NFS: an interface with a link, an address, by the command line's `ip=` or from a DHCP server,
+//! and the options that mount(2) has to be given. What the kernel does itself where it has this built in.
+//!
+//! Source: the kernel's net/ipv4/ipconfig.c and fs/nfs/nfsroot.c; netdevice(7), packet formats in [`crate::root::nfsroot`].
+
+#![allow(unsafe_code, reason = "interfaces are configured by ioctl")]
+
+use crate::bytes::split_once;
+use crate::device::io::file::{Name, Path, each_entry, errno, path, read_joined};
+use crate::device::io::log::{Decimal, Level, line};
+use crate::device::rt::bind_to_device;
+use crate::device::rt::clock;
+use crate::loading::run::Errno;
+use crate::modules::cmdline;
+use crate::root::nfsroot::{ACK, Ip, Ipv4, NfsRoot, OFFER, Reply, around_client, emit};
+use core::ffi::c_void;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use heapless::Vec;
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::CWD;
+use rustix::io::Errno as Error;
+use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, bind, sendto, socket_with, sockopt};
+
+/// How long an answer is waited for until the question is put again, ms.
+const AGAIN_MS: u64 = 1000;
+
+const SYS_NET: &[u8] = b"/sys/class/net";
+
+// Source: include/uapi/linux/sockios.h, if.h, route.h.
+const SIOCADDRT: Opcode = 0x890b;
+const SIOCSIFFLAGS: Opcode = 0x8914;
+const SIOCSIFADDR: Opcode = 0x8916;
+const SIOCSIFNETMASK: Opcode = 0x891c;
+const IFF_UP_MULTICAST: [u8; 2] = 0x1001_u16.to_ne_bytes();
+const RTF_UP_GATEWAY: u16 = 3;
+
+/// The network in the making.
+pub(crate) struct Net {
+    ip: Ip<'static>,
+    nfs: NfsRoot<'static>,
+    state: State,
+    /// The interface.
+    device: Name,
+    /// What a DHCP server has said of the root's place: `SERVER:PATH`.
+    said_root: Vec<u8, 256>,
+}
+
+#[allow(clippy::large_enum_variant, reason = "there is one, and no heap")]
+enum State {
+    /// There is no interface with a link.
+    NoLink,
+    /// A DHCP server was asked, at this time, or is about to be.
+    Asking(Dhcp),
+    /// There is an address.
+    Ready,
+    /// There can't be one.
+    Failed,
+}
+
+struct Dhcp {
+    socket: OwnedFd,
+    mac: [u8; 6],
+    xid: u32,
+    asked_ms: u64,
+    /// An offer, as it came.
+    offer: Vec<u8, 1500>,
+}
+
+impl Net {
+    /// Reads `ip=` and `nfsroot=`, where `root=` says /dev/nfs.
+    ///
+    /// # Errors
+    /// What is not understood.
+    pub(crate) fn of(root: &[u8], text: &'static [u8]) -> Result<Option<Net>, &'static [u8]> {
+        if root != b"/dev/nfs" {
+            return Ok(None);
+        }
+        let ip = Ip::parse(cmdline::value(text, b"ip").unwrap_or_default());
+        Ok(Some(Net {
+            ip: ip.ok_or(&b"ip= is not understood: CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE, or dhcp"[..])?,
+            nfs: NfsRoot::parse(cmdline::value(text, b"nfsroot").unwrap_or_default()),
+            state: State::NoLink,
+            device: Name::new(),
+            said_root: Vec::new(),
+        }))
+    }
+
+    /// Does the next step that can be done; says whether the root's server can be reached, as far as we know.
+    #[inline(never)] // smaller so
+    pub(crate) fn turn(&mut self) -> bool {
+        let now_ms = clock::now_ms();
+        match &mut self.state {
+            State::Ready => return true,
+            State::Failed => {}
+            State::NoLink => {
+                if self.find_link() {
+                    self.state = if self.ip.client.is_some() { self.configure() } else { self.ask(now_ms) };
+                }
+            }
+            State::Asking(dhcp) => {
+                let mut packet = [0; 1500];
+                if let Some(given) = dhcp.turn(now_ms, &mut packet) {
+                    // What the command line says counts.
+                    let (said, given_ip) = (self.ip, given.ip);
+                    self.ip.client = given_ip.client;
+                    self.ip.server = said.server.or(given_ip.server).or(Some(given.id));
+                    self.ip.gateway = said.gateway.or(given_ip.gateway);
+                    self.ip.netmask = said.netmask.or(given_ip.netmask);
+                    // Too long: as if it were not said.
+                    let _ = self.said_root.extend_from_slice(given.root);
+                    self.state = self.configure();
+                }
+            }
+        }
+        matches!(self.state, State::Ready)
+    }
+
+    /// Switches interfaces on until one has a link; says whether one has.
+    fn find_link(&mut self) -> bool {
+        let Ok(socket) = socket() else { return false };
+        let (wanted, found) = (self.ip.device, &mut self.device);
+        each_entry(CWD, SYS_NET, &mut |name, _| {
+            let (mut carrier, mut kind) = ([0; 4], [0; 8]);
+            let is_ethernet = read_joined(CWD, &[SYS_NET, b"/", name, b"/type"], &mut kind) == Ok(b"1\n");
+            if !found.is_empty() || !is_ethernet || !(wanted.is_empty() || wanted == name) {
+                return;
+            }
+            // It is up, or can't be: its link tells.
+            let _ = configure(&socket, SIOCSIFFLAGS, name, &IFF_UP_MULTICAST);
+            if read_joined(CWD, &[SYS_NET, b"/", name, b"/carrier"], &mut carrier) == Ok(b"1\n") {
+                let _ = found.extend_from_slice(name);
+            }
+        });
+        !self.device.is_empty()
+    }
+
+    /// Begins to ask DHCP servers.
+    fn ask(&self, now_ms: u64) -> State {
+        let begun = || {
+            let mut text = [0; 32];
+            let address = read_joined(CWD, &[SYS_NET, b"/", &self.device, b"/address"], &mut text)?;
+            let mac = mac(address).ok_or(Errno::EINVAL)?;
+            let socket = socket().map_err(errno)?;
+            sockopt::set_socket_broadcast(&socket, true).map_err(errno)?;
+            bind_to_device(socket.as_raw_fd(), &self.device).map_err(Errno)?;
+            bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68)).map_err(errno)?;
+            let [_, _, a, b, c, d] = mac;
+            let xid = u32::from_be_bytes([a, b, c, d]) ^ clock::now_us() as u32;
+            Ok(Dhcp { socket, mac, xid, asked_ms: now_ms.saturating_sub(AGAIN_MS), offer: Vec::new() })
+        };
+        match begun() {
+            Ok(dhcp) => State::Asking(dhcp),
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// Gives the interface its address.
+    fn configure(&self) -> State {
+        let client = self.ip.client.unwrap_or_default();
+        let done = || {
+            let socket = socket()?;
+            configure(&socket, SIOCSIFADDR, &self.device, &inet(client))?;
+            if let Some(netmask) = self.ip.netmask {
+                configure(&socket, SIOCSIFNETMASK, &self.device, &inet(netmask))?;
+            }
+            if let Some(gateway) = self.ip.gateway {
+                // There already, or of another network: then what is on ours can be reached.
+                let _ = call(&socket, SIOCADDRT, &mut Route::by(gateway));
+            }
+            Ok(())
+        };
+        if let Err(error) = done() {
+            return self.failed(errno(error));
+        }
+        line(Level::Notice, &[&self.device, b" is ", &dotted(client)]);
+        State::Ready
+    }
+
+    fn failed(&self, error: Errno) -> State {
+        line(Level::Error, &[&self.device, b" can't be configured: ", crate::device::io::log::errno_prose(error)]);
+        State::Failed
+    }
+
+    /// Says what there is no root for.
+    pub(crate) fn tell(&self) {
+        let (device, what): (&[u8], &[u8]) = match self.state {
+            State::NoLink if self.ip.device.is_empty() => (b"no network interface is here with a link", b""),
+            State::NoLink => (self.ip.device, b" is not here, or has no link"),
+            State::Asking(_) => (&self.device, b": no DHCP server answers"),
+            State::Ready if self.place().is_none() => (b"nobody says where the root is: nfsroot= is missing", b""),
+            State::Ready | State::Failed => return,
+        };
+        line(Level::Error, &[device, what]);
+    }
+
+    /// Returns what to mount; `None` where nobody says it.
+    pub(crate) fn source(&self) -> Option<Path> {
+        let (server, place) = self.place()?;
+        let client = dotted(self.ip.client.unwrap_or_default());
+        let parts = around_client(place).map(|(before, behind)| [before, &client, behind]);
+        let [before, client, behind] = parts.unwrap_or([place, b"", b""]);
+        path(&[&dotted(server), b":", before, client, behind]).ok()
+    }
+
+    /// Writes what the kernel has to be told to mount it, and then `flags`. What does not fit is left out.
+    pub(crate) fn options(&self, flags: &[u8], out: &mut Vec<u8, 1024>) {
+        let server = self.place().map(|(server, _)| dotted(server)).unwrap_or_default();
+        for part in [b"nolock,vers=3,proto=tcp,mountproto=tcp,addr=", &server[..], b",", self.nfs.options, b",", flags]
+        {
+            let _ = out.extend_from_slice(part);
+        }
+    }
+
+    fn place(&self) -> Option<(Ipv4, &[u8])> {
+        let said = NfsRoot::parse(&self.said_root);
+        let server = self.nfs.server.or(said.server).or(self.ip.server)?;
+        let place = if self.nfs.path.is_empty() { said.path } else { self.nfs.path };
+        (!place.is_empty()).then_some((server, place))
+    }
+}
+
+impl Dhcp {
+    /// Hears answers, and asks again in time. Returns what a server gives us at last.
+    fn turn<'buf>(&mut self, now_ms: u64, packet: &'buf mut [u8]) -> Option<Reply<'buf>> {
+        let len = rustix::io::read(&self.socket, &mut *packet).unwrap_or(0);
+        let packet = packet.get(..len).unwrap_or_default();
+        match Reply::parse(packet, self.xid) {
+            Some(reply) if reply.kind == ACK && reply.ip.client.is_some() => return Some(reply),
+            Some(reply) if reply.kind == OFFER && self.offer.is_empty() => {
+                let _ = self.offer.extend_from_slice(packet);
+                self.asked_ms = now_ms.saturating_sub(AGAIN_MS);
+            }
+            _ => {}
+        }
+        if now_ms.saturating_sub(self.asked_ms) >= AGAIN_MS {
+            self.asked_ms = now_ms;
+            let question = emit(self.mac, self.xid, Reply::parse(&self.offer, self.xid).as_ref());
+            // Not sent: it is sent again.
+            let _ = sendto(&self.socket, &question, SendFlags::empty(), &SocketAddrV4::new(Ipv4Addr::BROADCAST, 67));
+        }
+        None
+    }
+}
+
+fn socket() -> Result<OwnedFd, Error> {
+    socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+}
+
+/// `struct ifreq`. The kernel reads 40 bytes of it, on 32 bits 32.
+#[repr(C)]
+struct Ifreq {
+    name: [u8; 16],
+    value: [u8; 24],
+}
+
+/// `struct rtentry`. Source: include/uapi/linux/route.h.
+#[repr(C)]
+struct Route {
+    pad1: usize,
+    dst: [u8; 16],
+    gateway: [u8; 16],
+    netmask: [u8; 16],
+    flags: u16,
+    pad2: u16,
+    pad3: usize,
+    pad4: usize,
+    metric: u16,
+    dev: usize,
+    mtu: usize,
+    window: usize,
+    irtt: u16,
+}
+
+impl Route {
+    /// The way to all that is not on our network.
+    fn by(gateway: Ipv4) -> Route {
+        let any = inet([0; 4]);
+        let (flags, [pad1, pad3, pad4, dev, mtu, window]) = (RTF_UP_GATEWAY, [0; 6]);
+        let gateway = inet(gateway);
+        Route {
+            pad1,
+            dst: any,
+            gateway,
+            netmask: any,
+            flags,
+            pad2: 0,
+            pad3,
+            pad4,
+            metric: 0,
+            dev,
+            mtu,
+            window,
+            irtt: 0,
+        }
+    }
+}
+
+/// `struct sockaddr_in` without a port.
+fn inet(address: Ipv4) -> [u8; 16] {
+    let [a, b, c, d] = address;
+    let [low, high] = 2_u16.to_ne_bytes(); // AF_INET
+    [low, high, 0, 0, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+/// Sets something of an interface.
+fn configure(socket: &OwnedFd, opcode: Opcode, name: &[u8], value: &[u8]) -> Result<(), Error> {
+    let mut request = Ifreq { name: [0; 16], value: [0; 24] };
+    // The name ends in NUL. Source: IFNAMSIZ.
+    let (Some(name_slot), Some(value_slot)) =
+        (request.name.get_mut(..name.len()).filter(|slot| slot.len() < 16), request.value.get_mut(..value.len()))
+    else {
+        return Err(Error::INVAL);
+    };
+    name_slot.copy_from_slice(name);
+    value_slot.copy_from_slice(value);
+    call(socket, opcode, &mut request)
+}
+
+fn call<T>(socket: &OwnedFd, opcode: Opcode, request: &mut T) -> Result<(), Error> {
+    struct Call(Opcode, *mut c_void);
+    // SAFETY: the opcodes above read the structure that is passed with them, and write nothing
+    unsafe impl Ioctl for Call {
+        type Output = ();
+        const IS_MUTATING: bool = false;
+        fn opcode(&self) -> Opcode {
+            self.0
+        }
+        fn as_ptr(&mut self) -> *mut c_void {
+            self.1
+        }
+        unsafe fn output_from_ptr(_: IoctlOutput, _: *mut c_void) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+    // SAFETY: `request` is the structure that `opcode` takes, and lives on
+    unsafe { ioctl(socket, Call(opcode, core::ptr::from_mut(request).cast())) }
+}
+
+/// Reads `52:54:00:12:34:56`.
+fn mac(text: &[u8]) -> Option<[u8; 6]> {
+    let (mut mac, mut rest) = ([0; 6], text.trim_ascii());
+    for byte in &mut mac {
+        let (digits, behind) = split_once(rest, b':').unwrap_or((rest, &[]));
+        *byte = u8::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok()?;
+        rest = behind;
+    }
+    Some(mac)
+}
+
+/// Writes an address as people do.
+fn dotted(address: Ipv4) -> Vec<u8, 16> {
+    let mut text = Vec::new();
+    for (at, byte) in address.into_iter().enumerate() {
+        if at > 0 {
+            let _ = text.push(b'.');
+        }
+        let _ = text.extend_from_slice(Decimal::new(byte.into()).text());
+    }
+    text
+}

@@ -1,0 +1,105 @@
+//! The device tree as the kernel shows it in /sys/firmware/devicetree: which devices a device's node leads to by phandles.
+//! For kernels that make no links of it. Source: the Devicetree Specification, 2.3.3; the kernel's drivers/of/property.c.
+
+use crate::device::io::file::{EntryType, Path, each_entry, link, open_joined, path, read, read_joined};
+use crate::modules::uevent::Uevent;
+use rustix::fd::AsFd;
+use rustix::fs::CWD;
+
+const TREE: &[u8] = b"/sys/firmware/devicetree/base";
+
+/// Deepest node that is looked at.
+const DEPTH: u8 = 16;
+
+/// Ends of properties that lead to suppliers, and what in the supplier tells how many cells follow its phandle.
+const PROPERTIES: [(&[u8], &[u8]); 13] = [
+    (b"gpios", b"#gpio-cells"),
+    (b"gpio", b"#gpio-cells"),
+    (b"-supply", b""),
+    (b"clocks", b"#clock-cells"),
+    (b"phys", b"#phy-cells"),
+    (b"resets", b"#reset-cells"),
+    (b"power-domains", b"#power-domain-cells"),
+    (b"pwms", b"#pwm-cells"),
+    (b"dmas", b"#dma-cells"),
+    (b"mboxes", b"#mbox-cells"),
+    (b"nvmem-cells", b""),
+    (b"iommus", b"#iommu-cells"),
+    (b"pwrseq", b""),
+];
+
+/// Returns, for a property that leads to suppliers, what in one of these counts the cells behind its phandle.
+pub(crate) fn cells_of(property: &[u8]) -> Option<&'static [u8]> {
+    PROPERTIES.iter().find(|(end, _)| property.ends_with(end)).map(|(_, cells)| *cells)
+}
+
+/// Calls `each` with the devices that the node of `device` leads to: the supplier's own, or the nearest above it, which
+/// has yet to make it.
+pub(crate) fn each_supplier(device: &Path, each: &mut dyn FnMut(Path)) {
+    let Ok(node) = open_joined(CWD, &[device.as_bytes(), b"/of_node"]) else { return };
+    each_entry(node.as_fd(), b".", &mut |property, _| {
+        let (Some(cells), mut buf) = (cells_of(property), [0; 256]) else { return };
+        let (words, _) = read(node.as_fd(), property, &mut buf).unwrap_or_default().as_chunks::<4>();
+        let mut words = words.iter();
+        while let Some(handle) = words.next() {
+            // A hole in a list is a 0; what is no phandle ends it.
+            let Some(supplier) = find_node(TREE, handle, DEPTH) else { return };
+            if let Some(device) = device_of(&supplier).filter(|device| !is_bus(device)) {
+                each(device);
+            }
+            let mut count = [0; 4];
+            let is_read = !cells.is_empty()
+                && read_joined(CWD, &[supplier.as_bytes(), b"/", cells], &mut count).is_ok_and(|text| text.len() == 4);
+            for _ in 0..if is_read { u32::from_be_bytes(count).min(64) } else { 0 } {
+                words.next();
+            }
+        }
+    });
+}
+
+/// Says whether a device is a mere bus: it has no driver, and what is on it and has no device, like a clock that the
+/// kernel sets up early, is nobody's to wait for.
+fn is_bus(device: &Path) -> bool {
+    let mut buf = [0; 1024];
+    let uevent = read_joined(CWD, &[device.as_bytes(), b"/uevent"], &mut buf);
+    Uevent::file(uevent.unwrap_or_default()).is_compatible(b"simple-bus")
+}
+
+/// Finds the node with a phandle.
+fn find_node(dir: &[u8], handle: &[u8; 4], depth: u8) -> Option<Path> {
+    let depth = depth.checked_sub(1)?;
+    let (mut own, mut found) = ([0; 4], None);
+    if read_joined(CWD, &[dir, b"/phandle"], &mut own).is_ok_and(|own| own == handle) {
+        return path(&[dir]).ok();
+    }
+    each_entry(CWD, dir, &mut |name, entry_type| {
+        if entry_type == EntryType::Directory
+            && found.is_none()
+            && let Ok(child) = path(&[dir, b"/", name])
+        {
+            found = find_node(child.as_bytes(), handle, depth);
+        }
+    });
+    found
+}
+
+/// Finds the device of a node, or of the nearest node above it that has one.
+fn device_of(node: &Path) -> Option<Path> {
+    let node = node.as_bytes().strip_prefix(TREE)?;
+    let mut best: (usize, Option<Path>) = (0, None);
+    each_entry(CWD, b"/sys/bus", &mut |bus, _| {
+        let Ok(devices) = path(&[b"/sys/bus/", bus, b"/devices"]) else { return };
+        each_entry(CWD, devices.as_bytes(), &mut |name, _| {
+            let Some(target) = link(&[devices.as_bytes(), b"/", name, b"/of_node"]) else { return };
+            // ../../../firmware/devicetree/base/soc/gpio@20b4000
+            const BASE: &[u8] = b"devicetree/base";
+            let at = target.as_bytes().windows(BASE.len()).position(|window| window == BASE);
+            let own = at.and_then(|at| target.as_bytes().get(at.saturating_add(BASE.len())..)).unwrap_or_default();
+            let is_above = node.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
+            if is_above && own.len() > best.0 {
+                best = (own.len(), path(&[devices.as_bytes(), b"/", name]).ok());
+            }
+        });
+    });
+    best.1
+}

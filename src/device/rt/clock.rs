@@ -1,0 +1,19 @@
+//! The time since the machine started, and sleeping.
+
+use super::raw::uptime;
+use rustix::thread::{Timespec, nanosleep};
+
+pub(crate) fn now_us() -> u64 {
+    let (seconds, nanos) = uptime();
+    u64::from(seconds).saturating_mul(1_000_000).saturating_add(u64::from(nanos) / 1000)
+}
+
+pub(crate) fn now_ms() -> u64 {
+    now_us() / 1000
+}
+
+pub(crate) fn sleep_ms(duration_ms: u64) {
+    let (seconds, rest_ms) = ((duration_ms / 1000) as i64, (duration_ms % 1000) as i64);
+    // Cut short by a signal: nobody counts on the exact time.
+    let _ = nanosleep(&Timespec { tv_sec: seconds, tv_nsec: rest_ms.saturating_mul(1_000_000) as _ });
+}

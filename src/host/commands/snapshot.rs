@@ -1,0 +1,115 @@
+//! `mkinitmod snapshot import`: from what a running board tells to lines of a board file. Takes what `lsmod` prints,
+//! /proc/modules, `uevent` files of sysfs, `udevadm info -e`, and plain lists of modaliases, in any mixture; refuses a
+//! line that is none of these.
+
+use super::report::print;
+use crate::host::error::{Error, Result};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// What a snapshot tells.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Snapshot {
+    /// Modules that were loaded.
+    names: BTreeSet<String>,
+    /// What devices asked for.
+    aliases: BTreeSet<String>,
+}
+
+/// Reads the snapshot at `path`, and prints the lines.
+///
+/// # Errors
+/// It can't be read, or has a line that is nothing of the kind, or nothing at all.
+pub fn import(path: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let snapshot = parse(&text).map_err(|(line, what)| Error::Line { path: path.into(), line, what })?;
+    if snapshot == Snapshot::default() {
+        return Err(Error::input(path, "has neither modules nor modaliases"));
+    }
+    print(&render(path, &snapshot));
+    Ok(())
+}
+
+fn parse(text: &str) -> Result<Snapshot, (usize, String)> {
+    let mut snapshot = Snapshot::default();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        // udevadm's prefix.
+        let line = line.strip_prefix("E: ").unwrap_or(line);
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            [] | ["Module", "Size", ..] => {}
+            _ if line.starts_with('#') => {}
+            [name, size, count, ..] if is_number(size) && count.trim_start_matches('-').parse::<u32>().is_ok() => {
+                _ = snapshot.names.insert(name.replace('-', "_"));
+            }
+            [word, ..] if word.starts_with("MODALIAS=") => {
+                _ = snapshot.aliases.insert(line["MODALIAS=".len()..].to_owned());
+            }
+            // Other lines of uevent files and of udevadm: `DRIVER=x`, `P: /devices/x`.
+            [word, ..] if word.split_once('=').is_some_and(|(key, _)| is_key(key)) => {}
+            [word, ..] if word.len() == 2 && word.ends_with(':') => {}
+            [word, ..] if word.split_once(':').is_some_and(|(bus, rest)| is_bus(bus) && !rest.is_empty()) => {
+                _ = snapshot.aliases.insert(line.to_owned());
+            }
+            _ => return Err((number, format!("`{line}` is neither a module of lsmod nor a modalias"))),
+        }
+    }
+    Ok(snapshot)
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_key(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+fn is_bus(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+fn render(path: &Path, snapshot: &Snapshot) -> String {
+    let list = |entries: &BTreeSet<String>| {
+        let lines = entries.iter().map(|entry| format!("    {},\n", toml::Value::String(entry.clone())));
+        lines.collect::<String>()
+    };
+    let mut text = format!("# What {} tells of a running board.\n", path.display());
+    if !snapshot.names.is_empty() {
+        text += &format!("\n# Was loaded.\n[modules]\nnames = [\n{}]\n", list(&snapshot.names));
+    }
+    if !snapshot.aliases.is_empty() {
+        text +=
+            "\n# Devices asked for it; for some there is no module, or none any more.\n[modules.expected-missing]\n";
+        text += &format!("aliases = [\n{}]\n", list(&snapshot.aliases));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_boards_print_is_understood() {
+        let text = "Module                  Size  Used by\next4                  741376  1\njbd2 131072 1 ext4, Live 0x0\n\n\
+            DRIVER=sunxi-mmc\nMODALIAS=of:NmmcT(null)Callwinner,sun7i-a20-mmc\nP: /devices/x\nE: MODALIAS=mmc:block\n\
+            usb:v1D6Bp0002d0612dc09dsc00dp01ic09isc00ip00in00\n";
+        let snapshot = parse(text).unwrap();
+        assert_eq!(snapshot.names.iter().collect::<Vec<_>>(), ["ext4", "jbd2"]);
+        assert_eq!(snapshot.aliases.len(), 3);
+        let board: crate::host::board::file::Modules =
+            toml::from_str::<toml::Table>(&render(Path::new("s"), &snapshot)).unwrap()["modules"]
+                .clone()
+                .try_into()
+                .unwrap();
+        assert_eq!((board.names.len(), board.expected_missing.aliases.len()), (2, 3));
+    }
+
+    #[test]
+    fn other_lines_are_refused() {
+        assert_eq!(parse("# x\nhello world").unwrap_err().0, 2);
+        assert!(parse("<html>").is_err());
+    }
+}

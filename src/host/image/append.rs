@@ -1,0 +1,90 @@
+//! The image that what is built is appended to. It stays as it is, to the byte, and what it has already does not go in a
+//! second time: its modules count in the indexes, which take the place of its own.
+
+use super::contents::Existing;
+use super::cpio::{Archive, PathError};
+use super::unpack::ALIGN;
+use crate::host::codec;
+use crate::host::error::{Error, Result};
+use crate::host::modules::module::Module;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// An image that is appended to.
+#[derive(Debug)]
+pub(crate) struct Base {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    /// What is in it.
+    pub(crate) existing: Existing,
+    /// Its modules for the kernel.
+    pub(crate) modules: Vec<Module>,
+    modnames: HashSet<String>,
+}
+
+impl Base {
+    /// Reads the image at `path`, and its modules for the kernel `kver`. A module that can't be read is told, and counts for
+    /// nothing.
+    ///
+    /// # Errors
+    /// It can't be read, or is no initramfs.
+    pub(crate) fn read(path: &Path, kver: &str) -> Result<Base> {
+        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let existing = Existing::read(&bytes).map_err(|damage| damage.in_file(path))?;
+        let dir = format!("lib/modules/{kver}");
+        let mut modules = Vec::new();
+        for (name, packed) in existing.modules(&dir) {
+            let read = codec::decompress(packed).map_err(|damage| damage.what);
+            match read.and_then(|plain| Module::parse(name, &plain).map_err(|error| error.to_string())) {
+                Ok(module) => modules.push(module),
+                Err(what) => eprintln!("mkinitmod: {}: /{dir}/{name}: {what}", path.display()),
+            }
+        }
+        let others: Vec<&str> = existing.names("lib/modules").filter(|name| *name != kver).collect();
+        if modules.is_empty() && !others.is_empty() {
+            let others = others.join(", ");
+            eprintln!("mkinitmod: {}: has modules for Linux {others}, none for {kver}", path.display());
+        }
+        let modnames = modules.iter().map(|module| module.modname.clone()).collect();
+        Ok(Base { path: path.into(), bytes, existing, modules, modnames })
+    }
+
+    /// The image has the module already.
+    pub(crate) fn has(&self, modname: &str) -> bool {
+        self.modnames.contains(modname)
+    }
+
+    /// Returns the image's modules and `more`, in the order in which `all` lists them; what it does not, last.
+    pub(crate) fn with(&self, more: Vec<Module>, all: &[Module]) -> Vec<Module> {
+        let mut modules = [self.modules.clone(), more].concat();
+        let place =
+            |module: &Module| all.iter().position(|known| known.modname == module.modname).unwrap_or(usize::MAX);
+        modules.sort_by_cached_key(|module| (place(module), module.path.clone()));
+        modules
+    }
+
+    /// Emits `archive` so that it finds its place in the image.
+    ///
+    /// # Errors
+    /// Something in the image stands in the way.
+    pub(crate) fn emit(&self, archive: &Archive, mtime: u32) -> Result<Vec<u8>> {
+        let what = |error: PathError| Error::input(&self.path, error);
+        let (fitted, in_front) = self.existing.fit(archive).map_err(what)?;
+        let in_front = if in_front.is_empty() { Vec::new() } else { in_front.emit(mtime) };
+        Ok([in_front, fitted.emit(mtime)].concat())
+    }
+
+    /// Puts the image in front of `appended`, an archive that may be compressed.
+    pub(crate) fn in_front_of(&self, appended: &[u8]) -> Vec<u8> {
+        let mut image = self.bytes.clone();
+        // At least a word of zeros: lz4 has no other end.
+        image.resize((image.len() + ALIGN).next_multiple_of(ALIGN), 0);
+        image.extend(appended);
+        image
+    }
+
+    /// How long it is, bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}

@@ -1,0 +1,91 @@
+//! The firmware that modules and nodes ask for: names below /lib/firmware, found in the directories given, compressed or
+//! not. Source: the kernel's drivers/base/firmware_loader/main.c.
+
+use crate::glob;
+use crate::host::error::{Error, Result};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// What the kernel looks for, in this order.
+const SUFFIXES: [&str; 3] = ["", ".zst", ".xz"];
+
+/// Firmware that is asked for: what was found, and what was not.
+#[derive(Debug, Default)]
+pub struct Firmware {
+    /// By name below /lib/firmware: who asks for it first, and the file.
+    pub found: BTreeMap<String, (String, Vec<u8>)>,
+    /// Names, and who asks for them.
+    pub missing: BTreeMap<String, String>,
+}
+
+impl Firmware {
+    /// Looks up a name, or a pattern of names, in `dirs`, the first that has it.
+    ///
+    /// # Errors
+    /// A file that is there can't be read.
+    pub fn add(&mut self, dirs: &[PathBuf], name: &str, who: &str) -> Result<()> {
+        let mut is_found = false;
+        for name in names_below(dirs, name) {
+            is_found |= self.add_one(dirs, &name, who)?;
+        }
+        if !is_found {
+            self.missing.entry(name.into()).or_insert_with(|| who.into());
+        }
+        Ok(())
+    }
+
+    fn add_one(&mut self, dirs: &[PathBuf], name: &str, who: &str) -> Result<bool> {
+        if Path::new(name).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
+            return Ok(false);
+        }
+        for (dir, suffix) in dirs.iter().flat_map(|dir| SUFFIXES.map(|suffix| (dir, suffix))) {
+            let file = format!("{name}{suffix}");
+            let path = dir.join(&file);
+            if path.is_file() {
+                let data = std::fs::read(&path).map_err(Error::io(&path))?;
+                self.found.entry(file).or_insert_with(|| (who.into(), data));
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Returns the names below `dirs` that match `pattern`, without compression's suffix; a name without wildcards is itself.
+fn names_below(dirs: &[PathBuf], pattern: &str) -> BTreeSet<String> {
+    if !pattern.contains(['*', '?', '[']) {
+        return BTreeSet::from([pattern.to_owned()]);
+    }
+    let (sub, last) = pattern.rsplit_once('/').unwrap_or(("", pattern));
+    let entries = dirs.iter().filter_map(|dir| std::fs::read_dir(dir.join(sub)).ok()).flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter_map(|name| {
+        let plain = name.trim_end_matches(".xz").trim_end_matches(".zst");
+        let whole = if sub.is_empty() { plain.to_owned() } else { format!("{sub}/{plain}") };
+        glob::matches(last.as_bytes(), plain.as_bytes()).then_some(whole)
+    });
+    names.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_directory_and_the_plain_file_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = [dir.path().join("a"), dir.path().join("b")];
+        for (path, data) in [("a/x/one.bin.xz", "1"), ("b/x/one.bin", "2"), ("b/two.bin", "3"), ("b/two.bin.zst", "4")]
+        {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, data).unwrap();
+        }
+        let mut firmware = Firmware::default();
+        for name in ["x/one.bin", "two.bin", "x/none.bin", "../a/x/one.bin.xz", "x/o*.bin"] {
+            firmware.add(&dirs, name, "m").unwrap();
+        }
+        let found: Vec<_> = firmware.found.iter().map(|(name, (_, data))| (name.as_str(), &data[..])).collect();
+        assert_eq!(found, [("two.bin", &b"3"[..]), ("x/one.bin.xz", b"1")]);
+        assert_eq!(firmware.missing.keys().collect::<Vec<_>>(), ["../a/x/one.bin.xz", "x/none.bin"]);
+    }
+}

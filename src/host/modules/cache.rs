@@ -1,0 +1,338 @@
+//! What was read from each module of a tree, kept for the next run.
+//!
+//! An entry counts only for the very state of a file in which it was read: path, device, inode, length, and both
+//! mtime and ctime to the nanosecond. A content hash would be surer still, but to hash a module is to read it, and
+//! reading 94 MB is what the cache is there to spare. Who changes a file changes its ctime, which no program can set
+//! back; a file renamed into place has another inode; a restored tree has other ctimes. What is left is a write
+//! within the same tick of the kernel's clock as the last one seen, after we read: so no file is remembered that was
+//! changed less than two seconds before the scan began (two: the coarsest clock of a file system that holds modules,
+//! FAT's).
+//!
+//! The file: magic, CRC-32 and length of all that follows; then who wrote it, for which directory; then the entries.
+//! Little-endian, each string after its u32 length. A file that is damaged, cut short, of another version, tree or
+//! owner is not believed in any part.
+
+use super::module::{Facts, Module, Strings, Symbols};
+use super::tree::{ModuleFile, Stamp, Tree};
+use crate::host::error::{Error, Result};
+use std::collections::HashMap;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const MAGIC: &[u8; 16] = b"initmod modules\n";
+
+/// Of the layout below; the package's own version counts too.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
+
+/// A cache that was not written for so long is most likely of a kernel that is gone.
+const FORGOTTEN: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Files changed later than this before the scan are not remembered.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// The modules of a tree as an earlier run read them; by default none.
+#[derive(Debug, Default)]
+pub struct Cache {
+    data: Vec<u8>,
+    /// For each path, where its entry's state and content are.
+    entries: HashMap<String, Range<usize>>,
+}
+
+/// Returns the cache file for the tree at `dir` among the caches in `caches`.
+///
+/// # Errors
+/// There is no such tree.
+pub fn file(caches: &Path, dir: &Path) -> Result<PathBuf> {
+    let dir = fs::canonicalize(dir).map_err(Error::io(dir))?;
+    let kver = dir.file_name().unwrap_or_default().to_string_lossy();
+    let sum = libdeflater::crc32(dir.as_os_str().as_encoded_bytes());
+    Ok(caches.join(format!("{kver}-{sum:08x}.modules")))
+}
+
+/// Returns the directory in which a user's caches lie; `None` for a user without home, as in a package's build.
+pub fn default_dir() -> Option<PathBuf> {
+    let dir = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let home = || dir("HOME").filter(|home| home.is_dir());
+    let caches = dir("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache")))?;
+    Some(caches.join("initmod"))
+}
+
+impl Cache {
+    /// Reads the cache file at `path`, which is for the tree at `dir`; none there is an empty cache.
+    ///
+    /// # Errors
+    /// It can't be read, or must not be believed: to be told, and gone on without.
+    pub fn read(path: &Path, dir: &Path) -> Result<Cache> {
+        let meta = match fs::metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Cache::default()),
+            meta => meta.map_err(Error::io(path))?,
+        };
+        let reject = |what| Error::input(path, format!("cache thrown away: {what}"));
+        if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o022 != 0 {
+            return Err(reject("others may write it"));
+        }
+        let data = fs::read(path).map_err(Error::io(path))?;
+        let mut reader = Reader { data: &data, off: 0 };
+        if reader.take(MAGIC.len()) != Some(MAGIC) {
+            return Err(reject("not a cache of this program"));
+        }
+        let (sum, len) = (reader.u32(), reader.u64());
+        let body = data.get(reader.off..).unwrap_or_default();
+        if len != Some(body.len() as u64) || sum != Some(libdeflater::crc32(body)) {
+            return Err(reject("damaged or cut short"));
+        }
+        if reader.bytes() != Some(VERSION.as_bytes()) {
+            return Err(reject("written by another version"));
+        }
+        if reader.bytes() != Some(dir_key(dir)?.as_bytes()) {
+            return Err(reject("of another tree"));
+        }
+        let entries = reader.entries().ok_or_else(|| reject("damaged"))?;
+        Ok(Cache { data, entries })
+    }
+
+    /// Returns the module as it was read from `file` in its present state, if it was.
+    pub fn get(&self, file: &ModuleFile) -> Option<Module> {
+        self.entry(file)?.module(file)
+    }
+
+    /// Says whether it has all of `tree` and nothing else, so that it need not be written again.
+    pub fn is_complete(&self, tree: &Tree) -> bool {
+        self.entries.len() == tree.files.len() && tree.files.iter().all(|file| self.entry(file).is_some())
+    }
+
+    /// Finds the entry of `file` in its present state, and returns a reader of its module.
+    fn entry(&self, file: &ModuleFile) -> Option<Reader<'_>> {
+        let range = self.entries.get(&file.path)?;
+        let mut reader = Reader { data: self.data.get(..range.end)?, off: range.start };
+        (reader.u64()? == file.file_len && reader.stamp()? == file.stamp).then_some(reader)
+    }
+}
+
+/// Writes what was read of `tree` to the cache file at `path`, whole or not at all; `begun` is when the scan began.
+///
+/// # Errors
+/// The system's.
+pub fn write(path: &Path, tree: &Tree, modules: &[Module], begun: SystemTime) -> Result<()> {
+    let settled = begun.checked_sub(SETTLED).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let settled = settled.map_or(0, |time| time.as_nanos() as i128);
+    let mut body = Vec::with_capacity(modules.len() * 3072);
+    put_bytes(&mut body, VERSION.as_bytes());
+    put_bytes(&mut body, dir_key(&tree.dir)?.as_bytes());
+    for (file, module) in tree.files.iter().zip(modules) {
+        if file.stamp.ctime_ns < settled && module.plain_len > 0 {
+            put_bytes(&mut body, file.path.as_bytes());
+            let entry_len_off = body.len();
+            put_u32(&mut body, 0);
+            put_entry(&mut body, file, module);
+            let entry_len = (body.len() - entry_len_off - 4) as u32;
+            body.splice(entry_len_off..entry_len_off + 4, entry_len.to_le_bytes());
+        }
+    }
+    let caches = path.parent().unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(caches).map_err(Error::io(caches))?;
+    remove_forgotten(caches);
+    let temp = path.with_extension(format!("{}.new", std::process::id()));
+    let written = fs::File::options().write(true).create_new(true).mode(0o600).open(&temp).and_then(|mut out| {
+        out.write_all(MAGIC)?;
+        out.write_all(&libdeflater::crc32(&body).to_le_bytes())?;
+        out.write_all(&(body.len() as u64).to_le_bytes())?;
+        out.write_all(&body)?;
+        fs::rename(&temp, path)
+    });
+    written.map_err(|error| {
+        _ = fs::remove_file(&temp);
+        Error::io(path)(error)
+    })
+}
+
+fn remove_forgotten(caches: &Path) {
+    for path in fs::read_dir(caches).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let age = || path.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if path.extension().is_some_and(|suffix| suffix == "modules") && age().is_some_and(|age| age > FORGOTTEN) {
+            _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn dir_key(dir: &Path) -> Result<String> {
+    Ok(fs::canonicalize(dir).map_err(Error::io(dir))?.to_string_lossy().into_owned())
+}
+
+fn put_u32(out: &mut Vec<u8>, value: u32) {
+    out.extend(value.to_le_bytes());
+}
+
+fn put_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend(value.to_le_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_u32(out, bytes.len() as u32);
+    out.extend(bytes);
+}
+
+fn put_entry(out: &mut Vec<u8>, file: &ModuleFile, module: &Module) {
+    put_u64(out, file.file_len);
+    put_u64(out, file.stamp.dev);
+    put_u64(out, file.stamp.ino);
+    out.extend(file.stamp.mtime_ns.to_le_bytes());
+    out.extend(file.stamp.ctime_ns.to_le_bytes());
+    put_u64(out, module.plain_len);
+    put_u32(out, module.signed.into());
+    put_bytes(out, &module.info.0);
+    for symbols in [&module.exports, &module.imports] {
+        put_bytes(out, &symbols.names.0);
+        put_u32(out, symbols.facts.len() as u32);
+        for facts in &symbols.facts {
+            put_u32(out, facts.crc.unwrap_or_default());
+            out.push(u8::from(facts.crc.is_some()) | u8::from(facts.weak) << 1);
+        }
+    }
+}
+
+/// A place in the cache file; every read is checked.
+struct Reader<'a> {
+    data: &'a [u8],
+    off: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let bytes = self.data.get(self.off..)?.get(..len)?;
+        self.off += len;
+        Some(bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(*self.take(4)?.first_chunk()?))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(*self.take(8)?.first_chunk()?))
+    }
+
+    fn i128(&mut self) -> Option<i128> {
+        Some(i128::from_le_bytes(*self.take(16)?.first_chunk()?))
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let len = self.u32()?;
+        self.take(len as usize)
+    }
+
+    fn entries(mut self) -> Option<HashMap<String, Range<usize>>> {
+        let mut entries = HashMap::new();
+        while self.off < self.data.len() {
+            let path = std::str::from_utf8(self.bytes()?).ok()?.to_owned();
+            let len = self.u32()? as usize;
+            entries.insert(path, self.off..self.off + len);
+            self.take(len)?;
+        }
+        Some(entries)
+    }
+
+    fn stamp(&mut self) -> Option<Stamp> {
+        Some(Stamp { dev: self.u64()?, ino: self.u64()?, mtime_ns: self.i128()?, ctime_ns: self.i128()? })
+    }
+
+    fn module(&mut self, file: &ModuleFile) -> Option<Module> {
+        Some(Module {
+            plain_len: self.u64()?,
+            signed: self.u32()? != 0,
+            info: Strings(self.bytes()?.into()),
+            exports: self.symbols()?,
+            imports: self.symbols()?,
+            ..Module::hollow(file)
+        })
+    }
+
+    fn symbols(&mut self) -> Option<Symbols> {
+        let names = Strings(self.bytes()?.into());
+        let count = self.u32()? as usize;
+        let facts = self.take(count.checked_mul(5)?)?.chunks_exact(5).map(|entry| {
+            let (crc, flags) = entry.split_first_chunk()?;
+            let crc = u32::from_le_bytes(*crc);
+            let flags = *flags.first()?;
+            Some(Facts { crc: (flags & 1 != 0).then_some(crc), weak: flags & 2 != 0 })
+        });
+        Some(Symbols { names, facts: facts.collect::<Option<_>>()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A tree of one file that is as old as the tests' own program, and its module.
+    fn sample(dir: &Path) -> (Tree, Module) {
+        let stamp = Stamp { dev: 1, ino: 2, mtime_ns: 3, ctime_ns: 4 };
+        let file = ModuleFile { path: "kernel/a.ko".into(), file_len: 5, stamp };
+        let facts = [Facts { crc: Some(6), weak: false }, Facts { crc: None, weak: true }];
+        let imports = Symbols { names: Strings(b"x\0y\0"[..].into()), facts: facts.into() };
+        let info = Strings(b"alias=b\0"[..].into());
+        let module = Module { plain_len: 7, signed: true, info, imports, ..Module::hollow(&file) };
+        (Tree { dir: dir.to_owned(), files: vec![file], ..Tree::default() }, module)
+    }
+
+    #[test]
+    fn only_the_very_state_that_was_read_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, (tree, module)) = (dir.path().join("c.modules"), sample(dir.path()));
+        write(&path, &tree, std::slice::from_ref(&module), SystemTime::now()).unwrap();
+        let cache = Cache::read(&path, dir.path()).unwrap();
+        assert!(cache.is_complete(&tree));
+        let file = &tree.files[0];
+        assert_eq!(cache.get(file), Some(module));
+        let stamps = [
+            Stamp { dev: 0, ..file.stamp },
+            Stamp { ino: 0, ..file.stamp },
+            Stamp { mtime_ns: 0, ..file.stamp },
+            Stamp { ctime_ns: 0, ..file.stamp },
+        ];
+        let others = stamps.map(|stamp| ModuleFile { stamp, ..file.clone() });
+        let longer = ModuleFile { file_len: 6, ..file.clone() };
+        let elsewhere = ModuleFile { path: "kernel/b.ko".into(), ..file.clone() };
+        for other in others.iter().chain([&longer, &elsewhere]) {
+            assert_eq!(cache.get(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_just_changed_is_not_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, (mut tree, module)) = (dir.path().join("c.modules"), sample(dir.path()));
+        let now = SystemTime::now();
+        tree.files[0].stamp.ctime_ns = now.duration_since(UNIX_EPOCH).unwrap().as_nanos() as i128;
+        write(&path, &tree, &[module], now).unwrap();
+        assert!(Cache::read(&path, dir.path()).unwrap().entries.is_empty());
+    }
+
+    #[test]
+    fn a_cache_of_another_tree_or_owner_is_not_believed() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (path, (tree, module)) = (dir.path().join("c.modules"), sample(dir.path()));
+        write(&path, &tree, &[module], SystemTime::now()).unwrap();
+        let why = |dir: &Path| Cache::read(&path, dir).unwrap_err().to_string();
+        assert!(why(other.path()).ends_with("of another tree"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(why(dir.path()).ends_with("others may write it"));
+    }
+
+    #[test]
+    fn no_prefix_is_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, (tree, module)) = (dir.path().join("c.modules"), sample(dir.path()));
+        write(&path, &tree, &[module], SystemTime::now()).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for len in 0..whole.len() {
+            fs::write(&path, &whole[..len]).unwrap();
+            assert!(Cache::read(&path, dir.path()).is_err(), "{len} bytes");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The order of modules that modules.order does not name: the order of kmod's hash table. Any order would do for
+//! loading, but out-of-tree modules are such modules, and with kmod's order their indexes are kmod's byte for byte.
+//! Source: kmod, shared/hash.c; the hash function is Paul Hsieh's SuperFastHash.
+
+/// Slots of the table in which depmod keeps the modules by name.
+const BUCKETS: u32 = 512;
+
+/// Returns the slot of `modname`; within a slot names are in byte order.
+pub(crate) fn bucket(modname: &str) -> u32 {
+    hash(modname.as_bytes()) & (BUCKETS - 1)
+}
+
+fn hash(key: &[u8]) -> u32 {
+    let half = |bytes: &[u8]| bytes.first_chunk().map_or(0, |half| u32::from(u16::from_le_bytes(*half)));
+    // C's char is signed where kmod's packages are built most
+    let signed = |byte: u8| i32::from(byte as i8) as u32;
+    let mut hash = key.len() as u32;
+    let (words, tail) = key.as_chunks::<4>();
+    for word in words {
+        hash = hash.wrapping_add(half(word));
+        hash = (hash << 16) ^ (half(&word[2..]) << 11) ^ hash;
+        hash = hash.wrapping_add(hash >> 11);
+    }
+    match *tail {
+        [_, _, third] => {
+            hash = hash.wrapping_add(half(tail));
+            hash ^= hash << 16;
+            hash ^= signed(third) << 18;
+            hash = hash.wrapping_add(hash >> 11);
+        }
+        [_, _] => {
+            hash = hash.wrapping_add(half(tail));
+            hash ^= hash << 11;
+            hash = hash.wrapping_add(hash >> 17);
+        }
+        [only] => {
+            hash = hash.wrapping_add(signed(only));
+            hash ^= hash << 10;
+            hash = hash.wrapping_add(hash >> 1);
+        }
+        _ => {}
+    }
+    hash ^= hash << 3;
+    hash = hash.wrapping_add(hash >> 5);
+    hash ^= hash << 4;
+    hash = hash.wrapping_add(hash >> 17);
+    hash ^= hash << 25;
+    hash.wrapping_add(hash >> 6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The order in which kmod 34 lists these, none of them in modules.order, from tests/trees/57-not-in-modules-order.
+    #[test]
+    fn buckets_are_kmods() {
+        let dep = include_str!("../../../tests/trees/57-not-in-modules-order/expected/modules.dep");
+        let paths = dep.lines().filter_map(|line| line.split(':').next()).filter(|path| path.starts_with("extra/"));
+        let names: Vec<String> = paths.map(crate::host::modules::tree::modname).collect();
+        assert!(names.is_sorted_by_key(|name| (bucket(name), name)), "{names:?}");
+        assert!(names.len() > 20);
+    }
+}

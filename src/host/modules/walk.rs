@@ -1,0 +1,112 @@
+//! A walk over a module tree: links are followed, a link that leads back is passed over. Only names are collected;
+//! the files are looked at afterwards, in parallel.
+
+use super::depmod_d::Rules;
+use super::tree::{ModuleFile, Stamp, is_module};
+use crate::host::error::{Error, Result};
+use rayon::prelude::*;
+use std::fs::{self, DirEntry};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Links can multiply directories without end and without a loop; no real tree has as many.
+const DIRS_MAX: usize = 100_000;
+
+/// What a walk found.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Module files, in path order.
+    pub(crate) paths: Vec<String>,
+    /// What was passed over, and why.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Collects the module files below `dir`, each as `prefix/...`, or relative to `dir` where `prefix` is empty.
+pub(crate) fn walk(dir: &Path, prefix: &str, rules: &Rules) -> Result<Found> {
+    Walk { rules, dir_count: AtomicUsize::new(0) }.dir(dir, prefix, &[])
+}
+
+struct Walk<'a> {
+    rules: &'a Rules,
+    dir_count: AtomicUsize,
+}
+
+impl Walk<'_> {
+    /// Walks one directory; `above` are the directories that lead to it, by device and inode.
+    fn dir(&self, dir: &Path, prefix: &str, above: &[(u64, u64)]) -> Result<Found> {
+        let meta = fs::metadata(dir).map_err(Error::io(dir))?;
+        let id = (meta.dev(), meta.ino());
+        if above.contains(&id) {
+            return Ok(Found::skipped(dir, "the link leads back to a directory above it"));
+        }
+        if self.dir_count.fetch_add(1, Ordering::Relaxed) > DIRS_MAX {
+            return Err(Error::input(dir, "links lead to more directories than any tree has"));
+        }
+        let entries: Result<Vec<DirEntry>, _> = fs::read_dir(dir).and_then(Iterator::collect);
+        let mut entries = entries.map_err(Error::io(dir))?;
+        entries.sort_by_cached_key(DirEntry::file_name);
+        let above = [above, &[id]].concat();
+        let found = entries.par_iter().with_max_len(1).map(|entry| self.entry(entry, prefix, &above));
+        found.try_reduce(Found::default, |mut all, mut more| {
+            all.paths.append(&mut more.paths);
+            all.warnings.append(&mut more.warnings);
+            Ok(all)
+        })
+    }
+
+    fn entry(&self, entry: &DirEntry, prefix: &str, above: &[(u64, u64)]) -> Result<Found> {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else {
+            let is_module = is_module(&name.to_string_lossy());
+            return Ok(if is_module {
+                Found::skipped(&entry.path(), "its name is not UTF-8")
+            } else {
+                Found::default()
+            });
+        };
+        if self.rules.excludes(name) {
+            return Ok(Found::default());
+        }
+        let mut kind = entry.file_type().map_err(Error::io(entry.path()))?;
+        if kind.is_symlink() {
+            match fs::metadata(entry.path()) {
+                Ok(meta) => kind = meta.file_type(),
+                Err(error) => {
+                    return Ok(Found::skipped(&entry.path(), &format!("the link can't be followed: {error}")));
+                }
+            }
+        }
+        let path = || if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        if kind.is_dir() {
+            self.dir(&entry.path(), &path(), above)
+        } else if kind.is_file() && is_module(name) {
+            Ok(Found { paths: vec![path()], ..Found::default() })
+        } else {
+            Ok(Found::default())
+        }
+    }
+}
+
+impl Found {
+    fn skipped(path: &Path, what: &str) -> Found {
+        Found { warnings: vec![format!("{}: skipped, {what}", path.display())], ..Found::default() }
+    }
+}
+
+/// Looks at each of `paths`, relative to `dir`.
+pub(crate) fn stat(dir: &Path, paths: Vec<String>) -> Result<Vec<ModuleFile>> {
+    let stat = |path: String| {
+        let full = dir.join(&path);
+        let meta = fs::metadata(&full).map_err(Error::io(full))?;
+        let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
+        let stamp = Stamp {
+            dev: meta.dev(),
+            ino: meta.ino(),
+            mtime_ns: ns(meta.mtime(), meta.mtime_nsec()),
+            ctime_ns: ns(meta.ctime(), meta.ctime_nsec()),
+        };
+        Ok(ModuleFile { path, file_len: meta.len(), stamp })
+    };
+    paths.into_par_iter().with_min_len(64).map(stat).collect()
+}

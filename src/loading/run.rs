@@ -1,0 +1,425 @@
+//! Runs a plan on a [`Kernel`]: all load policy, and nothing of how the kernel is reached.
+//!
+//! What is in already is not handed to the kernel again: it checks a signature before it notices a duplicate, and that
+//! check is three quarters of its work. Source of the rules: kmod, libkmod-module.c, `kmod_module_probe_insert_module`.
+
+use super::plan::{Need, Step, StepState, find};
+use crate::error::Error;
+use crate::modules::name::{Modname, modname};
+use crate::modules::resolve::Resolver;
+
+/// An error number of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// Not permitted; of a module: it is on the command line's module_blacklist=, or nothing may be loaded any more.
+    pub const EPERM: Errno = Errno(1);
+    /// No such file, or, of a module: a symbol is unknown.
+    pub const ENOENT: Errno = Errno(2);
+    /// Of a disk: it is being added or taken away.
+    pub const ENXIO: Errno = Errno(6);
+    /// Of a disk: there is none in the drive.
+    pub const ENOMEDIUM: Errno = Errno(123);
+    /// The hardware is not here; of a mount: no such file system.
+    pub const ENODEV: Errno = Errno(19);
+    /// Not a module for this kernel.
+    pub const ENOEXEC: Errno = Errno(8);
+    /// Try again: somebody uses it.
+    pub const EAGAIN: Errno = Errno(11);
+    /// The key that signed it is not known.
+    pub const ENOKEY: Errno = Errno(126);
+    /// Its signature was rejected.
+    pub const EKEYREJECTED: Errno = Errno(129);
+    /// A parameter is no good; of a mount: not this file system.
+    pub const EINVAL: Errno = Errno(22);
+    /// A file is too large.
+    pub const EFBIG: Errno = Errno(27);
+    /// Loaded already.
+    pub const EEXIST: Errno = Errno(17);
+}
+
+/// Why a module did not go in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its file can't be opened or read.
+    File(Errno),
+    /// The kernel's answer to the module.
+    Kernel(Errno),
+    /// It is compressed, and the data is damaged.
+    Damaged,
+    /// It is compressed in a way that neither the kernel nor this build can undo.
+    NoDecoder,
+    /// It is compressed, and there is not the memory to undo that.
+    NoMemory,
+    /// The process that decompressed it was killed by this signal.
+    Killed(i32),
+    /// The command in its place ended with this status.
+    Command(i32),
+}
+
+/// What /sys/module says of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing, or that it is coming or going: the kernel has to be asked.
+    Unknown,
+    /// Live, or built in.
+    Live,
+}
+
+/// Where modules go: the kernel, a recording of one, or a dry run.
+pub trait Kernel {
+    /// Looks up whether `modname` is in.
+    fn state(&mut self, modname: &[u8]) -> State;
+
+    /// Hands the module file at `path` (as the index has it) to the kernel, with its options.
+    ///
+    /// # Errors
+    /// Why it is not in; [`Refusal::Kernel`] with [`Errno::EEXIST`] where it was before.
+    fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Refusal>;
+
+    /// Runs the shell command that modprobe.d sets in the place of loading `modname`.
+    ///
+    /// # Errors
+    /// Why it could not be run, or what it ended with.
+    fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal>;
+
+    /// Hears how each step went, in order.
+    fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>);
+}
+
+/// How one step went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome<'map> {
+    /// The kernel took it.
+    Loaded,
+    /// It was in before.
+    AlreadyIn,
+    /// The kernel did not take it, or it could not be read.
+    Refused(Refusal),
+    /// A module that it needs failed; it was not tried.
+    Needs(&'map [u8]),
+    /// Its name or options are no good.
+    Unfit(Error),
+}
+
+/// The module that somebody asked for by name, which may bring options of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The module file's path.
+    pub path: &'a [u8],
+    /// The name it was asked by.
+    pub asked_as: &'a [u8],
+    /// Options from the command's arguments.
+    pub options: &'a [u8],
+    /// Whether to load it also where there is a command in its place.
+    pub ignore_command: bool,
+}
+
+/// What a failure does to the steps behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Only what needs the failed module is left out: the boot goes on.
+    GoOn,
+    /// A required module that fails ends the run: what a command does.
+    Stop,
+}
+
+/// What a run came to, in modules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Taken by the kernel in this run.
+    pub loaded: u32,
+    /// In before.
+    pub already: u32,
+    /// Failed and required.
+    pub failed: u32,
+    /// Failed, but nobody insists.
+    pub optional_failed: u32,
+}
+
+/// Room for the options of one module, bytes.
+pub const OPTIONS_LEN: usize = 4096;
+
+/// Loads the steps that still wait, in order, and marks each with its outcome.
+#[inline(never)] // of the boot and of a command: one copy
+pub fn run<'map>(
+    steps: &mut [Step<'map>],
+    resolver: &Resolver<'map>,
+    target: Option<Target<'_>>,
+    on_failure: OnFailure,
+    kernel: &mut dyn Kernel,
+) -> Tally {
+    let mut tally = Tally::default();
+    for at in 0..steps.len() {
+        let Some((earlier, [step, ..])) = steps.split_at_mut_checked(at) else { break };
+        if step.state != StepState::Waiting {
+            continue;
+        }
+        let outcome = one(step, earlier, resolver, target, kernel);
+        tally.count(outcome, step.need);
+        let is_in = outcome.is_in();
+        step.state = if is_in { StepState::In } else { StepState::Failed };
+        kernel.told(step, outcome);
+        if !is_in && step.need == Need::Required && on_failure == OnFailure::Stop {
+            break;
+        }
+    }
+    tally
+}
+
+fn one<'map>(
+    step: &Step<'map>,
+    earlier: &[Step<'map>],
+    resolver: &Resolver<'map>,
+    target: Option<Target<'_>>,
+    kernel: &mut dyn Kernel,
+) -> Outcome<'map> {
+    let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();
+    let job = match prepare(step, earlier, resolver, target, &mut options, kernel) {
+        Ok(job) => job,
+        Err(outcome) => return outcome,
+    };
+    Outcome::of(match job.command {
+        Some(command) => kernel.command(command, &job.name, &options),
+        None => kernel.insert(step.path(), &options),
+    })
+}
+
+/// What is to be done for a step, its options aside.
+#[derive(Clone, Debug)]
+pub struct Job<'map> {
+    /// The module's name.
+    pub name: Modname,
+    /// The shell command in its place, if modprobe.d has one.
+    pub command: Option<&'map [u8]>,
+}
+
+/// Decides what to do for `step`, of a plan in which `earlier` comes before it, and puts its options into `options`,
+/// which is empty.
+///
+/// # Errors
+/// The outcome, where there is nothing to do: it is in, or a module that it needs failed, or it is unfit.
+#[inline(never)] // as above
+pub fn prepare<'map>(
+    step: &Step<'map>,
+    earlier: &[Step<'map>],
+    resolver: &Resolver<'map>,
+    target: Option<Target<'_>>,
+    options: &mut heapless::VecView<u8>,
+    kernel: &mut dyn Kernel,
+) -> Result<Job<'map>, Outcome<'map>> {
+    let name = modname(step.path()).map_err(Outcome::Unfit)?;
+    if kernel.state(&name) == State::Live {
+        return Err(Outcome::AlreadyIn);
+    }
+    let failed = |dep: &&[u8]| find(earlier, dep).is_some_and(|dep| dep.state == StepState::Failed);
+    if let Some(dep) = step.deps().rev().find(failed) {
+        return Err(Outcome::Needs(dep));
+    }
+    let target = target.filter(|target| target.path == step.path());
+    let asked_as = target.map(|target| target.asked_as);
+    let filled = resolver.config.options(&name, asked_as, options);
+    let own = target.map_or(&[][..], |target| target.options);
+    filled.and(options.extend_from_slice(own).map_err(|_| Error::Full)).map_err(Outcome::Unfit)?;
+    // kmod: a module with softdeps is not given to its own install command, which may well do the same.
+    let ignores =
+        target.is_some_and(|target| target.ignore_command) || (step.has_softdeps && resolver.has_softdeps(&name));
+    let command = if ignores { None } else { resolver.config.install(&name) };
+    Ok(Job { name, command })
+}
+
+impl Outcome<'_> {
+    /// Reads the kernel's answer.
+    pub fn of(answer: Result<(), Refusal>) -> Self {
+        match answer {
+            Ok(()) => Outcome::Loaded,
+            Err(Refusal::Kernel(Errno::EEXIST)) => Outcome::AlreadyIn,
+            Err(refusal) => Outcome::Refused(refusal),
+        }
+    }
+
+    /// Says whether the module is in.
+    pub fn is_in(&self) -> bool {
+        matches!(self, Outcome::Loaded | Outcome::AlreadyIn)
+    }
+}
+
+impl Tally {
+    /// Counts one step.
+    pub fn count(&mut self, outcome: Outcome<'_>, need: Need) {
+        let count = match (outcome, need) {
+            (Outcome::Loaded, _) => &mut self.loaded,
+            (Outcome::AlreadyIn, _) => &mut self.already,
+            (_, Need::Required) => &mut self.failed,
+            (_, Need::Optional) => &mut self.optional_failed,
+        };
+        *count = count.saturating_add(1);
+    }
+}
+
+#[cfg(all(test, feature = "host"))]
+mod tests {
+    use super::*;
+    use crate::loading::plan::Plan;
+    use crate::modules::resolve::tests::Tree;
+
+    /// A kernel that writes down what it is asked, and answers as told.
+    #[derive(Default)]
+    struct Recording {
+        live: Vec<&'static str>,
+        answers: Vec<(&'static str, Refusal)>,
+        calls: Vec<String>,
+        told: Vec<String>,
+    }
+
+    impl Recording {
+        fn answer(&mut self, call: String, name: &str) -> Result<(), Refusal> {
+            self.calls.push(call);
+            self.answers.iter().find(|(of, _)| *of == name).map_or(Ok(()), |(_, refusal)| Err(*refusal))
+        }
+    }
+
+    impl Kernel for Recording {
+        fn state(&mut self, modname: &[u8]) -> State {
+            if self.live.iter().any(|live| live.as_bytes() == modname) { State::Live } else { State::Unknown }
+        }
+
+        fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
+            let name = text(crate::modules::name::stem(path));
+            self.answer(format!("{name}({})", text(options)), &name)
+        }
+
+        fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal> {
+            let name = text(modname);
+            self.answer(format!("{name}: {} ({})", text(command), text(options)), &name)
+        }
+
+        fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
+            self.told.push(format!("{} {outcome:?}", text(crate::modules::name::stem(step.path()))));
+        }
+    }
+
+    fn text(bytes: &[u8]) -> String {
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    /// Plans for `targets`, runs the plan on `kernel`, and returns the tally.
+    fn load(tree: &Tree, targets: &[&str], on_failure: OnFailure, kernel: &mut Recording) -> Tally {
+        load_as(tree, targets, None, on_failure, kernel)
+    }
+
+    fn load_as(
+        tree: &Tree,
+        targets: &[&str],
+        target: Option<Target<'_>>,
+        on_failure: OnFailure,
+        kernel: &mut Recording,
+    ) -> Tally {
+        let mut steps = heapless::Vec::<_, 20>::new();
+        let (mut visited, mut matches) = (heapless::Vec::<_, 20>::new(), heapless::Vec::<_, 20>::new());
+        let resolver = tree.resolver();
+        let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
+        for target in targets {
+            plan.add(&resolver, resolver.indexes.dep(target.as_bytes()).unwrap().unwrap()).unwrap();
+        }
+        run(&mut steps, &resolver, target, on_failure, kernel)
+    }
+
+    const EINVAL: Refusal = Refusal::Kernel(Errno::EINVAL);
+    const EEXIST: Refusal = Refusal::Kernel(Errno::EEXIST);
+    const CHAIN: [&str; 4] = ["k/a.ko: k/b.ko k/c.ko", "k/b.ko: k/c.ko", "k/c.ko:", "k/x.ko:"];
+
+    #[test]
+    fn what_is_live_is_not_handed_over_again() {
+        let mut kernel = Recording { live: vec!["c"], ..Recording::default() };
+        let tally = load(&Tree::new(&CHAIN), &["a"], OnFailure::Stop, &mut kernel);
+        assert_eq!(kernel.calls, ["b()", "a()"]);
+        assert_eq!(kernel.told, ["c AlreadyIn", "b Loaded", "a Loaded"]);
+        assert_eq!(tally, Tally { loaded: 2, already: 1, ..Tally::default() });
+    }
+
+    #[test]
+    fn eexist_is_success() {
+        let mut kernel = Recording { answers: vec![("c", EEXIST), ("a", EEXIST)], ..Recording::default() };
+        let tally = load(&Tree::new(&CHAIN), &["a"], OnFailure::Stop, &mut kernel);
+        assert_eq!(tally, Tally { loaded: 1, already: 2, ..Tally::default() });
+    }
+
+    #[test]
+    fn a_command_stops_at_a_required_failure() {
+        let mut kernel = Recording { answers: vec![("c", EINVAL)], ..Recording::default() };
+        let tally = load(&Tree::new(&CHAIN), &["a", "x"], OnFailure::Stop, &mut kernel);
+        assert_eq!((kernel.calls, tally.failed), (vec!["c()".to_owned()], 1));
+    }
+
+    #[test]
+    fn a_boot_leaves_out_only_what_needs_the_failed() {
+        let mut kernel = Recording { answers: vec![("c", EINVAL)], ..Recording::default() };
+        let tally = load(&Tree::new(&CHAIN), &["a", "x"], OnFailure::GoOn, &mut kernel);
+        assert_eq!(kernel.calls, ["c()", "x()"]);
+        assert!(kernel.told[1].starts_with("b Needs") && kernel.told[2].starts_with("a Needs"), "{:?}", kernel.told);
+        assert_eq!(tally, Tally { loaded: 1, failed: 3, ..Tally::default() });
+    }
+
+    #[test]
+    fn softdeps_may_fail() {
+        let tree = Tree::new(&CHAIN).config("softdep x pre: b\n");
+        let mut kernel = Recording { answers: vec![("c", Refusal::File(Errno::ENOENT))], ..Recording::default() };
+        let tally = load(&tree, &["x"], OnFailure::Stop, &mut kernel);
+        assert_eq!(kernel.calls, ["c()", "x()"], "b is not tried without c");
+        assert_eq!(tally, Tally { loaded: 1, optional_failed: 2, ..Tally::default() });
+    }
+
+    #[test]
+    fn options_of_files_come_before_the_command_line_and_arguments() {
+        let tree = Tree::new(&CHAIN)
+            .config("options c p=1\noptions my-card q=2\noptions a r=3\noptions other s=4\n")
+            .cmdline("quiet a.t=5 c.u=\"6 7\"");
+        let target = Target { path: b"k/a.ko", asked_as: b"my_card", options: b"v=8 w", ignore_command: false };
+        let mut kernel = Recording::default();
+        load_as(&tree, &["a"], Some(target), OnFailure::Stop, &mut kernel);
+        assert_eq!(kernel.calls, ["c(p=1 u=\"6 7\" )", "b()", "a(q=2 r=3 t=5 v=8 w)"]);
+    }
+
+    #[test]
+    fn options_that_do_not_fit_fail_their_module() {
+        let tree = Tree::new(&CHAIN).config(&format!("options c p={}\n", "x".repeat(OPTIONS_LEN)));
+        let mut kernel = Recording::default();
+        let tally = load(&tree, &["c", "x"], OnFailure::GoOn, &mut kernel);
+        assert_eq!((kernel.calls, kernel.told[0].as_str()), (vec!["x()".to_owned()], "c Unfit(Full)"));
+        assert_eq!((tally.loaded, tally.failed), (1, 1));
+    }
+
+    #[test]
+    fn an_install_command_stands_in_for_its_module() {
+        let tree = Tree::new(&CHAIN).config("install b* run me\ninstall b never\noptions b p=1\n");
+        let mut kernel = Recording { answers: vec![("b", Refusal::Command(3))], ..Recording::default() };
+        let tally = load(&tree, &["a"], OnFailure::Stop, &mut kernel);
+        assert_eq!(kernel.calls, ["c()", "b: run me (p=1 )"]);
+        assert_eq!((kernel.told[1].as_str(), tally.failed), ("b Refused(Command(3))", 1));
+    }
+
+    #[test]
+    fn a_module_with_softdeps_has_no_install_command() {
+        let tree = Tree::new(&CHAIN).config("install a run me\nsoftdep a pre: x\n");
+        let mut kernel = Recording::default();
+        load(&tree, &["a"], OnFailure::Stop, &mut kernel);
+        assert_eq!(kernel.calls, ["c()", "b()", "x()", "a()"]);
+    }
+
+    #[test]
+    fn a_second_run_takes_up_what_still_waits() {
+        let tree = Tree::new(&CHAIN);
+        let resolver = tree.resolver();
+        let line = resolver.indexes.dep(b"x").unwrap().unwrap();
+        let mut steps = heapless::Vec::<_, 2>::new();
+        let (mut visited, mut matches) = (heapless::Vec::<_, 2>::new(), heapless::Vec::<_, 2>::new());
+        Plan::new(&mut steps, &mut visited, &mut matches).add(&resolver, line).unwrap();
+        let mut kernel = Recording::default();
+        for want in [1, 0] {
+            assert_eq!(run(&mut steps, &resolver, None, OnFailure::GoOn, &mut kernel).loaded, want);
+        }
+        assert_eq!(kernel.calls, ["x()"]);
+    }
+}
