@@ -2,11 +2,15 @@
 #
 #   $lab     the directory of the lab     $top    the repository
 #   $cache   what is fetched once and kept between clones: kernels, busybox, kmod
+#   $mkinitmod   the mkinitmod to build with
 # shellcheck shell=bash disable=SC2034
 set -euo pipefail
 lab=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(dirname "$lab")
 cache=${INITMOD_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/initmod}
+mkinitmod=${MKINITMOD:-$top/target/dist/bin/mkinitmod}
+[[ $cache == /* ]] || cache=$PWD/$cache
+[[ $mkinitmod == /* ]] || mkinitmod=$PWD/$mkinitmod
 PATH=$PATH:/usr/sbin:/sbin
 
 die() { echo "qemu/${0##*/}: $*" >&2; exit 1; }

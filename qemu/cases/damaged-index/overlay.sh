@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# The first bytes of an alias index.
+. "$(dirname "$0")/../../lab.sh"
+printf '\260\007\364\127\000\002\000\001\040\000\000\014\000\177' >"$1/$2/modules.alias.bin"

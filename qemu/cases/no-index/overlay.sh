@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# A file that is not an index, in the place of modules.dep.bin.
+. "$(dirname "$0")/../../lab.sh"
+echo nonsense >"$1/$2/modules.dep.bin"

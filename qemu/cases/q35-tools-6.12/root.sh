@@ -1,0 +1,1 @@
+../q35-tools-6.1/root.sh

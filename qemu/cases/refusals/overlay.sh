@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# dummy of another kernel.
+. "$(dirname "$0")/../../lab.sh"
+from=$("$lab/kernel" bookworm-arm64)
+mkdir -p "$1/$2/kernel/drivers/net"
+xz --check=crc32 --lzma2=dict=1MiB -c "$(find "$from/lib" -name dummy.ko)" >"$1/$2/kernel/drivers/net/dummy.ko.xz"

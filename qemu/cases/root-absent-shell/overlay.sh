@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# A /bin/sh that leaves a line and ends.
+. "$(dirname "$0")/../../lab.sh"
+mkdir -p "$1/bin"
+cp "$("$lab/busybox" arm64)" "$1/bin/busybox"
+cat >"$1/bin/sh" <<'END'
+#!/bin/busybox sh
+busybox dmesg -n 1
+echo lab: the shell has run
+END
+chmod 755 "$1/bin/sh"

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# A file that marks two modules as serial.
+. "$(dirname "$0")/../../lab.sh"
+mkdir -p "$1/etc/initmod"
+printf '%s\n' '# of the lab' jbd2 virtio-blk >"$1/etc/initmod/serial.conf"
