@@ -1,19 +1,19 @@
 //! The boot, as PID 1.
 
 use super::buffers::Room;
-use super::io::file;
-use super::io::file::Name;
-use super::io::log::{self, Decimal, Level, died, line};
-use super::kernel::insert;
+use super::io::log::{Decimal, Level, died, line};
+use super::io::path::Name;
+use super::io::{file, log};
+use super::kernel::child;
 use super::loading::dispatch::Lanes;
 use super::modules::tree;
 use super::modules::tree::Tree;
-use super::root::explain;
-use super::root::mount::{self, Root};
+use super::root::mount::Root;
+use super::root::{explain, mount};
 use super::rt::Args;
 use super::rt::clock::{now_ms, sleep_ms};
 use crate::bytes;
-use crate::loading::run::Errno;
+use crate::loading::kernel::Errno;
 use crate::modules::cmdline;
 use rustix::fs::{CWD, Mode, mkdir};
 use rustix::mount::MountFlags;
@@ -62,7 +62,7 @@ pub(crate) fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
     line(Level::Notice, &[b"root ", root.text, b" is ", root.node_path(), b" (", &fs_type, b")"]);
     explain::pause(cmdline, env);
     tell_summary(&lanes, start_ms, total_ms);
-    insert::reap();
+    child::reap();
     let errno = root.switch(args, env);
     line(Level::Error, &[b"no init in the root ", root.text, b" could be started: ", log::errno_prose(errno)]);
     loop {

@@ -1,6 +1,7 @@
 //! From module names to calls of the kernel: plan, schedule, load and unload, with the kernel behind a trait.
 
 pub mod plan;
+pub mod kernel;
 pub mod run;
 pub mod unload;
 pub mod schedule;

@@ -6,9 +6,9 @@
 //! where it is reached again, and skips it when loading; here it stands once, at its first place, unless the plan is a
 //! [`Scope::Listing`].
 
-use crate::bytes::split_once;
 use crate::error::Error;
 use crate::modules::config::Side;
+use crate::modules::dep_line::{deps, path};
 use crate::modules::name::modname;
 use crate::modules::resolve::{Failure, Match, Resolver};
 use crate::seen::Met;
@@ -377,22 +377,6 @@ fn locate(steps: &[Step<'_>], path: &[u8]) -> Result<usize, usize> {
         }
     }
     Err(parent)
-}
-
-/// Returns the module's path of a modules.dep line; a line without one, the name of what is no module, as it is.
-pub fn path(line: &[u8]) -> &[u8] {
-    parts(line).map_or(line, |(path, _)| path)
-}
-
-/// Splits a modules.dep line. A file of a module has `.ko` in its name; the names of commands may have a colon.
-fn parts(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    split_once(line, b':').filter(|(path, _)| path.contains(&b'.'))
-}
-
-/// Yields the dependencies of a modules.dep line, leaves last.
-pub fn deps(line: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    let list = parts(line).map_or(&[][..], |(_, list)| list);
-    list.split(|&byte| byte == b' ').filter(|dep| !dep.is_empty())
 }
 
 /// Mixes the end of a path, in which modules differ most. What is shorter is no path of a tree.

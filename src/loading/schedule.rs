@@ -6,9 +6,10 @@
 //! can stop the run. What failed for a reason that another order may mend is tried once more, alone, when nothing else
 //! is left to do. A module that is marked serial goes alone.
 
-use super::plan::{Step, StepState, path, position};
-use super::run::{Errno, Outcome, Refusal};
+use super::kernel::{Errno, Outcome, Refusal};
+use super::plan::{Step, StepState, position};
 use crate::modules::config::{Side, lines};
+use crate::modules::dep_line::path;
 use crate::modules::name::{modname, same};
 use crate::modules::resolve::{Match, Resolver};
 use core::num::NonZeroU32;

@@ -4,9 +4,9 @@
 //! module, the dependencies that nobody uses any more, pre softdeps in reverse. kmod stops behind a module's direct
 //! dependencies; here the whole unused chain goes.
 
-use super::plan::{deps, path};
-use super::run::{Errno, Refusal};
+use super::kernel::{Errno, Refusal};
 use crate::modules::config::Side;
+use crate::modules::dep_line::{deps, path};
 use crate::modules::name::{Modname, modname};
 use crate::modules::resolve::{Match, Resolver};
 use heapless::VecView;

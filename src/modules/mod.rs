@@ -1,6 +1,7 @@
 //! What a module tree says: names, indexes, configuration, and what a modalias resolves to.
 
 pub mod name;
+pub mod dep_line;
 pub mod cmdline;
 pub mod config;
 pub mod index;

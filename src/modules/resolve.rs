@@ -233,7 +233,7 @@ pub(crate) mod tests {
             let tree = Tree { indexes: Default::default(), config: String::new(), cmdline: String::new() };
             let keys: Vec<_> = lines
                 .iter()
-                .map(|line| crate::modules::name::modname(crate::loading::plan::path(line.as_bytes())).unwrap())
+                .map(|line| crate::modules::name::modname(crate::modules::dep_line::path(line.as_bytes())).unwrap())
                 .collect();
             let entries = keys.iter().zip(lines).map(|(key, line)| (std::str::from_utf8(key).unwrap(), *line));
             tree.with(IndexFile::Dep, &entries.collect::<Vec<_>>())

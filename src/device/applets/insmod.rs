@@ -8,7 +8,8 @@ use crate::device::io::log::refusal_prose;
 use crate::device::kernel::insert::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, Sys};
 use crate::device::rt::Args;
 use crate::getopt::{Spec, join_options};
-use crate::loading::run::{OPTIONS_LEN, Refusal};
+use crate::loading::kernel::Refusal;
+use crate::loading::run::OPTIONS_LEN;
 use crate::modules::name::stem;
 use rustix::fs::CWD;
 

@@ -4,12 +4,14 @@
 use super::{Out, error, lsmod, take};
 use crate::bytes::{basename, decimal, split_once, words};
 use crate::device::buffers::Room;
-use crate::device::io::file::{errno, map, open, path};
+use crate::device::io::file::open;
 use crate::device::io::log::{Level, errno_prose, line};
+use crate::device::io::mmap::map;
+use crate::device::io::path::{errno, path};
 use crate::device::modules::tree::Tree;
 use crate::device::rt::Args;
 use crate::getopt::Spec;
-use crate::loading::run::Errno;
+use crate::loading::kernel::Errno;
 use heapless::VecView;
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};

@@ -1,11 +1,11 @@
 //! `lsmod`: what is in the kernel, from /proc/modules and /sys/module.
 
-use super::modprobe::remove::{each_holder, number};
 use super::{Out, error, take};
 use crate::bytes::{decimal, words};
 use crate::device::buffers::Room;
 use crate::device::io::file::read;
 use crate::device::io::log::{Decimal, errno_prose};
+use crate::device::kernel::delete::{each_holder, number};
 use crate::device::rt::Args;
 use crate::getopt::Spec;
 use heapless::VecView;

@@ -8,7 +8,6 @@ mod module_file;
 mod refusal;
 #[cfg(any(feature = "tools", feature = "helper"))]
 mod options;
-#[cfg_attr(not(feature = "tools"), path = "../plain/modprobe.rs")]
 mod modprobe;
 #[cfg(feature = "tools")]
 mod insmod;

@@ -2,10 +2,11 @@
 //! prints of its symbols.
 
 use super::{Out, error, fatal};
-use crate::device::io::file::{map, open};
+use crate::device::io::file::open;
 use crate::device::io::log::{Decimal, refusal_prose};
+use crate::device::io::mmap::map;
 use crate::device::kernel::codec::{CodecError, Mapping, decode, sniff};
-use crate::loading::run::Refusal;
+use crate::loading::kernel::Refusal;
 use crate::modules::elf::Elf;
 use crate::modules::index::Fault;
 use rustix::fd::OwnedFd;

@@ -5,7 +5,7 @@ use super::module_file::Image;
 use crate::bytes::split_once;
 use crate::device::io::file::read;
 use crate::device::io::log::{Level, line};
-use crate::loading::run::{Errno, Refusal};
+use crate::loading::kernel::{Errno, Refusal};
 use crate::modules::elf::Elf;
 use crate::modules::name::modname;
 use crate::modules::signature::Signature;

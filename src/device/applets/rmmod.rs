@@ -1,9 +1,9 @@
 //! `rmmod NAME|FILE...`: takes single modules out, and looks first whether they can go.
 
-use super::modprobe::remove::{delete_module, each_holder, presence, refcnt};
 use super::{error, take};
 use crate::device::buffers::{AppletRoom, Room};
 use crate::device::io::log::errno_prose;
+use crate::device::kernel::delete::{delete_module, each_holder, presence, refcnt};
 use crate::device::modules::tree::Tree;
 use crate::device::rt::Args;
 use crate::getopt::Spec;

@@ -4,7 +4,7 @@
 
 pub(crate) use crate::bytes::Decimal;
 use crate::bytes::split_once;
-use crate::loading::run::{Errno, Refusal};
+use crate::loading::kernel::{Errno, Refusal};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use rustix::fd::{BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};

@@ -7,19 +7,22 @@
 //! Force has the kernel overlook what a module was built for: by flags where it takes a file, by edits of the image
 //! where it takes an image. Source: kmod, libkmod-module.c and libkmod-elf.c.
 
+use super::child::in_child;
 use super::codec::{CodecError, Format, decode, sniff};
 use super::decode_time::Lap;
-use crate::device::io::file::{Text, c_str, errno, join, map, open, path, read_joined};
+use super::state::state_of;
+use crate::device::io::file::open;
+use crate::device::io::mmap::map;
+use crate::device::io::path::{Text, c_str, errno, join, path};
 use crate::device::modules::tree::Tree;
-use crate::device::rt::{Args, Strings, execve, exit, fork};
-use crate::loading::run::{Errno, Refusal, State};
+use crate::device::rt::{Args, Strings, execve};
+use crate::loading::kernel::{Errno, Refusal, State};
 #[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
 use crate::modules::elf::Elf;
 use core::cell::Cell;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, unlinkat};
-use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::system::{finit_module, init_module};
 
 /// `finit_module`: the file is compressed. Source: include/uapi/linux/module.h, since 5.17.
@@ -77,8 +80,8 @@ impl<'a> Sys<'a> {
                 other => other.map_err(|error| Refusal::Kernel(errno(error))),
             };
         };
-        let mut kernel_codec = [0; 16];
-        if crate::device::modules::tree::kernel_codec(&mut kernel_codec) == kernel_name(format) {
+        let mut codec = [0; 16];
+        if kernel_codec(&mut codec) == kernel_name(format) {
             match finit_module(&file, params, MODULE_INIT_COMPRESSED_FILE | self.force) {
                 // What the kernel says of a file that its own decoder can't undo, and of no decoder: try ours.
                 Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
@@ -120,7 +123,7 @@ impl<'a> Sys<'a> {
 
     /// Deletes the module file at `path`, where it is in memory and in the tree: its memory is free again.
     pub(crate) fn give_back(&self, path: &[u8]) {
-        if crate::device::root::mount::is_in_memory(self.dir)
+        if crate::device::io::file::is_in_memory(self.dir)
             && !path.starts_with(b"/")
             && !path.windows(2).any(|window| window == b"..")
             && let Ok(path) = self::path(&[path])
@@ -173,7 +176,7 @@ pub(crate) const MODPROBE_OPTIONS: &[u8] = b"MODPROBE_OPTIONS=";
 /// Maps a plain module's file, and edits what is mapped as force wants it.
 #[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
 fn plain_image(file: &OwnedFd, force: i32) -> Result<&'static [u8], Errno> {
-    let image = crate::device::io::file::map_to_edit(file)?;
+    let image = crate::device::io::mmap::map_to_edit(file)?;
     overlook(image, force);
     Ok(image)
 }
@@ -203,15 +206,6 @@ fn overlook(image: &mut [u8], force: i32) {
 #[cfg(not(any(feature = "gz", feature = "xz", feature = "zst")))]
 fn overlook(_: &mut [u8], _: i32) {}
 
-/// Reads /sys/module/MODNAME/initstate.
-pub(crate) fn state_of(modname: &[u8]) -> State {
-    let mut text = [0; 16];
-    match read_joined(CWD, &[b"/sys/module/", modname, b"/initstate"], &mut text) {
-        Ok(b"live\n") => State::Live,
-        _ => State::Unknown,
-    }
-}
-
 /// Names a compression as /sys/module/compression does.
 fn kernel_name(format: Format) -> &'static [u8] {
     match format {
@@ -226,34 +220,7 @@ const DAMAGED: i32 = 200;
 const NO_DECODER: i32 = 201;
 const NO_MEMORY: i32 = 202;
 
-/// Takes in what ended as an orphan: a killed worker's command, say. The real init starts without.
-pub(crate) fn reap() {
-    while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
-}
-
-/// Runs `job` in a child process and returns what it returned, 0 to 255.
-pub(crate) fn in_child(job: impl FnOnce() -> i32) -> Result<i32, Refusal> {
-    let child = match fork() {
-        Ok(None) => exit(job()),
-        Ok(Some(child)) => Pid::from_raw(child),
-        Err(error) => return Err(Refusal::Kernel(Errno(error))),
-    };
-    wait_for(child)
-}
-
-/// Waits for a child's end and returns its exit status.
-///
-/// # Errors
-/// [`Refusal::Killed`] with the signal that ended it.
-pub(crate) fn wait_for(child: Option<Pid>) -> Result<i32, Refusal> {
-    loop {
-        match waitpid(child, WaitOptions::empty()) {
-            Ok(Some((_, status))) => {
-                let killed = Refusal::Killed(status.terminating_signal().unwrap_or(0));
-                return status.exit_status().ok_or(killed);
-            }
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(Refusal::Kernel(errno(error))),
-        }
-    }
+/// Which compression the kernel undoes by itself, as its name in /sys/module/compression; empty for none.
+pub(crate) fn kernel_codec(buf: &mut [u8]) -> &[u8] {
+    crate::device::io::file::read(CWD, b"/sys/module/compression", buf).unwrap_or_default().trim_ascii()
 }

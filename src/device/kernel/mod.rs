@@ -7,4 +7,8 @@
 pub(crate) mod codec;
 #[cfg_attr(not(feature = "record"), path = "../plain/decode_time.rs")]
 pub(crate) mod decode_time;
+pub(crate) mod state;
+#[cfg(feature = "tools")]
+pub(crate) mod delete;
+pub(crate) mod child;
 pub(crate) mod insert;

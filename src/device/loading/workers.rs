@@ -11,11 +11,10 @@
 //! answer  u32 at    u32 kind    u32 value    u32 start_us    u32 took_us    u32 decode_us     native byte order
 //! ```
 
-use crate::device::io::file::share;
+use crate::device::io::mmap::share;
 use crate::device::kernel::insert::Sys;
-use crate::device::rt::clock;
-use crate::device::rt::{exit, fork};
-use crate::loading::run::{Errno, Refusal};
+use crate::device::rt::{clock, exit, fork};
+use crate::loading::kernel::{Errno, Refusal};
 use core::sync::atomic::{AtomicU32, Ordering};
 use heapless::Vec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -177,7 +176,7 @@ impl Pool {
             }
             // It is gone: so is its module, and another worker takes its place.
             let Worker { number, place, pid, .. } = self.workers.swap_remove(index);
-            let killed = crate::device::kernel::insert::wait_for(pid).err().unwrap_or(Refusal::Killed(0));
+            let killed = crate::device::kernel::child::wait_for(pid).err().unwrap_or(Refusal::Killed(0));
             let at = self.at.get(place).map_or(0, |at| at.load(Ordering::Relaxed));
             match (at as usize).checked_sub(1).filter(|&at| self.returned(at)) {
                 Some(at) => each(lost(at, killed, number)),

@@ -3,8 +3,9 @@
 //! modprobe.d. The first of the device tree's compatible strings that has a file counts.
 
 use crate::bytes::split_once;
-use crate::device::io::file::{c_str, join, read};
-use crate::loading::run::Errno;
+use crate::device::io::file::read;
+use crate::device::io::path::{c_str, join};
+use crate::loading::kernel::Errno;
 use heapless::VecView;
 use rustix::fs::{AtFlags, CWD, statat};
 

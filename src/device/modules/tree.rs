@@ -1,9 +1,11 @@
 //! The module tree of the running kernel, as depmod left it, and what is configured: all that a [`Resolver`] needs.
 
 use super::board;
-use crate::device::io::file::{append_config, each_config, map, open};
+use crate::device::io::config_dirs::{append_config, each_config};
+use crate::device::io::file::open;
 use crate::device::io::log::{Decimal, Level, errno_prose, line};
-use crate::loading::run::Errno;
+use crate::device::io::mmap::map;
+use crate::loading::kernel::Errno;
 use crate::modules::config::{Config, LOAD_DIRS, MODPROBE_DIRS};
 use crate::modules::index::{Index, Near};
 use crate::modules::resolve::{Failure, IndexFile, Indexes, Resolver};
@@ -66,7 +68,7 @@ impl Tree {
             let data = data.unwrap_or_default();
             // Who looks up much comes by nearly all.
             #[cfg(feature = "tools")]
-            let near: Near = if self.is_for_one { crate::device::io::file::map_less } else { |_| {} };
+            let near: Near = if self.is_for_one { crate::device::io::mmap::map_less } else { |_| {} };
             #[cfg(not(feature = "tools"))]
             let near: Near = |_| {};
             let header = header.get(..data.len()).unwrap_or(&header);
@@ -184,9 +186,4 @@ fn tell_unread(dir: &[u8], name: &[u8], done: Result<(), Errno>) {
     if let Err(errno) = done {
         line(Level::Error, &[dir, b"/", name, b": ", errno_prose(errno)]);
     }
-}
-
-/// Which compression the kernel undoes by itself, as its name in /sys/module/compression; empty for none.
-pub(crate) fn kernel_codec(buf: &mut [u8]) -> &[u8] {
-    crate::device::io::file::read(CWD, b"/sys/module/compression", buf).unwrap_or_default().trim_ascii()
 }

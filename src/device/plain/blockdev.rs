@@ -1,13 +1,15 @@
 //! In the place of `blockdev`, in a build without it: devices by name only.
 
-use crate::device::io::file::{Name, Path, each_entry};
+use crate::device::io::file::each_entry;
+use crate::device::io::path::{Name, Path};
+use crate::device::root::node::block_node;
 use crate::root::rootdev::RootDev;
 use rustix::fs::CWD;
 
 /// Finds the device's node.
 pub(crate) fn find(wanted: &RootDev<'_>) -> Option<Path> {
     match *wanted {
-        RootDev::Path(node) => super::mount::block_node(node),
+        RootDev::Path(node) => block_node(node),
         _ => None,
     }
 }

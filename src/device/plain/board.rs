@@ -1,7 +1,7 @@
 //! In the place of `boards`: an image for one board.
 
-use crate::device::io::file::join;
-use crate::loading::run::Errno;
+use crate::device::io::path::join;
+use crate::loading::kernel::Errno;
 use heapless::VecView;
 
 pub(crate) fn locate(place: &[u8], name: &[u8], out: &mut VecView<u8>) -> Result<(), Errno> {

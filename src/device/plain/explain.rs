@@ -4,7 +4,7 @@ use super::blockdev;
 use super::mount::{Root, mount_prose};
 use crate::device::io::log::{Level, line};
 use crate::device::rt::Args;
-use crate::loading::run::Errno;
+use crate::loading::kernel::Errno;
 
 /// Where the post-mortem would know drivers from.
 pub(crate) struct Scene<'a> {

@@ -1,6 +1,6 @@
 //! In the place of `net`, in a build without it: no root by NFS.
 
-use crate::device::io::file::Path;
+use crate::device::io::path::Path;
 
 /// There is none.
 pub(crate) enum Net {}

@@ -2,9 +2,9 @@
 
 use super::coldplug::By;
 use crate::device::buffers::RecordRoom;
+use crate::loading::kernel::Outcome;
 use crate::loading::plan::Step;
 use crate::loading::record::Summary;
-use crate::loading::run::Outcome;
 
 /// Keeps nothing.
 pub(crate) struct Recorder;

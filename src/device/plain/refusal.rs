@@ -1,6 +1,6 @@
 //! In the place of reason.rs in a build without modinfo: the error number has to say it all.
 
-use crate::loading::run::Refusal;
+use crate::loading::kernel::Refusal;
 use rustix::fd::OwnedFd;
 
 /// Sees nothing.

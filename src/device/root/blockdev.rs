@@ -1,9 +1,11 @@
 //! Block devices: finding the one that `root=` means, and what is on it. The kernel lists them in /sys/class/block; what
 //! they hold is read from the devices themselves.
 
+use super::node::block_node;
 use crate::bytes::decimal;
-use crate::device::io::file::{Name, Path, each_entry, path, read};
+use crate::device::io::file::{each_entry, read};
 use crate::device::io::log::Decimal;
+use crate::device::io::path::{Name, Path, path};
 use crate::modules::uevent::Uevent;
 use crate::root::partition::{BLOCK_LENS, ENTRY_LEN, SECTOR_LEN, gpt_entry_off, of_gpt, of_mbr};
 use crate::root::rootdev::{RootDev, Tag};
@@ -15,7 +17,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 /// Finds the device's node. Of several that fit, the one whose name comes first.
 pub(crate) fn find(wanted: &RootDev<'_>) -> Option<Path> {
     match *wanted {
-        RootDev::Path(node) => super::mount::block_node(node),
+        RootDev::Path(node) => block_node(node),
         RootDev::Number(major, minor) => numbered_node(major, minor),
         RootDev::Tag(tag, text) => first(&mut |name| matches_tag(name, tag, text)).and_then(|name| node(&name)),
         RootDev::Beside(uuid, distance) => {

@@ -8,13 +8,15 @@
 use super::blockdev;
 use super::mount::{MOUNT_POINT, Root, mount_prose};
 use crate::bytes::{basename, split_once};
-use crate::device::io::file::{Name, Path, each_entry, link, map, open, open_joined, path, read, read_joined};
+use crate::device::io::file::{each_entry, link, open, open_joined, read, read_joined};
 use crate::device::io::log::{Level, errno_prose, line};
-use crate::device::kernel::insert::state_of;
+use crate::device::io::mmap::map;
+use crate::device::io::path::{Name, Path, path};
+use crate::device::kernel::state::state_of;
 use crate::device::modules::tree::Tree;
 use crate::device::rt::{Args, Strings, execve};
-use crate::loading::plan;
-use crate::loading::run::{Errno, State};
+use crate::loading::kernel::{Errno, State};
+use crate::modules::dep_line;
 use crate::modules::name::stem;
 use crate::modules::resolve::{Match, Resolver};
 use crate::modules::uevent::Uevent;
@@ -126,7 +128,7 @@ fn tell_supplier(device: &Path, supplier: &Path, scene: Option<Scene<'_>>) {
     let left_out = scene.and_then(|scene| left_out(uevent, scene.tree));
     let (who, what): (&[u8], &[u8]) = match (known, left_out) {
         (Some(Match::Module(line)), _) => {
-            let modname = stem(plan::path(line));
+            let modname = stem(dep_line::path(line));
             if crate::modules::name::modname(modname).is_ok_and(|modname| state_of(&modname) == State::Live) {
                 (modname, b" is loaded, and did not take it")
             } else {
@@ -266,7 +268,7 @@ pub(crate) fn shell(env: Args) -> bool {
         return false;
     }
     line(Level::Notice, &[b"starting /bin/sh; when it ends, the boot goes on"]);
-    let status = crate::device::kernel::insert::in_child(|| {
+    let status = crate::device::kernel::child::in_child(|| {
         let argv = Strings::new([c"sh"].into_iter());
         execve(c"/bin/sh", &argv, &Strings::new(env.map(|var| var as &core::ffi::CStr)));
         NOT_STARTED

@@ -1,5 +1,6 @@
 //! The root: found, mounted, switched to, and explained where it is absent.
 
+pub(crate) mod node;
 #[cfg_attr(not(feature = "identify"), path = "../plain/blockdev.rs")]
 pub(crate) mod blockdev;
 #[cfg_attr(not(feature = "nfs"), path = "../plain/net.rs")]
@@ -9,3 +10,4 @@ pub(crate) mod mount;
 pub(crate) mod phandle;
 #[cfg_attr(not(feature = "explain"), path = "../plain/explain.rs")]
 pub(crate) mod explain;
+pub(crate) mod switch;

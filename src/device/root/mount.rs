@@ -5,19 +5,14 @@
 
 use super::blockdev;
 use super::net::Net;
-use crate::device::io::file::{EntryType, Name, Path, each_entry, errno, open, path, read};
-use crate::device::io::log::{Level, line};
-use crate::device::rt::{Args, Strings, execve};
-use crate::loading::run::Errno;
+use crate::device::io::file::read;
+use crate::device::io::path::{Name, Path, errno, path};
+use crate::loading::kernel::Errno;
 use crate::modules::cmdline;
 use crate::root::rootdev::RootDev;
 use core::ffi::CStr;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, fstatfs, mkdir, openat, openat2, statat, unlinkat,
-};
-use rustix::mount::{MountFlags, mount, mount_move};
-use rustix::process::{chdir, chroot};
+use rustix::fs::CWD;
+use rustix::mount::{MountFlags, mount};
 
 /// Where the real root is mounted before it becomes the root.
 pub(crate) const MOUNT_POINT: &CStr = c"/root";
@@ -38,7 +33,7 @@ pub(crate) struct Root {
     types: Option<&'static [u8]>,
     options: &'static [u8],
     read_only: bool,
-    init: Option<&'static [u8]>,
+    pub(crate) init: Option<&'static [u8]>,
     /// How long to wait for the device, ms; `None` for ever.
     pub(crate) patience_ms: Option<u64>,
     /// How long to leave it alone at first, ms.
@@ -166,64 +161,6 @@ impl Root {
         let (fs_type, data) = (path(&[fs_type])?, path(&[&data])?);
         mount(node.as_c_str(), MOUNT_POINT, fs_type.as_c_str(), flags, data.as_c_str()).map_err(errno)
     }
-
-    /// Makes the mounted root the root and starts its init; returns only where no init can be started.
-    #[inline(never)] // smaller so
-    pub(crate) fn switch(&self, args: Args, env: Args) -> Errno {
-        let Some(init) = self.find_init() else { return Errno::ENOENT };
-        for place in [c"/dev", c"/proc", c"/sys", c"/run"] {
-            self.take_along(place);
-        }
-        free_initramfs();
-        let switched = chdir(MOUNT_POINT)
-            .and_then(|()| mount_move(c".", c"/"))
-            .and_then(|()| chroot(c"."))
-            .and_then(|()| chdir(c"/"));
-        if let Err(error) = switched {
-            return errno(error);
-        }
-        let argv = Strings::new(core::iter::once(init.as_c_str()).chain(args.skip(1).map(|arg| arg as &CStr)));
-        Errno(execve(init.as_c_str(), &argv, &Strings::new(env)))
-    }
-
-    /// Moves a mount into the root, and makes a directory for it there where there is none.
-    fn take_along(&self, place: &CStr) {
-        let moved = path(&[MOUNT_POINT.to_bytes(), place.to_bytes()]).and_then(|to| {
-            // Exists: fine. Fails otherwise: that is why nothing can be mounted there.
-            let made = mkdir(to.as_c_str(), Mode::from_raw_mode(0o755)).map_err(errno);
-            mount_move(place, to.as_c_str()).map_err(|error| made.err().unwrap_or(errno(error)))
-        });
-        let Err(error) = moved else { return };
-        super::explain::tell_left_behind(place.to_bytes(), self, error);
-        // Nothing of the image may stay mounted under it.
-        let _ = rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH);
-    }
-
-    #[inline(never)] // smaller so
-    /// Finds the init in the mounted root: the command line's, or the first of those that the kernel tries.
-    fn find_init(&self) -> Option<Path> {
-        let root = openat(CWD, MOUNT_POINT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let usual = [&b"/sbin/init"[..], b"/etc/init", b"/bin/init", b"/bin/sh"];
-        let said = self.init.into_iter().filter(|path| {
-            let there = exists(&root, path);
-            if !there {
-                line(Level::Error, &[b"init=", path, b": not in the root ", self.text]);
-            }
-            there
-        });
-        path(&[said.chain(usual.into_iter().filter(|path| exists(&root, path))).next()?]).ok()
-    }
-}
-
-/// Says whether `wanted` is in `root`, with links followed as a process in that root would.
-fn exists(root: &OwnedFd, wanted: &[u8]) -> bool {
-    let relative = wanted.strip_prefix(b"/").unwrap_or(wanted);
-    let Ok(relative) = path(&[relative]) else { return false };
-    match openat2(root, relative.as_c_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT) {
-        // Before 5.6: see at least whether there is something of that name.
-        Err(rustix::io::Errno::NOSYS) => statat(root, relative.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok(),
-        other => other.is_ok(),
-    }
 }
 
 /// Says what mount(2) means by an errno.
@@ -233,13 +170,6 @@ pub(crate) fn mount_prose(error: Errno) -> &'static [u8] {
         Errno::EINVAL | Errno::ENODEV => b"the kernel knows no such file system; is its module in the image?",
         other => crate::device::io::log::errno_prose(other),
     }
-}
-
-/// Returns the path of a block device that is there.
-pub(crate) fn block_node(node: &[u8]) -> Option<Path> {
-    let node = path(&[node]).ok()?;
-    let stat = statat(CWD, node.as_c_str(), AtFlags::empty()).ok()?;
-    (FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice).then_some(node)
 }
 
 /// The options of rootflags= that are flags of mount(2), not text for the file system.
@@ -258,45 +188,3 @@ const FLAGS: [(&[u8], MountFlags); 13] = [
     (b"dirsync", MountFlags::DIRSYNC),
     (b"lazytime", MountFlags::LAZYTIME),
 ];
-
-/// Deepest directory of the image that is emptied.
-const DEPTH: u8 = 32;
-
-/// Types of the file system that the kernel unpacks an initramfs into. Source: include/uapi/linux/magic.h.
-const RAMFS_MAGIC: u32 = 0x8584_58f6;
-const TMPFS_MAGIC: u32 = 0x0102_1994;
-
-/// Deletes what the kernel unpacked: its memory is lost otherwise. Other file systems are not entered, and where this one
-/// is no initramfs, as when somebody boots a disk with us as init, nothing is touched.
-fn free_initramfs() {
-    if let Ok(root) = open(CWD, b"/")
-        && is_in_memory(root.as_fd())
-        && let Ok(stat) = fstat(&root)
-    {
-        empty(&root, stat.st_dev, DEPTH);
-    }
-}
-
-/// Says whether a file system is one that an initramfs is unpacked into.
-pub(crate) fn is_in_memory(dir: BorrowedFd<'_>) -> bool {
-    fstatfs(dir).is_ok_and(|fs| matches!(fs.f_type as u32, RAMFS_MAGIC | TMPFS_MAGIC))
-}
-
-fn empty(dir: &OwnedFd, device: u64, depth: u8) {
-    let Some(depth) = depth.checked_sub(1) else { return };
-    each_entry(dir.as_fd(), b".", &mut |name, entry_type| {
-        let mut how = AtFlags::empty();
-        if entry_type == EntryType::Directory {
-            let Ok(child) = open(dir.as_fd(), name) else { return };
-            if !fstat(&child).is_ok_and(|stat| stat.st_dev == device) {
-                return;
-            }
-            empty(&child, device, depth);
-            how = AtFlags::REMOVEDIR;
-        }
-        // What stays, stays: it costs memory and nothing else.
-        if let Ok(name) = path(&[name]) {
-            let _ = unlinkat(dir, name.as_c_str(), how);
-        }
-    });
-}

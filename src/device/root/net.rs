@@ -6,11 +6,11 @@
 #![allow(unsafe_code, reason = "interfaces are configured by ioctl")]
 
 use crate::bytes::split_once;
-use crate::device::io::file::{Name, Path, each_entry, errno, path, read_joined};
+use crate::device::io::file::{each_entry, read_joined};
 use crate::device::io::log::{Decimal, Level, line};
-use crate::device::rt::bind_to_device;
-use crate::device::rt::clock;
-use crate::loading::run::Errno;
+use crate::device::io::path::{Name, Path, errno, path};
+use crate::device::rt::{bind_to_device, clock};
+use crate::loading::kernel::Errno;
 use crate::modules::cmdline;
 use crate::root::nfsroot::{ACK, Ip, Ipv4, NfsRoot, OFFER, Reply, around_client, emit};
 use core::ffi::c_void;

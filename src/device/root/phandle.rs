@@ -1,7 +1,8 @@
 //! The device tree as the kernel shows it in /sys/firmware/devicetree: which devices a device's node leads to by phandles.
 //! For kernels that make no links of it. Source: the Devicetree Specification, 2.3.3; the kernel's drivers/of/property.c.
 
-use crate::device::io::file::{EntryType, Path, each_entry, link, open_joined, path, read, read_joined};
+use crate::device::io::file::{EntryType, each_entry, link, open_joined, read, read_joined};
+use crate::device::io::path::{Path, path};
 use crate::modules::uevent::Uevent;
 use rustix::fd::AsFd;
 use rustix::fs::CWD;

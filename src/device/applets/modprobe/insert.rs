@@ -1,6 +1,6 @@
 //! `modprobe NAME`: loads all that a name stands for.
 
-use super::Flags;
+use super::flags::Flags;
 use crate::device::applets::refusal::Witness;
 use crate::device::applets::{error, failed, fatal, say, show};
 use crate::device::buffers::PlanRoom;
@@ -10,8 +10,10 @@ use crate::device::kernel::insert::Sys;
 use crate::device::modules::tree::Tree;
 use crate::device::rt::working_dir;
 use crate::getopt::join_options;
-use crate::loading::plan::{Need, Plan, Scope, Step, deps, path};
-use crate::loading::run::{Errno, Kernel, OPTIONS_LEN, OnFailure, Outcome, Refusal, State, Target, run};
+use crate::loading::kernel::{Errno, Kernel, Outcome, Refusal, State};
+use crate::loading::plan::{Need, Plan, Scope, Step};
+use crate::loading::run::{OPTIONS_LEN, OnFailure, Target, run};
+use crate::modules::dep_line::{deps, path};
 use crate::modules::name::{Modname, modname, stem};
 use crate::modules::resolve::{Found, Match, Resolver};
 use heapless::{Vec, VecView};

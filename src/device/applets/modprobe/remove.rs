@@ -1,25 +1,18 @@
 //! `modprobe -r`, and how all commands take a module out and see what is in.
 
-use super::Flags;
-use crate::bytes::decimal;
+use super::flags::Flags;
 use crate::device::applets::{error, failed, say, show};
-use crate::device::io::file::{each_entry, errno, open_joined, path, read_joined};
 use crate::device::io::log::errno_prose;
+use crate::device::kernel::delete::{delete_module, each_holder, presence, refcnt};
 use crate::device::kernel::insert::Sys;
 use crate::device::modules::tree::Tree;
 use crate::device::rt::clock::{now_ms, sleep_ms};
-use crate::loading::plan::path as line_path;
-use crate::loading::run::{Errno, Refusal};
+use crate::loading::kernel::{Errno, Refusal};
 use crate::loading::unload::{Loaded, Policy, Presence, Removal, Stays};
+use crate::modules::dep_line::path as line_path;
 use crate::modules::name::{Modname, modname};
 use crate::modules::resolve::{Found, Match, Resolver};
 use heapless::VecView;
-use rustix::fs::CWD;
-
-/// `delete_module`: do not wait for users. Source: delete_module(2).
-const O_NONBLOCK: i32 = 0o4000;
-/// `delete_module`: by force.
-const O_TRUNC: i32 = 0o1000;
 
 /// Takes out all that the names stand for; returns the exit status.
 pub(crate) fn all(
@@ -129,39 +122,5 @@ impl Loaded for Console<'_> {
         };
         self.fatal = true;
         say(grade(self.flags), template, &[modname]);
-    }
-}
-
-/// Asks the kernel to take a module out.
-pub(crate) fn delete_module(modname: &[u8], force: bool) -> Result<(), Errno> {
-    let name = path(&[modname])?;
-    let flags = if force { O_NONBLOCK | O_TRUNC } else { O_NONBLOCK };
-    rustix::system::delete_module(name.as_c_str(), flags).map_err(errno)
-}
-
-/// Looks up whether a module is in, or part of the kernel.
-pub(crate) fn presence(modname: &[u8], resolver: &Resolver<'_>) -> Presence {
-    if resolver.indexes.is_builtin(modname).unwrap_or(false) {
-        return Presence::Builtin;
-    }
-    // On its way in it has a directory, and as yet no initstate in it.
-    if open_joined(CWD, &[b"/sys/module/", modname]).is_ok() { Presence::Loaded } else { Presence::Absent }
-}
-
-/// Reads a number that /sys/module has of a module.
-pub(crate) fn number(modname: &[u8], file: &[u8]) -> Option<u32> {
-    let mut text = [0; 16];
-    decimal(read_joined(CWD, &[b"/sys/module/", modname, b"/", file], &mut text).ok()?.trim_ascii())
-}
-
-/// Counts the users of a module.
-pub(crate) fn refcnt(modname: &[u8]) -> Option<u32> {
-    number(modname, b"refcnt")
-}
-
-/// Calls `each` with the modules that use a module.
-pub(crate) fn each_holder(modname: &[u8], each: &mut dyn FnMut(&[u8])) {
-    if let Ok(path) = path(&[b"/sys/module/", modname, b"/holders"]) {
-        each_entry(CWD, path.as_bytes(), &mut |name, _| each(name));
     }
 }

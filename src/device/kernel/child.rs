@@ -1,0 +1,38 @@
+//! Child processes: started, waited for, reaped.
+
+use crate::device::io::path::errno;
+use crate::device::rt::{exit, fork};
+use crate::loading::kernel::{Errno, Refusal};
+use rustix::process::{Pid, WaitOptions, waitpid};
+
+/// Takes in what ended as an orphan: a killed worker's command, say. The real init starts without.
+pub(crate) fn reap() {
+    while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+}
+
+/// Runs `job` in a child process and returns what it returned, 0 to 255.
+pub(crate) fn in_child(job: impl FnOnce() -> i32) -> Result<i32, Refusal> {
+    let child = match fork() {
+        Ok(None) => exit(job()),
+        Ok(Some(child)) => Pid::from_raw(child),
+        Err(error) => return Err(Refusal::Kernel(Errno(error))),
+    };
+    wait_for(child)
+}
+
+/// Waits for a child's end and returns its exit status.
+///
+/// # Errors
+/// [`Refusal::Killed`] with the signal that ended it.
+pub(crate) fn wait_for(child: Option<Pid>) -> Result<i32, Refusal> {
+    loop {
+        match waitpid(child, WaitOptions::empty()) {
+            Ok(Some((_, status))) => {
+                let killed = Refusal::Killed(status.terminating_signal().unwrap_or(0));
+                return status.exit_status().ok_or(killed);
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Refusal::Kernel(errno(error))),
+        }
+    }
+}

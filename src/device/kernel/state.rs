@@ -1,0 +1,14 @@
+//! The state of a module in the kernel, by /sys/module.
+
+use crate::device::io::file::read_joined;
+use crate::loading::kernel::State;
+use rustix::fs::CWD;
+
+/// Reads /sys/module/MODNAME/initstate.
+pub(crate) fn state_of(modname: &[u8]) -> State {
+    let mut text = [0; 16];
+    match read_joined(CWD, &[b"/sys/module/", modname, b"/initstate"], &mut text) {
+        Ok(b"live\n") => State::Live,
+        _ => State::Unknown,
+    }
+}

@@ -1,0 +1,106 @@
+//! The switch to the real root: mounts move over, the initramfs is freed, the real init starts.
+
+use super::mount::{MOUNT_POINT, Root};
+use crate::device::io::file::{EntryType, each_entry, is_in_memory, open};
+use crate::device::io::log::{Level, line};
+use crate::device::io::path::{Path, errno, path};
+use crate::device::rt::{Args, Strings, execve};
+use crate::loading::kernel::Errno;
+use core::ffi::CStr;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, fstat, mkdir, openat, openat2, statat, unlinkat};
+use rustix::mount::mount_move;
+use rustix::process::{chdir, chroot};
+
+impl Root {
+    /// Makes the mounted root the root and starts its init; returns only where no init can be started.
+    #[inline(never)] // smaller so
+    pub(crate) fn switch(&self, args: Args, env: Args) -> Errno {
+        let Some(init) = self.find_init() else { return Errno::ENOENT };
+        for place in [c"/dev", c"/proc", c"/sys", c"/run"] {
+            self.take_along(place);
+        }
+        free_initramfs();
+        let switched = chdir(MOUNT_POINT)
+            .and_then(|()| mount_move(c".", c"/"))
+            .and_then(|()| chroot(c"."))
+            .and_then(|()| chdir(c"/"));
+        if let Err(error) = switched {
+            return errno(error);
+        }
+        let argv = Strings::new(core::iter::once(init.as_c_str()).chain(args.skip(1).map(|arg| arg as &CStr)));
+        Errno(execve(init.as_c_str(), &argv, &Strings::new(env)))
+    }
+
+    /// Moves a mount into the root, and makes a directory for it there where there is none.
+    fn take_along(&self, place: &CStr) {
+        let moved = path(&[MOUNT_POINT.to_bytes(), place.to_bytes()]).and_then(|to| {
+            // Exists: fine. Fails otherwise: that is why nothing can be mounted there.
+            let made = mkdir(to.as_c_str(), Mode::from_raw_mode(0o755)).map_err(errno);
+            mount_move(place, to.as_c_str()).map_err(|error| made.err().unwrap_or(errno(error)))
+        });
+        let Err(error) = moved else { return };
+        super::explain::tell_left_behind(place.to_bytes(), self, error);
+        // Nothing of the image may stay mounted under it.
+        let _ = rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH);
+    }
+
+    #[inline(never)] // smaller so
+    /// Finds the init in the mounted root: the command line's, or the first of those that the kernel tries.
+    fn find_init(&self) -> Option<Path> {
+        let root = openat(CWD, MOUNT_POINT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let usual = [&b"/sbin/init"[..], b"/etc/init", b"/bin/init", b"/bin/sh"];
+        let said = self.init.into_iter().filter(|path| {
+            let there = exists(&root, path);
+            if !there {
+                line(Level::Error, &[b"init=", path, b": not in the root ", self.text]);
+            }
+            there
+        });
+        path(&[said.chain(usual.into_iter().filter(|path| exists(&root, path))).next()?]).ok()
+    }
+}
+
+/// Says whether `wanted` is in `root`, with links followed as a process in that root would.
+fn exists(root: &OwnedFd, wanted: &[u8]) -> bool {
+    let relative = wanted.strip_prefix(b"/").unwrap_or(wanted);
+    let Ok(relative) = path(&[relative]) else { return false };
+    match openat2(root, relative.as_c_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT) {
+        // Before 5.6: see at least whether there is something of that name.
+        Err(rustix::io::Errno::NOSYS) => statat(root, relative.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok(),
+        other => other.is_ok(),
+    }
+}
+
+/// Deepest directory of the image that is emptied.
+const DEPTH: u8 = 32;
+
+/// Deletes what the kernel unpacked: its memory is lost otherwise. Other file systems are not entered, and where this one
+/// is no initramfs, as when somebody boots a disk with us as init, nothing is touched.
+fn free_initramfs() {
+    if let Ok(root) = open(CWD, b"/")
+        && is_in_memory(root.as_fd())
+        && let Ok(stat) = fstat(&root)
+    {
+        empty(&root, stat.st_dev, DEPTH);
+    }
+}
+
+fn empty(dir: &OwnedFd, device: u64, depth: u8) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    each_entry(dir.as_fd(), b".", &mut |name, entry_type| {
+        let mut how = AtFlags::empty();
+        if entry_type == EntryType::Directory {
+            let Ok(child) = open(dir.as_fd(), name) else { return };
+            if !fstat(&child).is_ok_and(|stat| stat.st_dev == device) {
+                return;
+            }
+            empty(&child, device, depth);
+            how = AtFlags::REMOVEDIR;
+        }
+        // What stays, stays: it costs memory and nothing else.
+        if let Ok(name) = path(&[name]) {
+            let _ = unlinkat(dir, name.as_c_str(), how);
+        }
+    });
+}
