@@ -1,15 +1,17 @@
-# make            mkinitmod and the loader for every architecture, into target/dist
-# make run        set-up, then boots a stock kernel on an emulated Orange Pi PC from an image that mkinitmod builds now
-# make test       set-up and all tests
-# make check      quick, before each commit: format, clippy, docs, size budget
-# make bless      rewrites the expectations under tests/trees from what the oracle, kmod 34, says
-# make oracle     compares with kmod 34 on stock module trees, builds every board file, selects for every device tree
-# make size       the loader's bytes per architecture and decoder, beside the budget
-# make soak       a hundred boots in a row of one case on two CPUs, none lost (SOAK_COUNT)
-# make bench-boot the boot's time beside a bare loop of finit_module, kmod's and busybox', counted in instructions and on two CPUs
-# make bench      speed, against kmod 34 on this machine
-# make fuzz       every fuzz target for FUZZ_SECONDS (60)
-# make miri       the core's tests under Miri, which finds undefined behaviour; takes minutes
+# make             builds mkinitmod and the loader for every architecture into target/dist
+# make run         installs what is missing, builds an image and boots it on an emulated Orange Pi PC to its real root
+# make test        installs what is missing and runs all tests
+# make check       quick checks before a commit: format, clippy, documentation, loader sizes
+# make bless       rewrites the expected results under tests/trees from kmod 34
+# make oracle      compares with kmod 34 on stock module trees; builds every board file; selects for every device tree
+# make size        prints the loader's size per architecture and feature set, beside its limit
+# make bench       measures speed against kmod 34 on this machine
+# make bench-boot  measures the boot against a bare loop of finit_module, kmod and busybox, in QEMU
+# make soak        boots one case SOAK_COUNT (100) times on two CPUs
+# make fuzz        runs each fuzz target for FUZZ_SECONDS (60)
+# make miri        runs the core's tests under Miri, which finds undefined behaviour
+# make clean       deletes target/ and the fuzzers' build; downloads stay in the cache
+# make help        prints this list
 
 CARGO  ?= cargo
 DIST   := target/dist
@@ -28,10 +30,17 @@ TRIPLE_armv7    = $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)
 .DEFAULT_GOAL := all
 SOAK_COUNT ?= 100
 
-.PHONY: miri soak bench-boot all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-bench setup-qemu
+.PHONY: help clean miri soak bench-boot all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-bench setup-qemu
 .DELETE_ON_ERROR:
 
 all: mkinitmod loaders
+
+help:
+	@sed -n 's/^# \(make.*\)/\1/p' $(firstword $(MAKEFILE_LIST))
+
+clean:
+	$(CARGO) clean
+	rm -rf tests/fuzz/target
 
 mkinitmod: setup-build
 	$(CARGO) build --release --bin mkinitmod
@@ -57,13 +66,17 @@ run: setup-qemu all
 	qemu/run --show orangepi-pc
 
 test: setup-qemu all
-	INITMOD_ORACLE="$$(qemu/oracle)" $(CARGO) test --no-fail-fast
-	$(CARGO) test --lib --no-default-features --features device,$(CODECS),$(FEATURES) device::
-	config/size --enforce
-	for set in tools $(CODECS),tools,modinfo; do \
-	  INITMOD_LOADER=target/size/$$set/$(TRIPLE_$(shell uname -m))/loader/initmod $(CARGO) test --test it the_loader || exit 1; \
+	@config/part --begin
+	@INITMOD_ORACLE="$$(qemu/oracle)" config/part 'unit and integration tests' $(CARGO) test --no-fail-fast
+	@config/part 'unit tests of the loader' \
+	  $(CARGO) test --lib --no-default-features --features device,$(CODECS),$(FEATURES) device::
+	@config/part 'loader sizes' config/size --enforce
+	@for set in tools $(CODECS),tools,modinfo; do \
+	  INITMOD_LOADER=target/size/$$set/$(TRIPLE_$(shell uname -m))/loader/initmod \
+	    config/part "fixtures, loader with $$set" $(CARGO) test --test it the_loader || exit 1; \
 	done
-	qemu/run -j 2 --all
+	@config/part 'emulated boards' qemu/run -j 2 --all
+	@config/part --end
 
 check: setup-build
 	$(CARGO) fmt --check
