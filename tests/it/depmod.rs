@@ -1,8 +1,8 @@
 //! What a run of depmod leaves behind when it fails, is killed, or is not the first.
 
-use crate::fixture::{Fixture, KVER};
-use crate::mkko::Ko;
-use crate::trap;
+use crate::support::fixture::{Fixture, KVER};
+use crate::support::mkko::Ko;
+use crate::support::trap;
 use initmod::host::modules::module::Module;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -218,7 +218,7 @@ fn no_prefix_of_a_module_makes_the_reader_panic() {
         _ = Module::parse("m.ko", &plain[..len]);
     }
     for suffix in ["gz", "xz", "zst"] {
-        let packed = crate::fixture::compress(suffix, &plain);
+        let packed = crate::support::fixture::compress(suffix, &plain);
         for len in 0..packed.len() {
             assert_ne!(initmod::host::codec::decompress(&packed[..len]), Ok(plain.clone()), "{len} bytes of {suffix}");
         }

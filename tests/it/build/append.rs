@@ -1,8 +1,8 @@
 //! `mkinitmod build --append`: what is built goes behind an initramfs that is there already.
 
-use crate::fixture::{Fixture, KVER};
-use crate::mkko::Ko;
-use crate::rootfs::Rootfs;
+use crate::support::fixture::{Fixture, KVER};
+use crate::support::mkko::Ko;
+use crate::support::rootfs::Rootfs;
 use initmod::host::image::compress::{Method, compress};
 use std::fs;
 use std::process::Output;

@@ -1,7 +1,7 @@
 //! The board files in config/boards and all device trees of stock kernels; `make oracle` runs it and downloads the kernels.
 
-use crate::oracle::kernel;
-use crate::regress::targets::same;
+use crate::library::regress::targets::same;
+use crate::oracle::images::kernel;
 use initmod::host::board::file::Board;
 use initmod::host::dt::blob;
 use std::fs;

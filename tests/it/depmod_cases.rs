@@ -6,8 +6,8 @@
 //! ```
 //! A case whose differs/README begins with `alone` is not put to kmod: it would not end, or not do at all.
 
-use crate::case::Case;
-use crate::fixture::KVER;
+use crate::support::case::Case;
+use crate::support::fixture::KVER;
 use initmod::modules::index::Index;
 use std::collections::BTreeMap;
 use std::fs;

@@ -4,8 +4,8 @@
 //! Refused as the kernel refuses: what is no module, is loaded already, needs a module that is not loaded, or is
 //! compressed otherwise than /sys/module/compression says. Vermagic and signatures are not looked at.
 
-use crate::fixture::KVER;
-use crate::trap::{self, Call, Trap};
+use crate::support::fixture::KVER;
+use crate::support::trap::{self, Call, Trap};
 use initmod::host::codec::{Format, decompress};
 use object::{Object, ObjectSection, SectionFlags};
 use std::collections::BTreeMap;
@@ -285,7 +285,7 @@ fn uname(call: &Call) -> io::Result<()> {
 
 #[test]
 fn a_program_sees_the_fake_kernel() {
-    let fixture = crate::fixture::Fixture::new();
+    let fixture = crate::support::fixture::Fixture::new();
     fixture.program(Path::new("/bin/uname"), "bin/uname");
     let outcome = run(fixture.root(), "/bin/uname", &["uname", "-nr"], &Troubles::default());
     let said = (outcome.status, outcome.stdout.as_str(), outcome.stderr.as_str());

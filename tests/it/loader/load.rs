@@ -1,11 +1,11 @@
 //! `initmod load` with more modules than its plan holds at once: workers load them side by side, and what is done is
 //! forgotten but for its name.
 
-use crate::case::index;
-use crate::fakekernel::{Outcome, Troubles, run};
-use crate::fixture::Fixture;
-use crate::mkko::Ko;
-use crate::modprobe::Modprobe;
+use crate::modprobe_cases::Modprobe;
+use crate::support::case::index;
+use crate::support::fakekernel::{Outcome, Troubles, run};
+use crate::support::fixture::Fixture;
+use crate::support::mkko::Ko;
 use std::collections::BTreeMap;
 use std::fs;
 

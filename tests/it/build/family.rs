@@ -1,9 +1,9 @@
 //! One image for several boards: the union of their modules, and for each what it loads first.
 
-use crate::fixture::{Fixture, KVER};
-use crate::mkdtb::dtb;
-use crate::mkko::Ko;
-use crate::rootfs::Rootfs;
+use crate::support::fixture::{Fixture, KVER};
+use crate::support::mkdtb::dtb;
+use crate::support::mkko::Ko;
+use crate::support::rootfs::Rootfs;
 use std::fs;
 use std::process::Output;
 

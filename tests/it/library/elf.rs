@@ -1,7 +1,7 @@
 //! What the loader reads of a module's file, on modules without a compiler: whole, cut short and damaged.
 
-use crate::mkko::{Ko, Versions};
-use crate::regress::targets;
+use crate::library::regress::targets;
+use crate::support::mkko::{Ko, Versions};
 use initmod::modules::elf::{Elf, strings};
 
 fn ko(ko: Ko) -> Vec<u8> {

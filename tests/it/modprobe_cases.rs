@@ -5,9 +5,9 @@
 //! `expected/kmod.txt` is what kmod did. Where the loader differs on purpose, `expected/initmod.txt` is what it does
 //! and `expected/why.txt` says why. `make bless` rewrites both from an oracle; `make oracle` compares with it live.
 
-use crate::case::{Case, words};
-use crate::fakekernel::{Outcome, run};
-use crate::fixture::Fixture;
+use crate::support::case::{Case, words};
+use crate::support::fakekernel::{Outcome, run};
+use crate::support::fixture::Fixture;
 use std::env;
 use std::fmt::Write;
 use std::fs;

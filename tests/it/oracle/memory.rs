@@ -1,8 +1,8 @@
 //! The memory that one alias look-up takes, beside kmod 34's, on a whole stock tree; `make oracle` runs it. Time is in
 //! tests/bench.
 
-use crate::stock_aliases::{modaliases, root};
-use crate::trap;
+use crate::oracle::aliases::{modaliases, root};
+use crate::support::trap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ const LIMIT_KIB: u32 = 400;
 fn resident_kib(root: &Path, exe: &str, modalias: &str) -> u32 {
     let mut command = Command::new(exe);
     std::os::unix::process::CommandExt::arg0(&mut command, "modprobe");
-    command.args(["-S", crate::fixture::KVER, "-R", modalias]).env_clear();
+    command.args(["-S", crate::support::fixture::KVER, "-R", modalias]).env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let (mut child, trap) = trap::spawn(&mut command, root, &[libc::SYS_exit_group]).expect("the program runs");
     let call = trap.next(Instant::now() + Duration::from_secs(30)).expect("it ends");

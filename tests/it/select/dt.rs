@@ -1,9 +1,9 @@
 //! From a device tree to modules: `mkinitmod select`, `why`, and `build` without a board file.
 
-use crate::fixture::Fixture;
-use crate::mkdtb::dtb;
-use crate::mkko::Ko;
-use crate::rootfs::Rootfs;
+use crate::support::fixture::Fixture;
+use crate::support::mkdtb::dtb;
+use crate::support::mkko::Ko;
+use crate::support::rootfs::Rootfs;
 use std::fs;
 use std::process::Output;
 

@@ -1,7 +1,7 @@
 //! What goes into an image beside what is selected: signatures or none, firmware; the manifest; a tree instead.
 
-use crate::fixture::{Fixture, KVER};
-use crate::mkko::Ko;
+use crate::support::fixture::{Fixture, KVER};
+use crate::support::mkko::Ko;
 use std::fs;
 use std::process::Output;
 
@@ -70,7 +70,7 @@ fn the_kernel_has_to_take_the_image() {
         ok(&fixture, &["--compress", method, "-o", "image"]);
         let image = fs::read(fixture.root().join("image")).unwrap();
         assert!(image.starts_with(magic), "{method}");
-        assert!(crate::rootfs::Rootfs::unpack(&image).read("init").is_some());
+        assert!(crate::support::rootfs::Rootfs::unpack(&image).read("init").is_some());
         fs::remove_file(fixture.root().join("image")).unwrap();
     }
     fixture.put(&format!("boot/config-{KVER}"), "CONFIG_RD_GZIP=y\n");
@@ -111,7 +111,7 @@ fn the_manifest_has_every_file_with_its_length_hash_and_reason() {
         .iter()
         .map(|file| (file["path"].as_str().unwrap().trim_start_matches('/').to_owned(), file.clone()))
         .collect();
-    let root = crate::rootfs::Rootfs::unpack(&fs::read(fixture.root().join("image")).unwrap());
+    let root = crate::support::rootfs::Rootfs::unpack(&fs::read(fixture.root().join("image")).unwrap());
     assert_eq!(root.files().collect::<Vec<_>>(), listed.keys().map(String::as_str).collect::<Vec<_>>());
     for path in root.files() {
         let (data, file) = (root.read(path).unwrap(), &listed[path]);

@@ -1,8 +1,8 @@
 //! tests/trees/NN-name: a root and what is run in it in `tree.toml`, and what comes of that in `expected/`.
 
-use crate::fakekernel::Troubles;
-use crate::fixture::{Fixture, KVER, compress};
-use crate::mkko::{Ko, Versions};
+use crate::support::fakekernel::Troubles;
+use crate::support::fixture::{Fixture, KVER, compress};
+use crate::support::mkko::{Ko, Versions};
 use initmod::host::depmod;
 use initmod::host::modules::scan::scan;
 use initmod::host::modules::tree;

@@ -1,6 +1,6 @@
 //! What the fuzzer once found, replayed: tests/fuzz/regress/TARGET/.
 
-#[path = "../fuzz/targets.rs"]
+#[path = "../../fuzz/targets.rs"]
 pub mod targets;
 
 use std::fs;

@@ -1,10 +1,10 @@
 //! Where a board's modules come from beside its device tree: what modules name, what the kernel has built in, how it was
 //! configured, what a running board tells; and the firmware of all these.
 
-use crate::dt::{error, modules, stdout};
-use crate::fixture::{Fixture, KVER};
-use crate::mkdtb::dtb;
-use crate::mkko::Ko;
+use crate::select::dt::{error, modules, stdout};
+use crate::support::fixture::{Fixture, KVER};
+use crate::support::mkdtb::dtb;
+use crate::support::mkko::Ko;
 
 fn fixture() -> Fixture {
     let fixture = Fixture::new();

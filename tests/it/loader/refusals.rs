@@ -1,11 +1,11 @@
 //! What the loader says where the kernel refuses a module, and of files that are cut or have a bit flipped: a line that
 //! names file and offset, no crash, no hang. kmod says less of the former; of the latter there is nothing to compare.
 
-use crate::case::index;
-use crate::fakekernel::{Outcome, Troubles, run};
-use crate::fixture::{Fixture, KVER};
-use crate::mkko::{Ko, Versions};
-use crate::modprobe::Modprobe;
+use crate::modprobe_cases::Modprobe;
+use crate::support::case::index;
+use crate::support::fakekernel::{Outcome, Troubles, run};
+use crate::support::fixture::{Fixture, KVER};
+use crate::support::mkko::{Ko, Versions};
 use std::fs;
 
 /// A root with two modules, their indexes and a configuration, and the loader in it.

@@ -1,9 +1,9 @@
 //! Modules without debug sections and BTF: all else is what it was. On files made here, on what a C compiler makes, beside
 //! what strip(1) does with it, and on whole stock trees, which `make oracle` runs and downloads.
 
-use crate::fixture::{Fixture, KVER};
-use crate::mkko::Ko;
-use crate::oracle::kernel;
+use crate::oracle::images::kernel;
+use crate::support::fixture::{Fixture, KVER};
+use crate::support::mkko::Ko;
 use initmod::host::codec;
 use initmod::host::image::signature::dropped;
 use initmod::host::image::strip::stripped;
@@ -307,7 +307,7 @@ fn an_image_s_modules_are_stripped_where_no_signature_forbids_it() {
         mkinitmod.args(["--board", "b.toml", "--loader", "loader", "--compress", "none", "-o", "image"]).args(args);
         let output = mkinitmod.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let root = crate::rootfs::Rootfs::unpack(&fs::read(fixture.root().join("image")).unwrap());
+        let root = crate::support::rootfs::Rootfs::unpack(&fs::read(fixture.root().join("image")).unwrap());
         let big = root.read(&format!("lib/modules/{KVER}/kernel/big.ko")).unwrap().to_vec();
         (String::from_utf8(output.stdout).unwrap(), big)
     };

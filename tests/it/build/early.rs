@@ -1,8 +1,8 @@
 //! The archive in front of an image: microcode and ACPI tables, where the kernel finds them before it unpacks anything.
 
-use crate::fixture::{Fixture, KVER};
-use crate::mkko::Ko;
-use crate::rootfs::Rootfs;
+use crate::support::fixture::{Fixture, KVER};
+use crate::support::mkko::Ko;
+use crate::support::rootfs::Rootfs;
 use std::fs;
 use std::process::{Command, Output};
 

@@ -1,7 +1,7 @@
 //! `mkinitmod build`: from a board file and a tree to the bytes of an image.
 
-use crate::fixture::{Fixture, KVER};
-use crate::mkko::Ko;
+use crate::support::fixture::{Fixture, KVER};
+use crate::support::mkko::Ko;
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Output};

@@ -1,9 +1,9 @@
 //! The loader against kmod 34 on whole stock trees: 200 aliases of each, picked at random; `make oracle` runs it.
 
-use crate::fakekernel::{Troubles, run};
-use crate::fixture::{Fixture, KVER};
-use crate::modprobe::Modprobe;
-use crate::oracle::{kernel, tool};
+use crate::modprobe_cases::Modprobe;
+use crate::oracle::images::{kernel, tool};
+use crate::support::fakekernel::{Troubles, run};
+use crate::support::fixture::{Fixture, KVER};
 use std::fs;
 use std::path::Path;
 use std::process::Command;

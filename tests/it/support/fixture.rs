@@ -1,6 +1,6 @@
 //! Fixture roots: a directory that looks like `/` to depmod and modprobe, gone when the test ends.
 
-use crate::mkko::Ko;
+use crate::support::mkko::Ko;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,8 @@
+//! `mkinitmod build`.
+
+mod append;
+mod board;
+mod content;
+mod early;
+mod family;
+mod strip;

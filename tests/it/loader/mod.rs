@@ -1,0 +1,4 @@
+//! The loader's commands in a fixture root, beside the cases of tests/trees.
+
+mod load;
+mod refusals;

@@ -1,0 +1,7 @@
+//! Stock kernels, with kmod 34 as the oracle where INITMOD_ORACLE names its tools. `make oracle` runs them all.
+
+mod aliases;
+mod boards;
+pub mod images;
+mod memory;
+mod stock;
