@@ -73,7 +73,7 @@ test: setup-qemu all
 	@config/part 'loader sizes' config/size --enforce
 	@for set in tools $(CODECS),tools,modinfo; do \
 	  INITMOD_LOADER=target/size/$$set/$(TRIPLE_$(shell uname -m))/loader/initmod \
-	    config/part "fixtures, loader with $$set" $(CARGO) test --test it the_loader || exit 1; \
+	    config/part "fixtures, loader with $$set" $(CARGO) test --test cases modprobe:: || exit 1; \
 	done
 	@config/part 'emulated boards' qemu/run -j 2 --all
 	@config/part --end
@@ -86,10 +86,10 @@ check: setup-build
 	config/size --enforce
 
 bless: setup-build all
-	INITMOD_BLESS=1 INITMOD_ORACLE="$$(qemu/oracle)" $(CARGO) test --test it
+	INITMOD_BLESS=1 INITMOD_ORACLE="$$(qemu/oracle)" $(CARGO) test --test cases
 
 oracle: setup-build all
-	INITMOD_ORACLE="$$(qemu/oracle)" $(CARGO) test --release --test it -- --include-ignored oracle
+	INITMOD_ORACLE="$$(qemu/oracle)" $(CARGO) test --release --test it --test cases -- --include-ignored oracle
 
 size: setup-build
 	config/size

@@ -3,10 +3,8 @@
 
 mod build;
 mod depmod;
-mod depmod_cases;
 mod library;
 mod loader;
-mod modprobe_cases;
 mod oracle;
 mod select;
 mod support;

@@ -1,9 +1,9 @@
 //! Modules without debug sections and BTF: all else is what it was. On files made here, on what a C compiler makes, beside
 //! what strip(1) does with it, and on whole stock trees, which `make oracle` runs and downloads.
 
-use crate::oracle::images::kernel;
 use crate::support::fixture::{Fixture, KVER};
 use crate::support::mkko::Ko;
+use crate::support::oracle::kernel;
 use initmod::host::codec;
 use initmod::host::image::signature::dropped;
 use initmod::host::image::strip::stripped;

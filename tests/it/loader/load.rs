@@ -1,11 +1,10 @@
 //! `initmod load` with more modules than its plan holds at once: workers load them side by side, and what is done is
 //! forgotten but for its name.
 
-use crate::modprobe_cases::Modprobe;
-use crate::support::case::index;
 use crate::support::fakekernel::{Outcome, Troubles, run};
 use crate::support::fixture::Fixture;
 use crate::support::mkko::Ko;
+use crate::support::modprobe::Modprobe;
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -32,7 +31,7 @@ fn root() -> Fixture {
     fixture.put("proc/cmdline", "quiet initmod.jobs=4\n");
     fixture.put("run/empty", "");
     fixture.put("etc/modprobe.d/a.conf", format!("softdep {} pre: {}\n", name(COUNT - 2), name(COUNT - 1)));
-    index(&fixture);
+    fixture.index();
     Modprobe::loader().install(&fixture, "sbin/initmod");
     fixture
 }

@@ -1,11 +1,10 @@
 //! What the loader says where the kernel refuses a module, and of files that are cut or have a bit flipped: a line that
 //! names file and offset, no crash, no hang. kmod says less of the former; of the latter there is nothing to compare.
 
-use crate::modprobe_cases::Modprobe;
-use crate::support::case::index;
 use crate::support::fakekernel::{Outcome, Troubles, run};
 use crate::support::fixture::{Fixture, KVER};
 use crate::support::mkko::{Ko, Versions};
+use crate::support::modprobe::Modprobe;
 use std::fs;
 
 /// A root with two modules, their indexes and a configuration, and the loader in it.
@@ -18,7 +17,7 @@ fn root() -> Fixture {
     fixture.put("proc/cmdline", "quiet a.p=1 modprobe.blacklist=x\n");
     fixture.put("proc/modules", "b 16384 1 - Live 0x0000000000000000\na 8192 0 b, Live 0x0000000000000000\n");
     fixture.put("etc/modprobe.d/a.conf", "options a o=1\nalias mine a\nsoftdep b pre: a\n");
-    index(&fixture);
+    fixture.index();
     Modprobe::loader().install(&fixture, "sbin/modprobe");
     fixture
 }

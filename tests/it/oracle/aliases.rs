@@ -1,9 +1,9 @@
 //! The loader against kmod 34 on whole stock trees: 200 aliases of each, picked at random; `make oracle` runs it.
 
-use crate::modprobe_cases::Modprobe;
-use crate::oracle::images::{kernel, tool};
 use crate::support::fakekernel::{Troubles, run};
 use crate::support::fixture::{Fixture, KVER};
+use crate::support::modprobe::Modprobe;
+use crate::support::oracle::{kernel, tool};
 use std::fs;
 use std::path::Path;
 use std::process::Command;

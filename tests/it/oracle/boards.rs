@@ -1,7 +1,7 @@
 //! The board files in config/boards and all device trees of stock kernels; `make oracle` runs it and downloads the kernels.
 
 use crate::library::regress::targets::same;
-use crate::oracle::images::kernel;
+use crate::support::oracle::kernel;
 use initmod::host::board::file::Board;
 use initmod::host::dt::blob;
 use std::fs;

@@ -3,31 +3,14 @@
 //! INITMOD_ORACLE names the directory with kmod's tools, as `qemu/oracle` prints it; without it these tests say that they
 //! are skipped. They take mkinitmod from target/dist, where `make` leaves it, and kernels from `qemu/kernel`.
 
+use crate::support::oracle::{kernel, tool};
 use initmod::loading::plan::Plan;
 use initmod::modules::index::Index;
 use initmod::modules::resolve::{IndexFile, Indexes, Resolver};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-/// Returns the path of one of kmod's tools, or says why there is none.
-pub fn tool(name: &str) -> Option<PathBuf> {
-    let dir = std::env::var_os("INITMOD_ORACLE").filter(|dir| !dir.is_empty());
-    if dir.is_none() {
-        eprintln!("skipped: INITMOD_ORACLE does not name kmod 34's tools; `make test` and `make oracle` set it");
-    }
-    Some(PathBuf::from(dir?).join(name))
-}
-
-/// Fetches a stock kernel where it is not there yet; returns its directory and version.
-pub fn kernel(name: &str) -> (PathBuf, String) {
-    let output = Command::new(root().join("qemu/kernel")).arg(name).stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "qemu/kernel {name}");
-    let dir = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end());
-    let kver = fs::read_to_string(dir.join("kver")).unwrap().trim_end().to_owned();
-    (dir, kver)
-}
+use std::path::Path;
+use std::process::Command;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

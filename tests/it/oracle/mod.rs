@@ -2,6 +2,6 @@
 
 mod aliases;
 mod boards;
-pub mod images;
+mod images;
 mod memory;
 mod stock;

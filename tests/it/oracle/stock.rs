@@ -1,7 +1,7 @@
 //! Whole module trees of stock kernels, ours against kmod 34, byte for byte; `make oracle` runs it and downloads them.
 
-use crate::depmod_cases::presentable;
-use crate::oracle::images::{kernel, tool};
+use crate::support::oracle::presentable;
+use crate::support::oracle::{kernel, tool};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,6 +1,9 @@
 //! Fixture roots: a directory that looks like `/` to depmod and modprobe, gone when the test ends.
 
 use crate::support::mkko::Ko;
+use initmod::host::depmod;
+use initmod::host::modules::scan::scan;
+use initmod::host::modules::tree;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -41,6 +44,17 @@ impl Fixture {
         mkinitmod.current_dir(self.root()).env_remove("SOURCE_DATE_EPOCH").args([command, "--no-cache", "--modules"]);
         mkinitmod.arg(format!("lib/modules/{KVER}"));
         mkinitmod
+    }
+
+    /// Writes the indexes of the tree, as `mkinitmod depmod` makes them.
+    pub fn index(&self) -> &Self {
+        let tree = tree::Tree::open(&self.modules_dir()).expect("the fixture is a tree");
+        let modules = scan(&tree).expect("its modules can be read");
+        let builtin = depmod::Builtin { list: tree.builtin.as_deref(), modinfo: tree.builtin_modinfo.as_deref() };
+        for (name, bytes) in depmod::indexes(builtin, &modules).expect("it can be indexed") {
+            fs::write(self.modules_dir().join(name), bytes).expect("the root can be written");
+        }
+        self
     }
 
     /// Writes a file, its path relative to the root, and the directories above it.

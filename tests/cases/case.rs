@@ -1,10 +1,8 @@
-//! tests/trees/NN-name: a root and what is run in it in `tree.toml`, and what comes of that in `expected/`.
+//! A case, a directory of tests/trees: the root that `tree.toml` describes. tests/trees/README.md is the format.
 
 use crate::support::fakekernel::Troubles;
 use crate::support::fixture::{Fixture, KVER, compress};
 use crate::support::mkko::{Ko, Versions};
-use initmod::host::depmod;
-use initmod::host::modules::scan::scan;
 use initmod::host::modules::tree;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -13,56 +11,43 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 /// A case, as `tree.toml` has it.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Case {
-    /// What is run, each in a fresh root that has been indexed; words as a shell splits them, with `'` alone for quotes.
     #[serde(default)]
     pub commands: Vec<String>,
-    /// In the place of commands: what depmod is called with behind the version. The root has no indexes then.
     #[serde(default)]
     pub depmod: Option<Vec<String>>,
     #[serde(default)]
     modules: Vec<Module>,
     #[serde(default)]
     builtin: Vec<Module>,
-    /// Modnames that the kernel has already.
     #[serde(default)]
     loaded: Vec<String>,
-    /// Files by their path in the root; `@ROOT@` stands for the root.
     #[serde(default)]
     files: BTreeMap<String, String>,
-    /// Symbolic links by their path in the root.
     #[serde(default)]
     links: BTreeMap<String, String>,
-    /// What a root has otherwise.
     #[serde(default)]
     remove: Vec<String>,
-    /// The kernel is older than Linux 3.8.
     #[serde(default)]
     no_finit: bool,
-    /// What a loader has to be built with: `decoders`, `modinfo`.
     #[serde(default)]
     pub wants: Vec<String>,
     #[serde(skip)]
     pub dir: PathBuf,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Module {
-    /// Relative to lib/modules/KVER, or with `/` first to the root. Its ending says how the file is compressed.
     path: String,
-    /// Whether modules.order has it; it has none of those that are not in lib/modules/KVER.
     #[serde(default = "yes")]
     listed: bool,
-    /// Modnames of modules whose symbols it uses.
     #[serde(default)]
     needs: Vec<String>,
-    /// Symbols that it exports, instead of one that is named like it.
     #[serde(default)]
     export: Option<Vec<String>>,
-    /// Symbols that it uses beside those of `needs`.
     #[serde(default)]
     import: Vec<String>,
     #[serde(default)]
@@ -75,19 +60,14 @@ struct Module {
     weakdep: Option<String>,
     #[serde(default)]
     form: Vec<Form>,
-    /// The errno with which its init fails.
     #[serde(default)]
     fails: Option<i32>,
-    /// How often the kernel says that it is in use, when it is to go.
     #[serde(default)]
     busy: u32,
-    /// Indexed, but its file is gone.
     #[serde(default)]
     gone: bool,
-    /// What its file holds in the place of the module, once indexed: a byte for each character.
     #[serde(default)]
     damaged: Option<String>,
-    /// How many bytes of its file there are, or if negative, are missing, before it is indexed.
     #[serde(default)]
     cut: Option<isize>,
 }
@@ -97,7 +77,6 @@ struct Module {
 enum Form {
     Elf32,
     BigEndian,
-    /// __version_ext_names and __version_ext_crcs.
     ExtendedVersions,
     NoVersions,
 }
@@ -107,20 +86,11 @@ fn yes() -> bool {
 }
 
 impl Case {
-    /// Reads the cases of commands, in order.
+    /// Reads all cases, by name.
     pub fn all() -> Vec<Case> {
-        Case::read().into_iter().filter(|case| case.depmod.is_none()).collect()
-    }
-
-    /// Reads the cases of depmod, in order.
-    pub fn of_depmod() -> Vec<Case> {
-        Case::read().into_iter().filter(|case| case.depmod.is_some()).collect()
-    }
-
-    fn read() -> Vec<Case> {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/trees");
-        let mut dirs: Vec<_> =
-            fs::read_dir(&dir).expect("tests/trees is there").map(|entry| entry.unwrap().path()).collect();
+        let entries = fs::read_dir(&dir).expect("tests/trees is there").map(|entry| entry.unwrap().path());
+        let mut dirs: Vec<_> = entries.filter(|path| path.is_dir()).collect();
         dirs.sort();
         let read = |dir: PathBuf| {
             let text =
@@ -131,7 +101,22 @@ impl Case {
         dirs.into_iter().map(read).collect()
     }
 
-    /// Lays the tree into a root.
+    /// Returns the directory's name.
+    pub fn name(&self) -> String {
+        self.dir.file_name().expect("a directory of tests/trees has a name").to_string_lossy().into_owned()
+    }
+
+    /// Reads a text of the case, `None` where there is none.
+    pub fn text(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.dir.join(path)).ok()
+    }
+
+    /// Whether kmod is left out, as it would not end or would do nothing.
+    pub fn is_alone(&self) -> bool {
+        self.text("differs/README").is_some_and(|text| text.starts_with("alone"))
+    }
+
+    /// Makes the root.
     pub fn lay(&self) -> Fixture {
         let fixture = Fixture::new();
         for module in &self.modules {
@@ -164,12 +149,12 @@ impl Case {
         fixture
     }
 
-    /// Lays the tree into a root and indexes it, by `depmod` or by our own.
+    /// Makes the root and indexes it, by the program `depmod` or by mkinitmod's own code.
     pub fn root(&self, depmod: Option<&Path>) -> Fixture {
         let fixture = self.lay();
         match depmod {
             Some(depmod) => run_depmod(depmod, &fixture),
-            None => index(&fixture),
+            None => _ = fixture.index(),
         }
         for module in &self.modules {
             let path = fixture.modules_dir().join(&module.path);
@@ -184,7 +169,7 @@ impl Case {
         fixture
     }
 
-    /// Has each module that is in hold those that it needs.
+    /// Makes each loaded module a holder of those that it needs.
     fn hold(&self, fixture: &Fixture) {
         for held in &self.loaded {
             let holds = |module: &&Module| module.needs.contains(held) && self.loaded.contains(&module.name());
@@ -196,7 +181,7 @@ impl Case {
         }
     }
 
-    /// Returns what the kernel makes trouble with.
+    /// Returns where the fake kernel refuses.
     pub fn troubles(&self) -> Troubles {
         let modules = self.modules.iter();
         Troubles {
@@ -206,7 +191,7 @@ impl Case {
         }
     }
 
-    /// Says whether a shell will be wanted.
+    /// Whether the case has `install` or `remove` commands, which a shell runs.
     pub fn has_shell_commands(&self) -> bool {
         self.files
             .values()
@@ -257,7 +242,7 @@ impl Module {
     }
 }
 
-/// Splits a command into words.
+/// Splits a command into words, as a shell does that knows `'` alone for quotes.
 pub fn words(command: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = command.trim_start();
@@ -274,17 +259,6 @@ pub fn words(command: &str) -> Vec<String> {
         rest = rest[len..].trim_start();
     }
     words
-}
-
-/// Indexes the tree of a root.
-pub fn index(fixture: &Fixture) {
-    let tree = tree::Tree::open(&fixture.modules_dir()).expect("the fixture is a tree");
-    let modules = scan(&tree).expect("its modules can be read");
-    let builtin = depmod::Builtin { list: tree.builtin.as_deref(), modinfo: tree.builtin_modinfo.as_deref() };
-    let files = depmod::indexes(builtin, &modules).expect("it can be indexed");
-    for (name, bytes) in files {
-        fs::write(fixture.modules_dir().join(name), bytes).expect("the root can be written");
-    }
 }
 
 fn run_depmod(depmod: &Path, fixture: &Fixture) {
