@@ -1,4 +1,11 @@
 # qemu/boot.sh: boots a case in QEMU, reads the console and judges what it shows; sourced.
+#
+# Two limits end a boot that does not come to its end. Neither counts time in which QEMU waits for a CPU: on a busy machine a
+# wall clock would fail cases that have nothing wrong.
+#
+#   cpu_limit_s   CPU time of QEMU: for a guest that is busy for ever
+#   idle_limit_s  time in which QEMU wants no CPU: for a guest that waits for ever. Guests wait by the wall clock, as rootwait=15
+#                 does, and in no case for as long as 30 s in all.
 # shellcheck shell=bash disable=SC2034,SC2154 # variables of qemu/run and qemu/case.sh
 
 # Whether this QEMU has the case's machine: the word behind -M.
@@ -53,26 +60,70 @@ command_line() {
     -append "console=$console panic=-1 root=${root:-$device} ${lab_root:+lab.root=$lab_root }lab.expect=${expected%,} ${append[*]}")
 }
 
-# Boots and reads the console until the real root's init has ended, a panic has been told, or time is up.
+idle_limit_s=120
+ticks_per_s=$(getconf CLK_TCK)
+
+# Brings cpu_ms and idle_ms up to now. Idle is what is left of the wall's time without the CPU time of QEMU's threads, what they
+# waited for a CPU (schedstat), and what the host of a virtual machine took from its CPUs (steal).
+measure() {
+  local stat steal task wait_ns now_ms cpu_now_ms waited_now_ms=0 waited idle
+  { read -r stat <"/proc/$qemu_pid/stat"; } 2>/dev/null || return 0
+  read -ra stat <<<"${stat##*) }" # from the third field on: behind the name, which may hold blanks
+  cpu_now_ms=$(((stat[11] + stat[12]) * 1000 / ticks_per_s))
+  for task in "/proc/$qemu_pid/task"/*/schedstat; do
+    { read -r _ wait_ns _ <"$task"; } 2>/dev/null || continue
+    waited_now_ms=$((waited_now_ms + wait_ns / 1000000))
+  done
+  read -r _ _ _ _ _ _ _ _ steal _ </proc/stat
+  waited_now_ms=$((waited_now_ms + steal * 1000 / ticks_per_s))
+  now_ms=$((${EPOCHREALTIME/[.,]/} / 1000))
+  waited=$((waited_now_ms > waited_ms ? waited_now_ms - waited_ms : 0)) # less than before where a thread has ended
+  idle=$((now_ms - measured_ms - (cpu_now_ms - cpu_ms) - waited))
+  [ "$idle" -le 0 ] || idle_ms=$((idle_ms + idle))
+  measured_ms=$now_ms cpu_ms=$cpu_now_ms waited_ms=$waited_now_ms
+}
+
+# Boots and reads the console until the real root's init has ended, the kernel panics, QEMU ends, or a limit is reached.
 boot() {
-  local line last='' panic='' deadline=$((SECONDS + timeout)) left
+  local line='' part status last='' panic='' panic_end=0 measured_s=$SECONDS
   log=$work/console.log
   exec 3< <(exec "${qemu[@]}" </dev/null 2>&1)
   qemu_pid=$!
-  while left=$((deadline - SECONDS)); [ "$left" -gt 0 ] && IFS= read -r -t "$left" line <&3; do
-    line=${line%$'\r'}
-    echo "$line" >>"$log"
-    [ -z "$show" ] || echo "$line"
-    [[ -z $until || ! $line =~ $until ]] || return 0
-    case $line in
-      *'initmod-lab: end') [ -z "$until" ] || fail "the real root was reached, and was not to be"; return ;;
-      *'Kernel panic'*) panic=${panic:-Kernel panic${line#*Kernel panic}} deadline=$((SECONDS + 2)) ;;
-    esac
-    [ -z "${line// /}" ] || last=$line
+  measured_ms=$((${EPOCHREALTIME/[.,]/} / 1000)) cpu_ms=0 waited_ms=0 idle_ms=0
+  measure # what the CPUs lost before counts no more
+  while :; do
+    status=0
+    IFS= read -r -t 1 part <&3 || status=$?
+    line+=$part # a second may end in the middle of a line
+    if [ "$status" = 0 ] || [[ $status = 1 && -n $line ]]; then
+      line=${line%$'\r'}
+      echo "$line" >>"$log"
+      [ -z "$show" ] || echo "$line"
+      [[ -z $until || ! $line =~ $until ]] || return 0
+      case $line in
+        *'initmod-lab: end') [ -z "$until" ] || fail "the real root was reached, and was not to be"; return ;;
+        # The kernel writes more behind it.
+        *'Kernel panic'*) panic=${panic:-Kernel panic${line#*Kernel panic}} panic_end=$((SECONDS + 2)) ;;
+      esac
+      [ -z "${line// /}" ] || last=$line
+      line=''
+    fi
+    [ "$status" != 1 ] || break
+    [ -z "$panic" ] || [ "$SECONDS" -lt "$panic_end" ] || break
+    [ "$SECONDS" != "$measured_s" ] || continue
+    measured_s=$SECONDS
+    measure
+    [ "$cpu_ms" -lt $((cpu_limit_s * 1000)) ] ||
+      fail "used $cpu_limit_s s of CPU without reaching the end; last line: ${last:-none}"
+    [ "$idle_ms" -lt $((idle_limit_s * 1000)) ] ||
+      fail "idle for $idle_limit_s s in all without reaching the end; last line: ${last:-none}"
   done
   [ -z "$panic" ] || fail "$panic"
-  [ "$left" -gt 0 ] || fail "not at the end after $timeout s; last line: $last"
-  fail "QEMU ended early; last line: $last"
+  status=0
+  wait "$qemu_pid" || status=$?
+  qemu_pid=''
+  [ "$status" -le 128 ] || status+=" (SIG$(kill -l "$status"))"
+  fail "QEMU ended with status $status; last line: ${last:-none}"
 }
 
 # Checks that each line that the case wants is on the console, and no check of qemu/init failed.

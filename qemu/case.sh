@@ -36,7 +36,7 @@ expect          strings  modules that have to be loaded in the end
 want            strings  regular expressions: each has to match a line on the console
 until           string   regular expression: the case ends well at the line that matches, short of the real root
 tags            strings  names that qemu/run --tag selects by
-timeout         integer  seconds (default 120)
+cpu_limit_s     integer  seconds of CPU time that QEMU may use (default 120: see qemu/boot.sh)
 '
 machine_keys='
 arch            string   architecture: amd64, arm64 or armhf
@@ -70,7 +70,7 @@ load_case() {
     armhf) loader_arch=armv7 ;;
     *) die "qemu/machines/$board.toml: arch: not one of amd64, arm64, armhf: $arch" ;;
   esac
-  disk=${on:-$disk} nfs_path=${nfs_path:-/} timeout=${timeout:-120}
+  disk=${on:-$disk} nfs_path=${nfs_path:-/} cpu_limit_s=${cpu_limit_s:-120}
   fs_image=$out/root-$arch.img root_image=$out/root-$arch${table:+-$table}.img
 }
 
