@@ -17,8 +17,10 @@ hook() { part "$1.sh" "$case_dir/$1.sh" "${@:2}"; }
 
 # Makes what cases share, before the time of any is taken.
 prepare() {
-  "$lab/kernel" "$kernel" >/dev/null
-  [ -z "$modules" ] || "$lab/kernel" "$modules" >/dev/null
+  local from
+  for from in "$kernel" ${modules:+"$modules"}; do
+    "$lab/kernel" "$from" >/dev/null || die "qemu/cases/$name/case.toml: without the kernel $from"
+  done
   if [ ! "$fs_image" -nt "$lab/init" ] || [ ! "$fs_image" -nt "$lab/mkroot" ]; then
     "$lab/mkroot" "$arch" "$fs_image"
   fi
