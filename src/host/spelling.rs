@@ -4,7 +4,7 @@
 const LIKENESS_MIN: f64 = 0.7;
 
 /// Finds the name most like `wrong`; of equals the first. `None` where none is like it.
-pub fn spelling<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn closest<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wrong = wrong.replace('-', "_");
     let mut best = (LIKENESS_MIN, None);
     for name in right {
@@ -18,13 +18,13 @@ pub fn spelling<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) -> Op
 
 #[cfg(test)]
 mod tests {
-    use super::spelling;
+    use super::closest;
 
     #[test]
     fn a_slip_is_corrected_and_a_stranger_is_not() {
         let names = ["sunxi_mmc", "sunxi_wdt", "ext4"];
-        assert_eq!(spelling("sunix-mmc", names), Some("sunxi_mmc"));
-        assert_eq!(spelling("ext5", names), Some("ext4"));
-        assert_eq!(spelling("nvme", names), None);
+        assert_eq!(closest("sunix-mmc", names), Some("sunxi_mmc"));
+        assert_eq!(closest("ext5", names), Some("ext4"));
+        assert_eq!(closest("nvme", names), None);
     }
 }

@@ -4,7 +4,7 @@ use initmod::glob;
 use initmod::host::codec;
 use initmod::host::dt::tree::{ROOT, Tree};
 use initmod::host::dt::{blob, modalias, overlay, suppliers, way};
-use initmod::host::image::contents::Existing;
+use initmod::host::image::contents::Contents;
 use initmod::host::image::strip;
 use initmod::host::modules::depmod_d::Rules;
 use initmod::host::modules::module::Module;
@@ -36,9 +36,9 @@ pub const ALL: [(&str, Target); 15] = [
 
 /// An image of any bytes is read or refused.
 pub fn initramfs(data: &[u8]) {
-    let Ok(existing) = Existing::read(data) else { return };
-    _ = existing.modules("lib/modules").count();
-    _ = existing.has("sbin/modprobe");
+    let Ok(contents) = Contents::read(data) else { return };
+    _ = contents.modules("lib/modules").count();
+    _ = contents.has("sbin/modprobe");
 }
 
 /// A module of any bytes is stripped, left as it is or refused; once is enough.

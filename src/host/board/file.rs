@@ -278,7 +278,7 @@ impl Board {
         }
         let entries = self.modules.entries();
         if let Some(entry) = self.modules.why.keys().find(|entry| !entries.contains(entry)) {
-            let near = spelling::spelling(entry, entries.iter().map(|entry| entry.as_str()));
+            let near = spelling::closest(entry, entries.iter().map(|entry| entry.as_str()));
             let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
             return Err(self.fault("modules.why", format!("no list has `{entry}`{hint}")));
         }
@@ -354,7 +354,7 @@ fn with_suggestion(message: &str) -> String {
         Some(unknown) if message.starts_with("unknown ") => {
             let right: Vec<&str> = quoted.collect();
             let what = if message.starts_with("unknown variant") { "value" } else { "key" };
-            let hint = match spelling::spelling(unknown, right.iter().copied()) {
+            let hint = match spelling::closest(unknown, right.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there is {}", right.join(", ")),
             };

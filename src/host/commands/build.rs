@@ -1,7 +1,7 @@
 //! `mkinitmod build`: board, stock and selection (see [`job`](super::inputs)) -> pack -> depmod -> image, and the report.
 
 use super::args::BuildArgs;
-use super::inputs::Job;
+use super::inputs::Inputs;
 use super::manifest;
 use super::report::{Report, print};
 use crate::host::arch::Arch;
@@ -11,13 +11,13 @@ use crate::host::depmod;
 use crate::host::depmod::Builtin;
 use crate::host::dt::tree::strings;
 use crate::host::error::{Error, Result};
-use crate::host::image::append::Base;
+use crate::host::image::append::ExistingImage;
 use crate::host::image::compress::{Method, compress};
 use crate::host::image::depmod_inputs;
 use crate::host::image::early;
 use crate::host::image::early::Early;
 use crate::host::image::firmware::Firmware;
-use crate::host::image::layout::{Content, Ground, LoaderAs, lay_out};
+use crate::host::image::layout::{Destination, ImageParts, LoaderAs, lay_out};
 use crate::host::image::output;
 use crate::host::image::pack;
 use crate::host::image::pack::{Packed, Style};
@@ -35,15 +35,15 @@ use std::path::{Path, PathBuf};
 /// What stands in the way, with the file and the key or line. The image is whole, or it is not written.
 pub fn run(args: &BuildArgs) -> Result<()> {
     let mtime = source_date()?;
-    let job = Job::read(&args.source, false)?;
-    let Job { board, stock, .. } = &job;
+    let inputs = Inputs::read(&args.source, false)?;
+    let Inputs { board, stock, .. } = &inputs;
     let (tree, modules) = (&stock.tree, &stock.modules);
     let loader = read_loader(board, args.loader.as_deref())?;
-    let selection = job.select()?;
+    let selection = inputs.select()?;
     // A tree stands for itself.
     let is_image = args.tree.is_none();
     let base = args.append.as_ref().or(board.image.append.as_ref()).filter(|_| is_image);
-    let base = base.map(|path| Base::read(path, &tree.kver)).transpose()?;
+    let base = base.map(|path| ExistingImage::read(path, &tree.kver)).transpose()?;
     let has = |module: &Module| base.as_ref().is_some_and(|base| base.has(&module.modname));
     let loader_as = args.loader_as.or(board.image.loader_as);
     if base.is_none() && loader_as.is_some() && is_image {
@@ -58,7 +58,7 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         strip: args.strip || board.image.strip.unwrap_or(false),
     };
     let method = args.compress.or(board.image.compress).unwrap_or(Method::Zst);
-    let mut notes = check_kernel(board, job.kconfig.as_ref(), method, style.signatures, &early)?;
+    let mut notes = check_kernel(board, inputs.kconfig.as_ref(), method, style.signatures, &early)?;
 
     let mut places: Vec<usize> = selection.picks.iter().map(|pick| pick.at).collect();
     places.sort_unstable();
@@ -78,8 +78,8 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         indexed = base.with(indexed, modules);
     }
     let mut indexes = indexes(tree, &indexed)?;
-    let mut firmware = firmware(args, &job, &wanted)?;
-    firmware.found.retain(|name, _| base.as_ref().is_none_or(|base| !base.existing.has(&firmware_path(name))));
+    let mut firmware = firmware(args, &inputs, &wanted)?;
+    firmware.found.retain(|name, _| base.as_ref().is_none_or(|base| !base.contents.has(&firmware_path(name))));
     let suppliers = left_out(modules, &indexed);
     if board.arch != Arch::X86_64 && !suppliers.is_empty() {
         indexes.push(("modules.left-out", suppliers));
@@ -92,7 +92,7 @@ pub fn run(args: &BuildArgs) -> Result<()> {
 
     let lens = |lens: &mut dyn Iterator<Item = usize>| lens.sum::<usize>() as u64;
     let mut report = Report {
-        title: job.title(),
+        title: inputs.title(),
         modules: rows(modules, &selection, &packed),
         totals: vec![
             (format!("{} modules", packed.len()), lens(&mut packed.iter().map(|packed| packed.data.len()))),
@@ -112,17 +112,21 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     }
     let reasons = reasons(modules, &selection, &packed, &firmware, &early, &tree.kver);
     let firmware_files = firmware.found.iter().map(|(name, (_, data))| (firmware_path(name), data.clone()));
-    let content = Content {
-        ground: match &base {
-            Some(base) => Ground::Existing(&base.existing, loader_as.unwrap_or(LoaderAs::Modprobe)),
-            None => Ground::New,
+    let content = ImageParts {
+        destination: match &base {
+            Some(base) => Destination::Existing(&base.contents, loader_as.unwrap_or(LoaderAs::Modprobe)),
+            None => Destination::New,
         },
         loader,
         kver: &tree.kver,
         modules: packed,
         indexes,
-        lane: job.stock.order(&selection.lane),
-        lanes: selection.lanes.iter().map(|(compatible, lane)| (compatible.as_str(), job.stock.order(lane))).collect(),
+        lane: inputs.stock.order(&selection.lane),
+        lanes: selection
+            .lanes
+            .iter()
+            .map(|(compatible, lane)| (compatible.as_str(), inputs.stock.order(lane)))
+            .collect(),
         modprobe_conf: board.modprobe.file_text(),
         firmware: firmware_files.collect(),
         extra,
@@ -168,8 +172,8 @@ fn firmware_path(name: &str) -> String {
 
 /// Looks up the firmware that the modules, the device trees' enabled nodes and the board file ask for, and what the
 /// kernel's own drivers ask for if the board file says so. Without directories to look in nothing is asked for.
-fn firmware(args: &BuildArgs, job: &Job, wanted: &[&Module]) -> Result<Firmware> {
-    let keys = &job.board.firmware;
+fn firmware(args: &BuildArgs, inputs: &Inputs, wanted: &[&Module]) -> Result<Firmware> {
+    let keys = &inputs.board.firmware;
     let dirs: Vec<PathBuf> = args.firmware.iter().chain(&keys.dirs).cloned().collect();
     let mut firmware = Firmware::default();
     if dirs.is_empty() {
@@ -183,7 +187,7 @@ fn firmware(args: &BuildArgs, job: &Job, wanted: &[&Module]) -> Result<Firmware>
             firmware.add(&dirs, &String::from_utf8_lossy(name), &module.modname)?;
         }
     }
-    for tree in job.parts.iter().filter(|part| part.takes_board()).flat_map(|part| &part.trees) {
+    for tree in inputs.boards.iter().filter(|part| part.takes_board()).flat_map(|part| &part.trees) {
         for id in tree.devices() {
             for name in strings(tree.prop(id, "firmware-name").unwrap_or_default()) {
                 firmware.add(&dirs, name, &tree.path(id))?;
@@ -195,7 +199,7 @@ fn firmware(args: &BuildArgs, job: &Job, wanted: &[&Module]) -> Result<Firmware>
     }
     if keys.builtin {
         let known = std::mem::take(&mut firmware.missing);
-        let modinfo = job.stock.tree.builtin_modinfo.as_deref().unwrap_or_default();
+        let modinfo = inputs.stock.tree.builtin_modinfo.as_deref().unwrap_or_default();
         for text in modinfo.split(|&byte| byte == 0).filter_map(|text| std::str::from_utf8(text).ok()) {
             if let Some((modname, name)) = text.split_once(".firmware=") {
                 firmware.add(&dirs, name, modname)?;

@@ -4,7 +4,7 @@
 use super::args::SourceArgs;
 use crate::host::arch::Arch;
 use crate::host::board::family;
-use crate::host::board::file::{Board, Scope};
+use crate::host::board::file::{Board, Scope, TreeKeys};
 use crate::host::board::kconfig::Kconfig;
 use crate::host::dt::root::Root;
 use crate::host::dt::tree::Tree as DeviceTree;
@@ -21,11 +21,11 @@ use std::path::{Path, PathBuf};
 
 /// All that a selection is made from.
 #[derive(Debug)]
-pub struct Job {
+pub struct Inputs {
     /// The board; of several, what they come to for the image.
     pub board: Board,
     /// Each board that the image is for.
-    pub parts: Vec<Part>,
+    pub boards: Vec<BoardInputs>,
     /// The modules.
     pub stock: Stock,
     /// What is built in, if that is known.
@@ -38,7 +38,7 @@ pub struct Job {
 
 /// A board that selects for itself.
 #[derive(Debug)]
-pub struct Part {
+pub struct BoardInputs {
     /// What its board file says.
     pub board: Board,
     /// Its device tree, or none.
@@ -47,38 +47,20 @@ pub struct Part {
     pub root: Option<Root>,
 }
 
-impl Job {
-    /// Reads what `args` name. The kernel's image is read where it is given, and where `wants_kernel` also if it lies
-    /// where packages put it.
+impl Inputs {
+    /// Reads what `args` name: the board files, the module tree, device trees, the kernel's image and configuration.
+    ///
+    /// The kernel's image is read if `args` name one; with `wants_kernel` also from where packages install it.
     ///
     /// # Errors
-    /// What can't be read, is not there, or does not fit together.
-    pub fn read(args: &SourceArgs, wants_kernel: bool) -> Result<Job> {
-        let mut boards = args.board.iter().map(|path| Board::read(path)).collect::<Result<Vec<_>>>()?;
-        for board in &mut boards {
-            let keys = &mut board.tree;
-            let given = [
-                (&mut keys.modules, &args.modules),
-                (&mut keys.builtin, &args.builtin),
-                (&mut keys.config, &args.config),
-            ];
-            given.into_iter().filter(|(_, given)| given.is_some()).for_each(|(key, _)| *key = None);
-        }
-        let named = if boards.is_empty() { None } else { Some(family::joined(&boards)?) };
-        let named_dir = named.as_ref().and_then(|board| board.tree.modules.as_ref());
-        let dir = args.modules.as_ref().or(named_dir).ok_or_else(|| match &named {
-            Some(board) => {
-                board.fault("tree.modules", "the board file names no module tree; --modules DIR does".into())
-            }
-            None => Error::input("--modules", "the module tree of the kernel to boot is needed: ROOT/lib/modules/KVER"),
-        })?;
-        let caches = if args.no_cache { None } else { args.cache.clone().or_else(cache::default_dir) };
-        let keys = named.as_ref().map(|board| &board.tree);
-        let builtin = args.builtin.as_ref().or(keys.and_then(|keys| keys.builtin.as_ref()));
-        let stock = Stock::read(dir, caches, builtin.map(PathBuf::as_path))?;
-        let board = match named {
+    /// A file is missing or unreadable, or two of them contradict each other.
+    pub fn read(args: &SourceArgs, wants_kernel: bool) -> Result<Inputs> {
+        let mut boards = read_board_files(args)?;
+        let joined = if boards.is_empty() { None } else { Some(family::joined(&boards)?) };
+        let stock = read_stock(args, joined.as_ref())?;
+        let board = match joined {
             Some(board) => board,
-            None => Board::of_command_line(arch(&stock)?),
+            None => Board { tree: tree_keys(args, TreeKeys::default()), ..Board::of_command_line(arch(&stock)?) },
         };
         check_machine(&stock, board.arch)?;
         if boards.is_empty() {
@@ -90,17 +72,16 @@ impl Job {
                 "which of several boards it is of is not said; dt.blob in its file says it",
             ));
         }
-        let mut parts = Vec::new();
+        let mut board_inputs = Vec::new();
         for board in boards {
-            parts.extend(read_parts(args, board, &stock)?);
+            board_inputs.extend(read_board(args, board, &stock)?);
         }
-        let given = args.kernel.clone();
-        let kernel = given.or_else(|| stock.beside("vmlinuz").filter(|_| wants_kernel));
+        let kernel = args.kernel.clone().or_else(|| stock.beside("vmlinuz").filter(|_| wants_kernel));
         let kernel = kernel.as_deref().map(Kernel::read).transpose()?;
-        let kconfig = args.config.clone().or_else(|| board.tree.config.clone()).or_else(|| stock.beside("config"));
+        let kconfig = board.tree.config.clone().or_else(|| stock.beside("config"));
         let kconfig = kconfig.as_deref().map(Kconfig::read).transpose()?;
         let config_text = stock.config_text(&board.modprobe.config_text());
-        Ok(Job { board, parts, stock, kernel, kconfig, config_text })
+        Ok(Inputs { board, boards: board_inputs, stock, kernel, kconfig, config_text })
     }
 
     /// Selects the modules of all boards.
@@ -110,10 +91,10 @@ impl Job {
     pub fn select(&self) -> Result<Selection> {
         let catalogue = self.stock.catalogue(&self.config_text, self.kernel.as_ref(), self.kconfig.as_ref());
         let mut all = Selection::default();
-        for part in &self.parts {
+        for part in &self.boards {
             let wish = Wish { board: &part.board, trees: &part.trees, root: part.root.clone() };
             let selection = select(&wish, &catalogue)?;
-            if let Some(compatible) = part.compatible().filter(|_| self.parts.len() > 1) {
+            if let Some(compatible) = part.compatible().filter(|_| self.boards.len() > 1) {
                 all.lanes.entry(compatible.into()).or_default().add(&selection.lane);
             }
             family::add_selection(&mut all, selection);
@@ -123,18 +104,18 @@ impl Job {
 
     /// Yields the device trees of all boards.
     pub fn trees(&self) -> impl Iterator<Item = &DeviceTree> {
-        self.parts.iter().flat_map(|part| &part.trees)
+        self.boards.iter().flat_map(|part| &part.trees)
     }
 
     /// Returns boards, architecture and kernel for a first line.
     pub fn title(&self) -> String {
-        let mut names: Vec<String> = self.parts.iter().map(Part::name).collect();
+        let mut names: Vec<String> = self.boards.iter().map(BoardInputs::name).collect();
         names.dedup();
         format!("{} ({}), Linux {}", names.join(", "), self.board.arch, self.stock.tree.kver)
     }
 }
 
-impl Part {
+impl BoardInputs {
     /// The whole board counts, not only the way to the root.
     pub fn takes_board(&self) -> bool {
         self.board.dt.scope.unwrap_or(if self.root.is_some() { Scope::Root } else { Scope::Board }) == Scope::Board
@@ -153,8 +134,37 @@ impl Part {
     }
 }
 
+/// Reads the board files. Arguments replace keys here already, so that several boards need not agree on those.
+fn read_board_files(args: &SourceArgs) -> Result<Vec<Board>> {
+    let read = |path: &PathBuf| {
+        let board = Board::read(path)?;
+        Ok(Board { tree: tree_keys(args, board.tree), ..board })
+    };
+    args.board.iter().map(read).collect()
+}
+
+/// Returns the keys of `[tree]`, each replaced by its argument if there is one.
+fn tree_keys(args: &SourceArgs, keys: TreeKeys) -> TreeKeys {
+    TreeKeys {
+        modules: args.modules.clone().or(keys.modules),
+        builtin: args.builtin.clone().or(keys.builtin),
+        config: args.config.clone().or(keys.config),
+    }
+}
+
+/// Reads the module tree that the arguments or else the board name.
+fn read_stock(args: &SourceArgs, board: Option<&Board>) -> Result<Stock> {
+    let keys = tree_keys(args, board.map(|board| board.tree.clone()).unwrap_or_default());
+    let dir = keys.modules.ok_or_else(|| match board {
+        Some(board) => board.fault("tree.modules", "the board file names no module tree; --modules DIR does".into()),
+        None => Error::input("--modules", "the module tree of the kernel to boot is needed: ROOT/lib/modules/KVER"),
+    })?;
+    let caches = if args.no_cache { None } else { args.cache.clone().or_else(cache::default_dir) };
+    Stock::read(&dir, caches, keys.builtin.as_deref())
+}
+
 /// Reads a board's device trees: each is a board.
-fn read_parts(args: &SourceArgs, mut board: Board, stock: &Stock) -> Result<Vec<Part>> {
+fn read_board(args: &SourceArgs, mut board: Board, stock: &Stock) -> Result<Vec<BoardInputs>> {
     let trees = read_trees(args, &board, stock)?;
     let root = read_root(args, &board)?;
     board.fs = args.fs.clone().or(board.fs);
@@ -166,9 +176,9 @@ fn read_parts(args: &SourceArgs, mut board: Board, stock: &Stock) -> Result<Vec<
         return Err(board.fault("root", "the way to it needs a device tree: dt.blob, or --dtb FILE".into()));
     }
     if trees.is_empty() {
-        return Ok(vec![Part { board, trees, root }]);
+        return Ok(vec![BoardInputs { board, trees, root }]);
     }
-    let part = |tree| Part { board: board.clone(), trees: vec![tree], root: root.clone() };
+    let part = |tree| BoardInputs { board: board.clone(), trees: vec![tree], root: root.clone() };
     Ok(trees.into_iter().map(part).collect())
 }
 
@@ -219,7 +229,7 @@ fn no_blob(name: &Path, dirs: &[PathBuf]) -> String {
     let sub = name.parent().unwrap_or(Path::new(""));
     let files = dirs.iter().filter_map(|dir| std::fs::read_dir(dir.join(sub)).ok()).flatten().flatten();
     let names: Vec<String> = files.map(|entry| sub.join(entry.file_name()).to_string_lossy().into_owned()).collect();
-    let near = spelling::spelling(&name.to_string_lossy(), names.iter().map(String::as_str));
+    let near = spelling::closest(&name.to_string_lossy(), names.iter().map(String::as_str));
     let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     format!(
         "there is no `{}` beside the board file or among the kernel's device trees (--dtbs DIR){hint}",

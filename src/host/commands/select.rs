@@ -1,7 +1,7 @@
 //! `mkinitmod select`: the modules that a board needs, for people and as JSON; and many boards at once, a line each.
 
 use super::args::SelectArgs;
-use super::inputs::{Job, Part};
+use super::inputs::{BoardInputs, Inputs};
 use super::report::{grouped, print};
 use crate::host::dt::blob;
 use crate::host::dt::root::Root;
@@ -60,14 +60,14 @@ struct Named {
 /// Selects, and prints what came of it.
 ///
 /// # Errors
-/// As of [`Job::read`] and [`select`].
+/// As of [`Inputs::read`] and [`select`].
 pub fn run(args: &SelectArgs) -> Result<()> {
     if args.each {
         return each(args);
     }
-    let job = Job::read(&args.source, true)?;
-    let selection = job.select()?;
-    let selected = selected(&job, &selection);
+    let inputs = Inputs::read(&args.source, true)?;
+    let selection = inputs.select()?;
+    let selected = selected(&inputs, &selection);
     let text = if args.json {
         serde_json::to_string_pretty(&selected).expect("strings and numbers are JSON") + "\n"
     } else {
@@ -77,8 +77,8 @@ pub fn run(args: &SelectArgs) -> Result<()> {
     Ok(())
 }
 
-fn selected<'a>(job: &'a Job, selection: &'a Selection) -> Selected<'a> {
-    let modules = &job.stock.modules;
+fn selected<'a>(inputs: &'a Inputs, selection: &'a Selection) -> Selected<'a> {
+    let modules = &inputs.stock.modules;
     let places: Vec<usize> = selection.picks.iter().map(|pick| pick.at).collect();
     let saves = savings(&places, &selection.edges, |at| modules[at].file_len);
     let rows = selection.picks.iter().zip(saves).map(|(pick, saves)| {
@@ -94,15 +94,15 @@ fn selected<'a>(job: &'a Job, selection: &'a Selection) -> Selected<'a> {
         }
     });
     Selected {
-        board: job.title(),
-        kernel: &job.stock.tree.kver,
+        board: inputs.title(),
+        kernel: &inputs.stock.tree.kver,
         modules: rows.collect(),
         bytes: places.iter().map(|&at| modules[at].file_len).sum(),
-        load: job.stock.order(&selection.lane).load,
+        load: inputs.stock.order(&selection.lane).load,
         lanes: selection
             .lanes
             .iter()
-            .map(|(compatible, lane)| (compatible.as_str(), job.stock.order(lane).load))
+            .map(|(compatible, lane)| (compatible.as_str(), inputs.stock.order(lane).load))
             .collect(),
         builtin: selection
             .builtin
@@ -111,7 +111,7 @@ fn selected<'a>(job: &'a Job, selection: &'a Selection) -> Selected<'a> {
             .collect(),
         not_there: not_there(selection),
         numbered_as_they_come: &selection.as_they_come,
-        knows_kernel: job.kernel.is_some(),
+        knows_kernel: inputs.kernel.is_some(),
         unserved: &selection.unserved,
     }
 }
@@ -183,11 +183,11 @@ fn each(args: &SelectArgs) -> Result<()> {
     let blobs = blobs(&std::mem::take(&mut source.dtb))?;
     let root = source.root.take().map(|root| root.parse::<Root>()).transpose();
     let root = root.map_err(|what| Error::input("--root", what))?;
-    let job = Job::read(&source, true)?;
-    let [Part { board, .. }] = &job.parts[..] else {
+    let inputs = Inputs::read(&source, true)?;
+    let [BoardInputs { board, .. }] = &inputs.boards[..] else {
         return Err(Error::input("--each", "takes one board file at most"));
     };
-    let catalogue = job.stock.catalogue(&job.config_text, job.kernel.as_ref(), job.kconfig.as_ref());
+    let catalogue = inputs.stock.catalogue(&inputs.config_text, inputs.kernel.as_ref(), inputs.kconfig.as_ref());
     let lines: Vec<(String, bool)> = blobs
         .par_iter()
         .map(|path| {
@@ -204,7 +204,7 @@ fn each(args: &SelectArgs) -> Result<()> {
             });
             match outcome {
                 Ok((selection, none)) => {
-                    let bytes = selection.picks.iter().map(|pick| job.stock.modules[pick.at].file_len).sum();
+                    let bytes = selection.picks.iter().map(|pick| inputs.stock.modules[pick.at].file_len).sum();
                     (format!("{:5}  {:>11}  {name}{none}\n", selection.picks.len(), grouped(bytes)), true)
                 }
                 Err(error) => (format!("{error}\n"), false),

@@ -1,7 +1,7 @@
 //! `mkinitmod why`: how a module came to be in, or what a node of the device tree asks for and hangs on.
 
 use super::args::WhyArgs;
-use super::inputs::{Job, Part};
+use super::inputs::{BoardInputs, Inputs};
 use super::report::print;
 use crate::host::dt::driver::{Driver, Drivers};
 use crate::host::dt::modalias;
@@ -16,23 +16,23 @@ use std::collections::BTreeSet;
 /// Answers, and prints the answer.
 ///
 /// # Errors
-/// As of [`Job::read`]; and where what is asked for is neither a module nor a node.
+/// As of [`Inputs::read`]; and where what is asked for is neither a module nor a node.
 pub fn run(args: &WhyArgs) -> Result<()> {
-    let job = Job::read(&args.source, true)?;
+    let inputs = Inputs::read(&args.source, true)?;
     let modname = args.what.replace('-', "_");
-    let at = job.stock.modules.iter().position(|module| module.modname == modname);
-    let text = match (at, node(&job, &args.what)) {
-        (Some(at), _) => why_module(&job, at)?,
-        (None, Some((part, tree, id))) => why_node(&job, part, tree, id)?,
-        (None, None) => return Err(neither(&job, &args.what, &modname)),
+    let at = inputs.stock.modules.iter().position(|module| module.modname == modname);
+    let text = match (at, node(&inputs, &args.what)) {
+        (Some(at), _) => why_module(&inputs, at)?,
+        (None, Some((part, tree, id))) => why_node(&inputs, part, tree, id)?,
+        (None, None) => return Err(neither(&inputs, &args.what, &modname)),
     };
     print(&text);
     Ok(())
 }
 
 /// Finds a node by path, alias, label or name, in the first tree that has it.
-fn node<'a>(job: &'a Job, what: &str) -> Option<(&'a Part, &'a Tree, NodeId)> {
-    let trees = job.parts.iter().flat_map(|part| part.trees.iter().map(move |tree| (part, tree)));
+fn node<'a>(inputs: &'a Inputs, what: &str) -> Option<(&'a BoardInputs, &'a Tree, NodeId)> {
+    let trees = inputs.boards.iter().flat_map(|part| part.trees.iter().map(move |tree| (part, tree)));
     trees.into_iter().find_map(|(part, tree)| {
         let labelled = tree.symbol(what).map(str::to_owned);
         let found = tree.find(what).or_else(|| tree.find(&labelled?));
@@ -41,29 +41,29 @@ fn node<'a>(job: &'a Job, what: &str) -> Option<(&'a Part, &'a Tree, NodeId)> {
     })
 }
 
-fn neither(job: &Job, what: &str, modname: &str) -> Error {
-    let is_builtin = job.stock.tree.builtin.as_deref().unwrap_or_default().split(|&byte| byte == b'\n');
+fn neither(inputs: &Inputs, what: &str, modname: &str) -> Error {
+    let is_builtin = inputs.stock.tree.builtin.as_deref().unwrap_or_default().split(|&byte| byte == b'\n');
     if is_builtin.map(String::from_utf8_lossy).any(|path| crate::host::modules::tree::modname(&path) == modname) {
         return Error::input(what, "is built into the kernel");
     }
-    let modnames = job.stock.modules.iter().map(|module| module.modname.as_str());
-    let near = crate::host::spelling::spelling(what, modnames);
-    match (job.trees().next(), near) {
+    let modnames = inputs.stock.modules.iter().map(|module| module.modname.as_str());
+    let near = crate::host::spelling::closest(what, modnames);
+    match (inputs.trees().next(), near) {
         (_, Some(near)) => Error::input(what, format!("no module or node of that name; did you mean `{near}`?")),
         (Some(tree), None) => Error::input(what, format!("no module of that name, and {}", unknown(tree, what))),
         (None, None) => Error::input(what, "no module of that name"),
     }
 }
 
-fn why_module(job: &Job, at: usize) -> Result<String> {
-    let selection = job.select()?;
-    let module = &job.stock.modules[at];
+fn why_module(inputs: &Inputs, at: usize) -> Result<String> {
+    let selection = inputs.select()?;
+    let module = &inputs.stock.modules[at];
     if selection.picks.iter().all(|pick| pick.at != at) {
         return Ok(format!("{} is not in: nothing asks for it\n", module.modname));
     }
-    let mut text = format!("{}\n", trail(job, &selection, at));
+    let mut text = format!("{}\n", trail(inputs, &selection, at));
     let users = selection.edges.iter().filter(|(_, needed)| *needed == at).filter_map(|(user, _)| *user);
-    let users: BTreeSet<&str> = users.map(|at| job.stock.modules[at].modname.as_str()).collect();
+    let users: BTreeSet<&str> = users.map(|at| inputs.stock.modules[at].modname.as_str()).collect();
     if !users.is_empty() {
         text += &format!("needed by: {}\n", users.into_iter().collect::<Vec<_>>().join(", "));
     }
@@ -71,29 +71,30 @@ fn why_module(job: &Job, at: usize) -> Result<String> {
 }
 
 /// Tells how a module came in, from what the board asks for down to it.
-fn trail(job: &Job, selection: &Selection, at: usize) -> String {
-    let modname = &job.stock.modules[at].modname;
-    let place = |name: &str| job.stock.modules.iter().position(|module| module.modname == name).expect("it was picked");
+fn trail(inputs: &Inputs, selection: &Selection, at: usize) -> String {
+    let modname = &inputs.stock.modules[at].modname;
+    let place =
+        |name: &str| inputs.stock.modules.iter().position(|module| module.modname == name).expect("it was picked");
     match selection.picks.iter().find(|pick| pick.at == at).map(|pick| (&pick.reason, &pick.note)) {
-        Some((Reason::NeededBy(user), _)) => format!("{} -> {modname}", trail(job, selection, place(user))),
-        Some((Reason::SoftdepOf(user), _)) => format!("{} -softdep-> {modname}", trail(job, selection, place(user))),
-        Some((Reason::WeakdepOf(user), _)) => format!("{} -weakdep-> {modname}", trail(job, selection, place(user))),
+        Some((Reason::NeededBy(user), _)) => format!("{} -> {modname}", trail(inputs, selection, place(user))),
+        Some((Reason::SoftdepOf(user), _)) => format!("{} -softdep-> {modname}", trail(inputs, selection, place(user))),
+        Some((Reason::WeakdepOf(user), _)) => format!("{} -weakdep-> {modname}", trail(inputs, selection, place(user))),
         Some((reason, Some(note))) => format!("{reason} ({note}) -> {modname}"),
         Some((reason, None)) => format!("{reason} -> {modname}"),
         None => modname.clone(),
     }
 }
 
-fn why_node(job: &Job, part: &Part, tree: &Tree, id: NodeId) -> Result<String> {
-    let catalogue = job.stock.catalogue(&job.config_text, job.kernel.as_ref(), None);
+fn why_node(inputs: &Inputs, part: &BoardInputs, tree: &Tree, id: NodeId) -> Result<String> {
+    let catalogue = inputs.stock.catalogue(&inputs.config_text, inputs.kernel.as_ref(), None);
     let drivers = &catalogue.drivers;
     let modnames = |driver: &Driver| {
-        let names = driver.modules.iter().map(|(at, by)| format!("{by} -> {}", job.stock.modules[*at].modname));
+        let names = driver.modules.iter().map(|(at, by)| format!("{by} -> {}", inputs.stock.modules[*at].modname));
         names.collect::<Vec<_>>()
     };
     let mut text = format!("{}{}\n", tree.path(id), if tree.is_enabled(id) { "" } else { "  (disabled)" });
     if let Some(root) = &part.root {
-        let (starts, _) = root.nodes(tree, drivers).map_err(|what| job.board.fault("root", what))?;
+        let (starts, _) = root.nodes(tree, drivers).map_err(|what| inputs.board.fault("root", what))?;
         let way = Way::new(tree, &starts);
         text += &match way.order.contains(&id) {
             true => format!("  root={root} -> {}\n", way.chain(tree, id)),
@@ -111,12 +112,12 @@ fn why_node(job: &Job, part: &Part, tree: &Tree, id: NodeId) -> Result<String> {
     }
     for (at, _) in &driver.modules {
         for (cell, name) in drivers.cells(*at).iter() {
-            text += &format!("  part: platform:{name} -> {}\n", job.stock.modules[*cell].modname);
+            text += &format!("  part: platform:{name} -> {}\n", inputs.stock.modules[*cell].modname);
         }
     }
     if driver.modules.is_empty() {
         for (cell, name) in drivers.likely_cells(tree, id) {
-            text += &format!("  part, likely: platform:{name} -> {}\n", job.stock.modules[cell].modname);
+            text += &format!("  part, likely: platform:{name} -> {}\n", inputs.stock.modules[cell].modname);
         }
     }
     let above = tree.up(id).skip(1).find(|&above| tree.has(above, "compatible")).filter(|&above| above != 0);

@@ -93,7 +93,7 @@ fn no_label(base: &Tree, label: &str) -> String {
         return format!("needs label {label}, but the device tree keeps no labels (dtc -@ makes one that does)");
     };
     let labels = base.node(symbols).props.iter().map(|(label, _)| label.as_str());
-    let hint = spelling::spelling(label, labels).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    let hint = spelling::closest(label, labels).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     format!("needs label {label}, which the device tree does not have{hint}")
 }
 

@@ -133,7 +133,7 @@ impl FromStr for Root {
             };
             return Ok(Root::Class(class));
         }
-        if let Some(near) = spelling::spelling(text, names()) {
+        if let Some(near) = spelling::closest(text, names()) {
             return Err(format!("`{text}` is nothing that a root can be on; did you mean `{near}`?"));
         }
         Ok(Root::Node(text.into()))
@@ -233,7 +233,7 @@ impl Root {
 pub fn unknown(tree: &Tree, path: &str) -> String {
     let mut known: Vec<String> = (0..tree.len()).map(|id| tree.path(id)).collect();
     known.extend((0..tree.len()).map(|id| tree.node(id).name.clone()));
-    let near = spelling::spelling(path, known.iter().map(String::as_str));
+    let near = spelling::closest(path, known.iter().map(String::as_str));
     let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     format!("the device tree has no node `{path}`{hint}")
 }

@@ -1,7 +1,7 @@
 //! The image that what is built is appended to. It stays as it is, to the byte, and what it has already does not go in a
 //! second time: its modules count in the indexes, which take the place of its own.
 
-use super::contents::Existing;
+use super::contents::Contents;
 use super::cpio::{Archive, PathError};
 use super::unpack::ALIGN;
 use crate::host::codec;
@@ -12,41 +12,41 @@ use std::path::{Path, PathBuf};
 
 /// An image that is appended to.
 #[derive(Debug)]
-pub(crate) struct Base {
+pub(crate) struct ExistingImage {
     path: PathBuf,
     bytes: Vec<u8>,
     /// What is in it.
-    pub(crate) existing: Existing,
+    pub(crate) contents: Contents,
     /// Its modules for the kernel.
     pub(crate) modules: Vec<Module>,
     modnames: HashSet<String>,
 }
 
-impl Base {
+impl ExistingImage {
     /// Reads the image at `path`, and its modules for the kernel `kver`. A module that can't be read is told, and counts for
     /// nothing.
     ///
     /// # Errors
     /// It can't be read, or is no initramfs.
-    pub(crate) fn read(path: &Path, kver: &str) -> Result<Base> {
+    pub(crate) fn read(path: &Path, kver: &str) -> Result<ExistingImage> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
-        let existing = Existing::read(&bytes).map_err(|damage| damage.in_file(path))?;
+        let contents = Contents::read(&bytes).map_err(|damage| damage.in_file(path))?;
         let dir = format!("lib/modules/{kver}");
         let mut modules = Vec::new();
-        for (name, packed) in existing.modules(&dir) {
+        for (name, packed) in contents.modules(&dir) {
             let read = codec::decompress(packed).map_err(|damage| damage.what);
             match read.and_then(|plain| Module::parse(name, &plain).map_err(|error| error.to_string())) {
                 Ok(module) => modules.push(module),
                 Err(what) => eprintln!("mkinitmod: {}: /{dir}/{name}: {what}", path.display()),
             }
         }
-        let others: Vec<&str> = existing.names("lib/modules").filter(|name| *name != kver).collect();
+        let others: Vec<&str> = contents.names("lib/modules").filter(|name| *name != kver).collect();
         if modules.is_empty() && !others.is_empty() {
             let others = others.join(", ");
             eprintln!("mkinitmod: {}: has modules for Linux {others}, none for {kver}", path.display());
         }
         let modnames = modules.iter().map(|module| module.modname.clone()).collect();
-        Ok(Base { path: path.into(), bytes, existing, modules, modnames })
+        Ok(ExistingImage { path: path.into(), bytes, contents, modules, modnames })
     }
 
     /// The image has the module already.
@@ -69,7 +69,7 @@ impl Base {
     /// Something in the image stands in the way.
     pub(crate) fn emit(&self, archive: &Archive, mtime: u32) -> Result<Vec<u8>> {
         let what = |error: PathError| Error::input(&self.path, error);
-        let (fitted, in_front) = self.existing.fit(archive).map_err(what)?;
+        let (fitted, in_front) = self.contents.fit(archive).map_err(what)?;
         let in_front = if in_front.is_empty() { Vec::new() } else { in_front.emit(mtime) };
         Ok([in_front, fitted.emit(mtime)].concat())
     }

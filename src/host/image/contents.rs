@@ -15,7 +15,7 @@ const LINKS_MAX: usize = 40;
 
 /// What an image holds.
 #[derive(Debug, Default)]
-pub struct Existing {
+pub struct Contents {
     /// By path without links in it, without a `/` in front.
     nodes: BTreeMap<String, Found>,
 }
@@ -34,23 +34,23 @@ enum Found {
     Other,
 }
 
-impl Existing {
+impl Contents {
     /// Reads an image.
     ///
     /// # Errors
     /// [`Damage`]: it is no initramfs, with the offset.
-    pub fn read(image: &[u8]) -> Result<Existing, Damage> {
-        let mut existing = Existing::default();
+    pub fn read(image: &[u8]) -> Result<Contents, Damage> {
+        let mut contents = Contents::default();
         // Names of the files that share an inode; an archive's inodes are its own.
         let mut shared = HashMap::new();
         unpack::each_entry(image, &mut |entry| match entry {
             None => shared.clear(),
-            Some(entry) => existing.take(entry, &mut shared),
+            Some(entry) => contents.take(entry, &mut shared),
         })?;
-        if existing.nodes.is_empty() {
+        if contents.nodes.is_empty() {
             return Err(Damage { off: 0, what: "no initramfs: there is no entry in it".into() });
         }
-        Ok(existing)
+        Ok(contents)
     }
 
     fn take(&mut self, entry: Entry<'_>, shared: &mut HashMap<(u32, u32, u32), Vec<String>>) {
@@ -186,7 +186,7 @@ mod tests {
         newc::trailer(out).unwrap()
     }
 
-    fn debian() -> Existing {
+    fn debian() -> Contents {
         let image = archive(&[
             (".", DIR, 2, ""),
             ("./lib", SYMLINK, 1, "usr/lib"),
@@ -203,7 +203,7 @@ mod tests {
             ("usr/sbin/modprobe", FILE, 2, "BB"),
             ("init", FILE, 1, "#!"),
         ]);
-        Existing::read(&image).unwrap()
+        Contents::read(&image).unwrap()
     }
 
     fn paths(archive: &Archive) -> Vec<&str> {
@@ -250,10 +250,10 @@ mod tests {
 
     #[test]
     fn modules_have_their_content_under_each_of_their_names() {
-        let existing = debian();
-        let modules: Vec<_> = existing.modules("lib/modules/6.1").collect();
+        let contents = debian();
+        let modules: Vec<_> = contents.modules("lib/modules/6.1").collect();
         assert_eq!(modules, [("a.ko", &b"ELF"[..]), ("b.ko", b"ELF")]);
-        assert_eq!(existing.names("lib/modules").collect::<Vec<_>>(), ["6.1"]);
-        assert!(existing.has("sbin/modprobe") && !existing.has("bin/modprobe"));
+        assert_eq!(contents.names("lib/modules").collect::<Vec<_>>(), ["6.1"]);
+        assert!(contents.has("sbin/modprobe") && !contents.has("bin/modprobe"));
     }
 }

@@ -1,6 +1,6 @@
 //! What lies where in the image. Only standard places: kmod works on this tree as the loader does.
 
-use super::contents::Existing;
+use super::contents::Contents;
 use super::cpio::{Archive, Node, PathError};
 use super::pack::Packed;
 use crate::host::depmod::IndexFile;
@@ -22,18 +22,18 @@ pub enum LoaderAs {
 
 /// What the content stands on.
 #[derive(Clone, Copy, Debug)]
-pub enum Ground<'a> {
+pub enum Destination<'a> {
     /// Nothing: the loader is /init and /sbin/modprobe.
     New,
     /// An image that is there already.
-    Existing(&'a Existing, LoaderAs),
+    Existing(&'a Contents, LoaderAs),
 }
 
 /// All that goes into an image.
 #[derive(Debug)]
-pub struct Content<'a> {
+pub struct ImageParts<'a> {
     /// What it stands on.
-    pub ground: Ground<'a>,
+    pub destination: Destination<'a>,
     /// The loader's binary.
     pub loader: Vec<u8>,
     /// The kernel's version.
@@ -48,9 +48,9 @@ pub struct Content<'a> {
     pub lanes: BTreeMap<&'a str, Order>,
     /// /etc/modprobe.d/initmod.conf; not there if empty.
     pub modprobe_conf: String,
-    /// Firmware: path, content.
+    /// Firmware: path, parts.
     pub firmware: Vec<(String, Vec<u8>)>,
-    /// Files to add: path, permissions, content.
+    /// Files to add: path, permissions, parts.
     pub extra: Vec<(String, u32, Vec<u8>)>,
 }
 
@@ -67,11 +67,11 @@ const HELPER: &str = "usr/bin/initmod";
 ///
 /// # Errors
 /// An extra file's path is odd, or taken.
-pub fn lay_out(content: Content<'_>) -> Result<Archive, PathError> {
+pub fn lay_out(parts: ImageParts<'_>) -> Result<Archive, PathError> {
     let mut archive = Archive::new();
-    let loader = Node::File { mode: 0o755, data: content.loader };
-    match content.ground {
-        Ground::New => {
+    let loader = Node::File { mode: 0o755, data: parts.loader };
+    match parts.destination {
+        Destination::New => {
             for dir in DIRS {
                 archive.add(dir, Node::Dir)?;
             }
@@ -81,11 +81,11 @@ pub fn lay_out(content: Content<'_>) -> Result<Archive, PathError> {
             archive.add("init", loader)?;
             archive.add(MODPROBE, Node::Symlink("/init".into()))?;
         }
-        Ground::Existing(existing, loader_as) => {
+        Destination::Existing(contents, loader_as) => {
             archive.add(HELPER, loader)?;
             let others = ["bin/modprobe", "usr/bin/modprobe", "usr/sbin/modprobe"];
-            let others = others.into_iter().filter(|path| existing.place(path) != existing.place(MODPROBE));
-            let others = others.filter(|path| existing.has(path));
+            let others = others.into_iter().filter(|path| contents.place(path) != contents.place(MODPROBE));
+            let others = others.filter(|path| contents.has(path));
             let links: Vec<&str> = match loader_as {
                 LoaderAs::Helper => Vec::new(),
                 LoaderAs::Modprobe => [MODPROBE].into_iter().chain(others).collect(),
@@ -97,30 +97,30 @@ pub fn lay_out(content: Content<'_>) -> Result<Archive, PathError> {
         }
     }
     let file = |data: Vec<u8>| Node::File { mode: 0o644, data };
-    let tree = format!("lib/modules/{}", content.kver);
-    for packed in content.modules {
+    let tree = format!("lib/modules/{}", parts.kver);
+    for packed in parts.modules {
         archive.add(&format!("{tree}/{}", packed.module.path), file(packed.data))?;
     }
-    for (name, data) in content.indexes {
+    for (name, data) in parts.indexes {
         archive.add(&format!("{tree}/{name}"), file(data))?;
     }
-    if !content.lane.load.is_empty() {
-        archive.add("etc/modules-load.d/initmod.conf", file(content.lane.modules_load_conf()))?;
+    if !parts.lane.load.is_empty() {
+        archive.add("etc/modules-load.d/initmod.conf", file(parts.lane.modules_load_conf()))?;
     }
-    if !content.lane.softdeps.is_empty() {
-        archive.add("etc/modprobe.d/initmod-order.conf", file(content.lane.modprobe_conf()))?;
+    if !parts.lane.softdeps.is_empty() {
+        archive.add("etc/modprobe.d/initmod-order.conf", file(parts.lane.modprobe_conf()))?;
     }
-    for (compatible, lane) in content.lanes {
+    for (compatible, lane) in parts.lanes {
         archive.add(&format!("etc/initmod/boards/{compatible}.conf"), file(lane.modules_load_conf()))?;
         archive.add(&format!("etc/initmod/boards/{compatible}.order"), file(lane.modprobe_conf()))?;
     }
-    if !content.modprobe_conf.is_empty() {
-        archive.add("etc/modprobe.d/initmod.conf", file(content.modprobe_conf.into()))?;
+    if !parts.modprobe_conf.is_empty() {
+        archive.add("etc/modprobe.d/initmod.conf", file(parts.modprobe_conf.into()))?;
     }
-    for (path, data) in content.firmware {
+    for (path, data) in parts.firmware {
         archive.add(&path, file(data))?;
     }
-    for (path, mode, data) in content.extra {
+    for (path, mode, data) in parts.extra {
         archive.add(&path, Node::File { mode, data })?;
     }
     Ok(archive)

@@ -167,7 +167,7 @@ impl<'a> Selecting<'a> {
         }
         if hits.modules.is_empty() && !hits.is_builtin {
             let all = self.catalogue.modules.iter().filter(|module| module.path.starts_with("kernel/fs/"));
-            let near = spelling::spelling(fs, all.map(|module| module.modname.as_str()));
+            let near = spelling::closest(fs, all.map(|module| module.modname.as_str()));
             let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
             return Err(self.board.fault("fs", format!("neither kernel nor tree has the file system `{fs}`{hint}")));
         }
@@ -433,12 +433,12 @@ impl<'a> Selecting<'a> {
             Reason::Dir(_) => {
                 let dirs: BTreeSet<&str> =
                     self.catalogue.modules.iter().flat_map(|module| dirs(&module.path)).collect();
-                (format!("no module lies in `{entry}`"), spelling::spelling(entry, dirs))
+                (format!("no module lies in `{entry}`"), spelling::closest(entry, dirs))
             }
             Reason::Name if self.is_alias(entry) => {
                 return format!("`{entry}` is an alias, not a module's name; modules.aliases takes it");
             }
-            _ => (format!("the tree has no module `{entry}`"), spelling::spelling(entry, modnames())),
+            _ => (format!("the tree has no module `{entry}`"), spelling::closest(entry, modnames())),
         };
         let configured = match reason {
             Reason::Name | Reason::Load => self.catalogue.kconfig.and_then(|kconfig| kconfig.of_module(entry)),
