@@ -13,8 +13,8 @@ pub mod codec;
 pub mod modules;
 pub mod depmod;
 pub mod dt;
-pub mod board;
 pub mod image;
+pub mod board;
 pub mod select;
 pub mod commands;
 

@@ -17,7 +17,7 @@ use crate::host::image::depmod_inputs;
 use crate::host::image::early;
 use crate::host::image::early::Early;
 use crate::host::image::firmware::Firmware;
-use crate::host::image::layout::{Destination, ImageParts, LoaderAs, lay_out};
+use crate::host::image::layout::{Destination, ImageParts, LoadOrderFiles, LoaderAs, lay_out};
 use crate::host::image::output;
 use crate::host::image::pack;
 use crate::host::image::pack::{Packed, Style};
@@ -25,6 +25,7 @@ use crate::host::image::signature::Signatures;
 use crate::host::modules::module::Module;
 use crate::host::modules::tree::Tree;
 use crate::host::select::left_out::left_out;
+use crate::host::select::load_order::Order;
 use crate::host::select::selection::Selection;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -121,11 +122,11 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         kver: &tree.kver,
         modules: packed,
         indexes,
-        lane: inputs.stock.order(&selection.lane),
-        lanes: selection
+        load_order: load_order_files(&inputs.stock.order(&selection.lane)),
+        board_load_orders: selection
             .lanes
             .iter()
-            .map(|(compatible, lane)| (compatible.as_str(), inputs.stock.order(lane)))
+            .map(|(compatible, lane)| (compatible.as_str(), load_order_files(&inputs.stock.order(lane))))
             .collect(),
         modprobe_conf: board.modprobe.file_text(),
         firmware: firmware_files.collect(),
@@ -164,6 +165,11 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         print(&report.text());
     }
     Ok(())
+}
+
+/// Emits the two files of a load order.
+fn load_order_files(order: &Order) -> LoadOrderFiles {
+    LoadOrderFiles { modules_load: order.modules_load_conf(), softdeps: order.modprobe_conf() }
 }
 
 fn firmware_path(name: &str) -> String {

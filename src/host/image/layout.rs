@@ -4,7 +4,6 @@ use super::contents::Contents;
 use super::cpio::{Archive, Node, PathError};
 use super::pack::Packed;
 use crate::host::depmod::IndexFile;
-use crate::host::select::load_order::Order;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -29,6 +28,15 @@ pub enum Destination<'a> {
     Existing(&'a Contents, LoaderAs),
 }
 
+/// A load order as two configuration files.
+#[derive(Debug)]
+pub struct LoadOrderFiles {
+    /// For modules-load.d: the modules, in order.
+    pub modules_load: Vec<u8>,
+    /// For modprobe.d: softdeps of consumers on their suppliers.
+    pub softdeps: Vec<u8>,
+}
+
 /// All that goes into an image.
 #[derive(Debug)]
 pub struct ImageParts<'a> {
@@ -42,10 +50,10 @@ pub struct ImageParts<'a> {
     pub modules: Vec<Packed>,
     /// The modules.* files.
     pub indexes: Vec<IndexFile>,
-    /// The modules on the way to the root.
-    pub lane: Order,
-    /// In an image for several boards, those of each board, by the first of its device tree's compatible strings.
-    pub lanes: BTreeMap<&'a str, Order>,
+    /// Load order of the modules on the way to the root.
+    pub load_order: LoadOrderFiles,
+    /// In an image for several boards, that of each board, by the first of its device tree's compatible strings.
+    pub board_load_orders: BTreeMap<&'a str, LoadOrderFiles>,
     /// /etc/modprobe.d/initmod.conf; not there if empty.
     pub modprobe_conf: String,
     /// Firmware: path, parts.
@@ -104,15 +112,15 @@ pub fn lay_out(parts: ImageParts<'_>) -> Result<Archive, PathError> {
     for (name, data) in parts.indexes {
         archive.add(&format!("{tree}/{name}"), file(data))?;
     }
-    if !parts.lane.load.is_empty() {
-        archive.add("etc/modules-load.d/initmod.conf", file(parts.lane.modules_load_conf()))?;
+    if !parts.load_order.modules_load.is_empty() {
+        archive.add("etc/modules-load.d/initmod.conf", file(parts.load_order.modules_load))?;
     }
-    if !parts.lane.softdeps.is_empty() {
-        archive.add("etc/modprobe.d/initmod-order.conf", file(parts.lane.modprobe_conf()))?;
+    if !parts.load_order.softdeps.is_empty() {
+        archive.add("etc/modprobe.d/initmod-order.conf", file(parts.load_order.softdeps))?;
     }
-    for (compatible, lane) in parts.lanes {
-        archive.add(&format!("etc/initmod/boards/{compatible}.conf"), file(lane.modules_load_conf()))?;
-        archive.add(&format!("etc/initmod/boards/{compatible}.order"), file(lane.modprobe_conf()))?;
+    for (compatible, files) in parts.board_load_orders {
+        archive.add(&format!("etc/initmod/boards/{compatible}.conf"), file(files.modules_load))?;
+        archive.add(&format!("etc/initmod/boards/{compatible}.order"), file(files.softdeps))?;
     }
     if !parts.modprobe_conf.is_empty() {
         archive.add("etc/modprobe.d/initmod.conf", file(parts.modprobe_conf.into()))?;

@@ -4,9 +4,8 @@
 //! module, signature (sig_len bytes), 8 bytes, sig_len: u32 big-endian, "~Module signature appended~\n"
 //! ```
 
+use crate::modules::signature::MAGIC;
 use serde::Deserialize;
-
-const MAGIC: &[u8] = b"~Module signature appended~\n";
 
 /// Bytes of what stands between signature and magic, the signature's length at its end.
 const INFO_LEN: usize = 12;
