@@ -17,7 +17,7 @@ CARGO  ?= cargo
 DIST   := target/dist
 ARCHES := x86_64 aarch64 armv7
 CODECS := gz,xz,zst
-FEATURES := identify,explain,parallel,record,helper,free,boards,nfs,tools,modinfo
+FEATURES := boot,nfs,tools,modinfo
 FUZZ_SECONDS ?= 60
 RUSTUP_TARGETS = $(shell rustup target list --installed 2>/dev/null)
 

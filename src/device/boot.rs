@@ -42,7 +42,7 @@ pub(crate) fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
         }
     };
     if let Some(lanes) = &mut lanes {
-        lanes.kernel.frees = cfg!(feature = "free") && cmdline::value(cmdline, b"initmod.free") == Some(b"1");
+        lanes.kernel.frees = cfg!(feature = "boot") && cmdline::value(cmdline, b"initmod.free") == Some(b"1");
         lanes.ask_first();
     }
     let scene = || known.as_ref().map(|(tree, resolver)| explain::Scene { tree, resolver });

@@ -35,7 +35,7 @@ pub(crate) struct AppletRoom {
 }
 
 /// The buffers of a plan.
-#[cfg_attr(not(feature = "parallel"), allow(dead_code, reason = "who loads in order needs no edges"))]
+#[cfg_attr(not(feature = "boot"), allow(dead_code, reason = "who loads in order needs no edges"))]
 pub(crate) struct PlanRoom {
     pub(crate) steps: Vec<Step<'static>, MODULE_COUNT>,
     pub(crate) visited: Vec<*const u8, MODULE_COUNT>,
@@ -51,7 +51,7 @@ pub(crate) struct PlanRoom {
 }
 
 /// The buffers of the flight recorder.
-#[cfg(feature = "record")]
+#[cfg(feature = "boot")]
 pub(crate) struct RecordRoom {
     /// Who asked for each step of the plan.
     pub(crate) origins: Vec<super::loading::recorder::Origin, MODULE_COUNT>,
@@ -60,7 +60,7 @@ pub(crate) struct RecordRoom {
     /// Files and words of the command line that ask; once full, they are no longer told.
     pub(crate) words: Vec<u8, 0x4000>,
 }
-#[cfg(not(feature = "record"))]
+#[cfg(not(feature = "boot"))]
 pub(crate) struct RecordRoom;
 
 struct Once {
@@ -84,9 +84,9 @@ static ROOM: Once = Once {
             past: [0; 1024],
             edges: Vec::new(),
             firsts: Vec::new(),
-            #[cfg(feature = "record")]
+            #[cfg(feature = "boot")]
             record: RecordRoom { origins: Vec::new(), texts: Vec::new(), words: Vec::new() },
-            #[cfg(not(feature = "record"))]
+            #[cfg(not(feature = "boot"))]
             record: RecordRoom,
         },
         applet: AppletRoom { operands: Vec::new(), words: Vec::new(), line: Vec::new() },

@@ -15,7 +15,7 @@ use crate::seen::Met;
 use heapless::VecView;
 
 /// Steps can be taken out of a plan: not in a loader that has no workers, whose plans stay whole.
-const FORGETS: bool = cfg!(any(feature = "parallel", not(feature = "device")));
+const FORGETS: bool = cfg!(any(feature = "boot", not(feature = "device")));
 
 /// Most softdeps that may lead from one to the next.
 const SOFTDEP_DEPTH: u8 = 32;

@@ -180,7 +180,6 @@ pub(crate) fn wait(room: &'static mut Room, args: Args, env: Args) -> i32 {
 }
 
 /// `initmod explain`: says what keeps devices back, and which block devices are there.
-#[cfg(feature = "explain")]
 pub(crate) fn explain(room: &'static mut Room, args: Args, _: Args) -> i32 {
     use crate::device::root::explain::{Scene, tell, tell_devices};
     let call = match Call::take("V version\nh help", "initmod explain", 0..=0, room, args) {

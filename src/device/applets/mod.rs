@@ -6,7 +6,7 @@
 mod module_file;
 #[cfg_attr(not(feature = "modinfo"), path = "../plain/refusal.rs")]
 mod refusal;
-#[cfg(any(feature = "tools", feature = "helper"))]
+#[cfg(any(feature = "tools", feature = "boot"))]
 mod options;
 mod modprobe;
 #[cfg(feature = "tools")]
@@ -21,7 +21,7 @@ mod modinfo;
 mod kmod;
 #[cfg(feature = "modinfo")]
 mod snapshot;
-#[cfg(feature = "helper")]
+#[cfg(feature = "boot")]
 mod boot_steps;
 
 use super::buffers::Room;
@@ -29,7 +29,7 @@ use super::io::log::{Level, fill, line, put, speak_as};
 use super::modules::tree::{Tree, tell_failure};
 use super::rt::Args;
 use crate::modules::resolve::Failure;
-#[cfg(any(feature = "tools", feature = "helper"))]
+#[cfg(any(feature = "tools", feature = "boot"))]
 use options::take;
 
 /// A command.
@@ -40,13 +40,13 @@ pub(super) struct Command {
 }
 
 const COMMANDS: &[Command] = &[
-    #[cfg(feature = "helper")]
+    #[cfg(feature = "boot")]
     Command { name: b"load", main: boot_steps::load },
-    #[cfg(feature = "helper")]
+    #[cfg(feature = "boot")]
     Command { name: b"coldplug", main: boot_steps::coldplug },
-    #[cfg(feature = "helper")]
+    #[cfg(feature = "boot")]
     Command { name: b"wait", main: boot_steps::wait },
-    #[cfg(all(feature = "helper", feature = "explain"))]
+    #[cfg(feature = "boot")]
     Command { name: b"explain", main: boot_steps::explain },
     Command { name: b"modprobe", main: modprobe::main },
     #[cfg(feature = "tools")]

@@ -1,6 +1,6 @@
 //! Files as the loader meets them: mapped for ever, read into a buffer, joined from directories of configuration.
 
-#[cfg(any(feature = "identify", feature = "explain"))]
+#[cfg(feature = "boot")]
 use super::path::{Path, path};
 use super::path::{Text, c_str, errno, join};
 use crate::loading::kernel::Errno;
@@ -50,7 +50,7 @@ pub(crate) fn read_joined<'buf>(
 }
 
 /// Reads where a symbolic link leads.
-#[cfg(any(feature = "identify", feature = "explain"))]
+#[cfg(feature = "boot")]
 pub(crate) fn link(parts: &[&[u8]]) -> Option<Path> {
     let mut buf = [MaybeUninit::uninit(); 1024];
     let (target, _) = rustix::fs::readlinkat_raw(rustix::fs::CWD, path(parts).ok()?.as_c_str(), &mut buf).ok()?;

@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags, open};
 pub(crate) enum Level {
     Error,
     Notice,
-    #[cfg(feature = "record")]
+    #[cfg(feature = "boot")]
     Debug,
 }
 
@@ -79,12 +79,12 @@ pub(crate) fn line(level: Level, parts: &[&[u8]]) {
     let mut line = heapless::Vec::<u8, LINE_LEN>::new();
     let kmsg = !KMSG.load(Ordering::Relaxed);
     let head: &[u8] = match level {
-        #[cfg(feature = "record")]
+        #[cfg(feature = "boot")]
         Level::Debug if kmsg < 0 => return,
         _ if kmsg < 0 => b"",
         Level::Error => b"<3>",
         Level::Notice => b"<5>",
-        #[cfg(feature = "record")]
+        #[cfg(feature = "boot")]
         Level::Debug => b"<7>",
     };
     // What does not fit is cut: a line's beginning says most.

@@ -61,7 +61,7 @@ pub(crate) fn map_to_edit(file: &OwnedFd) -> Result<&'static mut [u8], Errno> {
 }
 
 /// Makes words that this process and its children have in common, all 0.
-#[cfg(feature = "parallel")]
+#[cfg(feature = "boot")]
 #[allow(unsafe_code, reason = "mmap")]
 pub(crate) fn share() -> Option<&'static [core::sync::atomic::AtomicU32]> {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};

@@ -5,7 +5,7 @@
     allow(dead_code, reason = "a build that leaves decoders out has no use for what they share")
 )]
 pub(crate) mod codec;
-#[cfg_attr(not(feature = "record"), path = "../plain/decode_time.rs")]
+#[cfg_attr(not(feature = "boot"), path = "../plain/decode_time.rs")]
 pub(crate) mod decode_time;
 pub(crate) mod state;
 #[cfg(feature = "tools")]

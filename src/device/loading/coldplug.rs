@@ -13,7 +13,7 @@ use rustix::fs::CWD;
 const DEPTH: u8 = 40;
 
 /// Who asks for a module.
-#[cfg_attr(not(feature = "record"), allow(dead_code, reason = "nobody writes it down"))]
+#[cfg_attr(not(feature = "boot"), allow(dead_code, reason = "nobody writes it down"))]
 #[derive(Clone, Copy)]
 pub(crate) enum By<'a> {
     /// A file, or a word of the command line.

@@ -113,7 +113,6 @@ impl<'a> Lanes<'a> {
     }
 
     /// Sets how far the coldplug goes, for a command that is one: only what is named goes with no scope.
-    #[cfg_attr(not(feature = "helper"), allow(dead_code, reason = "a boot reads it from the command line"))]
     pub(crate) fn set_scope(&mut self, scope: Scope) {
         (self.scope, self.scan_due, self.asks.is_post) = (scope, scope != Scope::None, scope == Scope::None);
     }
@@ -232,7 +231,6 @@ impl<'a> Lanes<'a> {
     }
 
     /// Says whether all that was required is in.
-    #[cfg_attr(not(feature = "helper"), allow(dead_code, reason = "of a command"))]
     pub(crate) fn is_in(&self) -> bool {
         !self.fell_short && are_in(self.asks.plan.steps)
     }

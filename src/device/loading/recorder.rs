@@ -89,7 +89,6 @@ impl Recorder {
     }
 
     /// Hears that `count` steps at the plan's beginning were taken out of it; what is kept for these alone goes.
-    #[cfg_attr(not(feature = "parallel"), allow(dead_code, reason = "who loads in order takes out none"))]
     #[inline(never)] // smaller so
     pub(crate) fn retire(&mut self, count: usize) {
         let count = count.min(self.origins.len());

@@ -145,7 +145,7 @@ impl Kernel for BootKernel<'_> {
     fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
         let (prose, detail): (&[u8], &[u8]) = match outcome {
             Outcome::Loaded | Outcome::AlreadyIn => {
-                if cfg!(feature = "free") && self.frees {
+                if cfg!(feature = "boot") && self.frees {
                     self.sys.give_back(step.path());
                 }
                 return;

@@ -76,17 +76,6 @@ impl<'a> Lanes<'a> {
         is_idle
     }
 
-    /// There always is.
-    #[cfg_attr(not(feature = "helper"), allow(dead_code, reason = "of a command"))]
-    pub(crate) fn make_room(&mut self, _: bool) -> bool {
-        true
-    }
-
-    #[cfg_attr(not(feature = "helper"), allow(dead_code, reason = "of a command"))]
-    pub(crate) fn is_in(&self) -> bool {
-        crate::loading::plan::are_in(self.asks.plan.steps)
-    }
-
     pub(crate) fn finish(&mut self) {}
 
     fn load(&mut self) {

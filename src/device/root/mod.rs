@@ -1,13 +1,13 @@
 //! The root: found, mounted, switched to, and explained where it is absent.
 
 pub(crate) mod node;
-#[cfg_attr(not(feature = "identify"), path = "../plain/blockdev.rs")]
+#[cfg_attr(not(feature = "boot"), path = "../plain/blockdev.rs")]
 pub(crate) mod blockdev;
 #[cfg_attr(not(feature = "nfs"), path = "../plain/net.rs")]
 pub(crate) mod net;
 pub(crate) mod mount;
-#[cfg(feature = "explain")]
+#[cfg(feature = "boot")]
 pub(crate) mod phandle;
-#[cfg_attr(not(feature = "explain"), path = "../plain/explain.rs")]
+#[cfg_attr(not(feature = "boot"), path = "../plain/explain.rs")]
 pub(crate) mod explain;
 pub(crate) mod switch;
