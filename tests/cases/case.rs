@@ -3,7 +3,7 @@
 use crate::support::fakekernel::Troubles;
 use crate::support::fixture::{Fixture, KVER, compress};
 use crate::support::mkko::{Ko, Versions};
-use initmod::host::modules::tree;
+use initmod::host::modules::file::modname;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -201,7 +201,7 @@ impl Case {
 
 impl Module {
     fn name(&self) -> String {
-        tree::modname(&self.path)
+        modname(&self.path)
     }
 
     fn lay(&self, fixture: &Fixture) {

@@ -43,7 +43,7 @@ fn node<'a>(inputs: &'a Inputs, what: &str) -> Option<(&'a BoardInputs, &'a Tree
 
 fn neither(inputs: &Inputs, what: &str, modname: &str) -> Error {
     let is_builtin = inputs.stock.tree.builtin.as_deref().unwrap_or_default().split(|&byte| byte == b'\n');
-    if is_builtin.map(String::from_utf8_lossy).any(|path| crate::host::modules::tree::modname(&path) == modname) {
+    if is_builtin.map(String::from_utf8_lossy).any(|path| crate::host::modules::file::modname(&path) == modname) {
         return Error::input(what, "is built into the kernel");
     }
     let modnames = inputs.stock.modules.iter().map(|module| module.modname.as_str());

@@ -3,10 +3,10 @@
 
 use crate::bytes::split_once;
 use crate::host::error::{Error, Result};
+use crate::host::modules::file::modname;
 use crate::host::modules::graph::Graph;
 use crate::host::modules::module::Module;
 use crate::host::modules::symbols::Linkage;
-use crate::host::modules::tree::modname;
 use crate::modules::index::{Builder, WriteError};
 use crate::modules::name;
 use std::collections::HashSet;

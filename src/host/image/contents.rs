@@ -7,7 +7,7 @@ use super::cpio::{Archive, Node, PathError};
 use super::unpack;
 use super::unpack::{DIR, Entry, FILE, SYMLINK, TYPE};
 use crate::host::codec::Damage;
-use crate::host::modules::tree::is_module;
+use crate::host::modules::file::is_module;
 use std::collections::{BTreeMap, HashMap};
 
 /// Links that a path may lead through, as in the kernel. Source: include/linux/namei.h, `MAXSYMLINKS`.

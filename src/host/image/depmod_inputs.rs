@@ -1,6 +1,6 @@
 //! What depmod reads beside the modules, trimmed to those in the image, so that it writes the same indexes there.
 
-use crate::host::modules::tree::plain_path;
+use crate::host::modules::file::plain_path;
 
 /// Emits modules.order for module paths in depmod's order: each without what stands behind `.ko`, whatever the file.
 pub fn order<'a>(paths: impl IntoIterator<Item = &'a str>) -> Vec<u8> {

@@ -7,8 +7,9 @@ use crate::host::arch::Arch;
 use crate::host::codec;
 use crate::host::codec::Format;
 use crate::host::error::{Error, Result};
+use crate::host::modules::file::plain_path;
 use crate::host::modules::module::Module;
-use crate::host::modules::tree::{Tree, plain_path};
+use crate::host::modules::tree::Tree;
 use rayon::prelude::*;
 use std::borrow::Cow;
 

@@ -12,8 +12,9 @@
 //! Little-endian, each string after its u32 length. A file that is damaged, cut short, of another version, tree or
 //! owner is not believed in any part.
 
+use super::file::{ModuleFile, Stamp};
 use super::module::{Facts, Module, Strings, Symbols};
-use super::tree::{ModuleFile, Stamp, Tree};
+use super::tree::Tree;
 use crate::host::error::{Error, Result};
 use std::collections::HashMap;
 use std::fs;

@@ -57,7 +57,7 @@ mod tests {
     fn buckets_are_kmods() {
         let dep = include_str!("../../../tests/trees/57-not-in-modules-order/expected/modules.dep");
         let paths = dep.lines().filter_map(|line| line.split(':').next()).filter(|path| path.starts_with("extra/"));
-        let names: Vec<String> = paths.map(crate::host::modules::tree::modname).collect();
+        let names: Vec<String> = paths.map(crate::host::modules::file::modname).collect();
         assert!(names.is_sorted_by_key(|name| (bucket(name), name)), "{names:?}");
         assert!(names.len() > 20);
     }

@@ -1,12 +1,14 @@
 //! Module trees as the host reads them.
 
 mod hash;
+pub mod file;
 pub mod depmod_d;
 mod kmod_order;
 mod walk;
 pub mod tree;
-mod sections;
 pub mod module;
+mod sections;
+pub mod read;
 pub mod cache;
 pub mod scan;
 pub mod symbols;

@@ -2,19 +2,8 @@
 //! Takes ELF of 32 and 64 bits and both byte orders; refuses what is damaged, with the offset. Sources: the kernel's
 //! scripts/mod/modpost.c (what is written), kernel/module/main.c (what is read).
 
-use super::sections;
-use super::tree;
-use super::tree::ModuleFile;
-use crate::host::codec;
-use crate::host::codec::Format;
-use crate::host::error::{Error, Result};
+use super::file::{ModuleFile, modname};
 use std::ffi::CStr;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
-/// Read first of each file: enough for the format's magic and an ELF header.
-const HEAD_LEN: usize = 512;
 
 /// What a module says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,44 +57,10 @@ pub struct Symbol<'a> {
 }
 
 impl Module {
-    /// Reads the module `file` of the tree at `dir`. `buf` takes the unpacked file; it is given for reuse only.
-    ///
-    /// # Errors
-    /// The file can't be read, is damaged, or is no module.
-    pub fn read(dir: &Path, file: &ModuleFile, buf: &mut Buffers) -> Result<Module> {
-        let path = dir.join(&file.path);
-        let mut input = File::open(&path).map_err(Error::io(&path))?;
-        let mut head = [0; HEAD_LEN];
-        let head_len = input.read(&mut head).map_err(Error::io(&path))?;
-        let head = head.get(..head_len).unwrap_or_default();
-        let mut module = if Format::of(head) == Format::None {
-            sections::read_file(&input, file.file_len, head, &mut buf.tail).map_err(|fault| fault.in_file(&path))?
-        } else {
-            buf.packed.clear();
-            buf.packed.extend(head);
-            input.read_to_end(&mut buf.packed).map_err(Error::io(&path))?;
-            codec::decompress_into(&buf.packed, &mut buf.plain).map_err(|damage| damage.in_file(&path))?;
-            sections::parse(&buf.plain).map_err(|fault| fault.in_file(&path))?
-        };
-        module.path.clone_from(&file.path);
-        module.modname = tree::modname(&file.path);
-        module.file_len = file.file_len;
-        Ok(module)
-    }
-
     /// Makes what stands for a module file that can't be read: it has its place in modules.dep, and nothing else.
     pub fn hollow(file: &ModuleFile) -> Module {
-        let (path, modname) = (file.path.clone(), tree::modname(&file.path));
+        let (path, modname) = (file.path.clone(), modname(&file.path));
         Module { path, modname, file_len: file.file_len, ..Module::default() }
-    }
-
-    /// Parses an unpacked module; `path` is what the tree calls it.
-    ///
-    /// # Errors
-    /// It is damaged, or no module.
-    pub fn parse(path: &str, bytes: &[u8]) -> Result<Module> {
-        let module = sections::parse(bytes).map_err(|fault| fault.in_file(Path::new(path)))?;
-        Ok(Module { path: path.to_owned(), modname: tree::modname(path), file_len: bytes.len() as u64, ..module })
     }
 
     /// Yields the key and value of each modinfo string, in file order.
@@ -147,14 +102,6 @@ impl Module {
     pub fn vermagic(&self) -> Option<&[u8]> {
         self.values("vermagic").next()
     }
-}
-
-/// A reader's memory, kept from module to module.
-#[derive(Debug, Default)]
-pub struct Buffers {
-    tail: Vec<u8>,
-    packed: Vec<u8>,
-    plain: Vec<u8>,
 }
 
 impl Strings {

@@ -1,7 +1,8 @@
 //! The whole tree, read in parallel: biggest file first, so that no thread is left with amdgpu at the end.
 
 use super::cache::Cache;
-use super::module::{Buffers, Module};
+use super::module::Module;
+use super::read::Buffers;
 use super::tree::Tree;
 use crate::host::error::{Error, Result};
 use rayon::prelude::*;

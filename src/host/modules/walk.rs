@@ -2,7 +2,7 @@
 //! the files are looked at afterwards, in parallel.
 
 use super::depmod_d::Rules;
-use super::tree::{ModuleFile, Stamp, is_module};
+use super::file::{ModuleFile, Stamp, is_module};
 use crate::host::error::{Error, Result};
 use rayon::prelude::*;
 use std::fs::{self, DirEntry};
