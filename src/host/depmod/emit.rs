@@ -5,7 +5,7 @@ use crate::bytes::split_once;
 use crate::host::error::{Error, Result};
 use crate::host::modules::file::modname;
 use crate::host::modules::graph::Graph;
-use crate::host::modules::module::Module;
+use crate::host::modules::module::{Module, ModuleId};
 use crate::host::modules::symbols::Linkage;
 use crate::modules::index::{Builder, WriteError};
 use crate::modules::name;
@@ -95,15 +95,15 @@ fn too_large(file: &'static str) -> impl Fn(WriteError) -> Error {
 fn dep(modules: &[Module], linkage: &Linkage<'_>) -> Result<Pair> {
     let graph = Graph::with(modules, linkage)?;
     let (mut dep, mut index) = (Pair::default(), Builder::new());
-    for (at, module) in modules.iter().enumerate() {
+    for (id, module) in ModuleId::all(modules.len()).zip(modules) {
         let start = dep.text.len();
         dep.text.extend(module.path.as_bytes());
         dep.text.push(b':');
-        for needed in graph.closure(at) {
+        for needed in graph.closure(id) {
             dep.text.push(b' ');
             dep.text.extend(modules[needed].path.as_bytes());
         }
-        let result = index.insert(module.modname.as_bytes(), &dep.text[start..], at as u32);
+        let result = index.insert(module.modname.as_bytes(), &dep.text[start..], id.0);
         left_out(&mut dep.warnings, "modules.dep.bin", &module.path, result);
         dep.text.push(b'\n');
     }
@@ -115,7 +115,7 @@ fn alias(modules: &[Module]) -> Result<Pair> {
     let (mut alias, mut index) = (Pair::default(), Builder::new());
     alias.text.extend(b"# Aliases extracted from modules themselves.\n");
     let (mut buf, mut seen) = (Vec::new(), HashSet::new());
-    for (at, module) in modules.iter().enumerate() {
+    for (id, module) in ModuleId::all(modules.len()).zip(modules) {
         let modname = module.modname.as_bytes();
         seen.clear();
         for pattern in module.aliases() {
@@ -127,7 +127,7 @@ fn alias(modules: &[Module]) -> Result<Pair> {
             buf.extend_from_slice(pattern);
             match name::normalize_in_place(&mut buf) {
                 Ok(()) => {
-                    let result = index.insert(&buf, modname, at as u32);
+                    let result = index.insert(&buf, modname, id.0);
                     left_out(&mut alias.warnings, "modules.alias.bin", &module.path, result);
                 }
                 Err(error) => {
@@ -146,13 +146,13 @@ fn symbols(modules: &[Module], linkage: &Linkage<'_>) -> Result<Pair> {
     let (mut symbols, mut index) = (Pair::default(), Builder::new());
     symbols.text.extend(b"# Aliases for symbols, used by symbol_request().\n");
     let mut key = b"symbol:".to_vec();
-    for (symbol, at) in linkage.by_name() {
-        let modname = modules[at].modname.as_bytes();
+    for (symbol, id) in linkage.by_name() {
+        let modname = modules[id].modname.as_bytes();
         key.truncate(b"symbol:".len());
         key.extend(symbol);
         line(&mut symbols.text, &[b"alias ", &key, b" ", modname]);
-        let result = index.insert(&key, modname, at as u32);
-        left_out(&mut symbols.warnings, "modules.symbols.bin", &modules[at].path, result);
+        let result = index.insert(&key, modname, id.0);
+        left_out(&mut symbols.warnings, "modules.symbols.bin", &modules[id].path, result);
     }
     symbols.index = index.emit().map_err(too_large("modules.symbols.bin"))?;
     Ok(symbols)

@@ -10,7 +10,7 @@ use crate::glob;
 use crate::host::codec;
 use crate::host::modules::file::modname;
 use crate::host::modules::graph::Graph;
-use crate::host::modules::module::Module;
+use crate::host::modules::module::{Module, ModuleId};
 use crate::modules::dep_line;
 use crate::modules::resolve::{Found, MATCH_COUNT, Match, Resolver};
 use std::collections::HashMap;
@@ -151,7 +151,7 @@ impl<'a> Drivers<'a> {
         if let Some(known) = self.cells.lock().expect("nobody panics with it").get(&at) {
             return Arc::clone(known);
         }
-        let cores = self.graph.closure(at).into_iter().chain([at]);
+        let cores = self.graph.closure(ModuleId::new(at)).into_iter().map(ModuleId::index).chain([at]);
         let cores: Vec<usize> = cores.filter(|&core| self.makes_cells(core)).collect();
         let mut found: Vec<Cell> = cores.iter().filter_map(|&core| self.read_cells(core)).flatten().collect();
         found.sort_unstable();

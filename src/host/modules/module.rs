@@ -26,6 +26,36 @@ pub struct Module {
     pub imports: Symbols,
 }
 
+/// A module by its place in the module order: an index into the slice of modules that a graph or the symbol owners
+/// were built from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModuleId(pub u32);
+
+impl ModuleId {
+    /// Returns the id of the module at `index` of its slice.
+    pub fn new(index: usize) -> ModuleId {
+        ModuleId(u32::try_from(index).expect("a tree has fewer than 2^32 modules"))
+    }
+
+    /// Returns the module's index in its slice.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Yields the ids of `count` modules, in module order.
+    pub fn all(count: usize) -> impl DoubleEndedIterator<Item = ModuleId> {
+        (0..count).map(ModuleId::new)
+    }
+}
+
+impl std::ops::Index<ModuleId> for [Module] {
+    type Output = Module;
+
+    fn index(&self, id: ModuleId) -> &Module {
+        &self[id.index()]
+    }
+}
+
 /// Strings in one block, each followed by NUL.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Strings(pub(crate) Box<[u8]>);

@@ -2,7 +2,7 @@
 //! Source: kmod, tools/depmod.c.
 
 use super::hash::FastMap;
-use super::module::{Module, Symbol};
+use super::module::{Module, ModuleId, Symbol};
 
 /// The symbols that the kernel's loader makes up, which nobody exports. Source: kmod, `depmod_add_fake_syms`.
 const MADE_UP: [&[u8]; 3] = [b"__this_module", b"_GLOBAL_OFFSET_TABLE_", b"TOC."];
@@ -10,8 +10,8 @@ const MADE_UP: [&[u8]; 3] = [b"__this_module", b"_GLOBAL_OFFSET_TABLE_", b"TOC."
 /// Who provides a symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
-    /// The module's place; `None` for the kernel.
-    pub module: Option<usize>,
+    /// The module; `None` for the kernel.
+    pub module: Option<ModuleId>,
     /// The symbol's version, 0 for none.
     pub crc: u32,
 }
@@ -61,7 +61,7 @@ impl<'a> Linkage<'a> {
         }
         for (at, module) in modules.iter().enumerate() {
             for symbol in module.exports.iter() {
-                let owner = Owner { module: Some(at), crc: symbol.crc.unwrap_or_default() };
+                let owner = Owner { module: Some(ModuleId::new(at)), crc: symbol.crc.unwrap_or_default() };
                 linkage.owners.insert(without_prefix(symbol.name, prefix), owner);
             }
         }
@@ -75,7 +75,7 @@ impl<'a> Linkage<'a> {
     }
 
     /// Yields the symbols that modules provide, sorted by name.
-    pub fn by_name(&self) -> Vec<(&'a [u8], usize)> {
+    pub fn by_name(&self) -> Vec<(&'a [u8], ModuleId)> {
         let owners = self.owners.iter().filter_map(|(name, owner)| Some((*name, owner.module?)));
         let mut owners: Vec<_> = owners.collect();
         owners.sort_unstable();

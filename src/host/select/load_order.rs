@@ -3,7 +3,7 @@
 //! for their devices' providers as for softdeps: in order, side by side where nothing is waited for, and on in any case.
 
 use crate::host::modules::graph::Graph;
-use crate::host::modules::module::Module;
+use crate::host::modules::module::{Module, ModuleId};
 use crate::modules::name::same;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +51,9 @@ impl Lane {
         pairs.sort_by_key(|&(user, provider)| (rank(user) < rank(provider), rank(user), rank(provider)));
         let mut providers = BTreeMap::<usize, Vec<usize>>::new();
         for (user, provider) in pairs {
-            if !reaches(provider, user, &providers, graph) && !graph.closure(user).contains(&provider) {
+            if !reaches(provider, user, &providers, graph)
+                && !graph.closure(ModuleId::new(user)).contains(&ModuleId::new(provider))
+            {
                 providers.entry(user).or_default().push(provider);
             }
         }
@@ -105,7 +107,8 @@ fn reaches(from: usize, to: usize, providers: &BTreeMap<usize, Vec<usize>>, grap
             return true;
         }
         if seen.insert(at) {
-            open.extend(graph.direct(at).iter().chain(providers.get(&at).into_iter().flatten()));
+            open.extend(graph.direct(ModuleId::new(at)).iter().map(|id| id.index()));
+            open.extend(providers.get(&at).into_iter().flatten());
         }
     }
     false

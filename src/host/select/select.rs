@@ -16,7 +16,7 @@ use crate::host::dt::tree::Tree as DeviceTree;
 use crate::host::error::{Error, Result};
 use crate::host::modules::file::modname;
 use crate::host::modules::graph::Graph;
-use crate::host::modules::module::Module;
+use crate::host::modules::module::{Module, ModuleId};
 use crate::host::spelling;
 use crate::modules::dep_line;
 use crate::modules::name::{normalize_in_place, same};
@@ -260,7 +260,7 @@ impl<'a> Selecting<'a> {
                 return Err(Error::input(self.catalogue.dir.join(&module.path), what));
             }
         }
-        for &needed in self.catalogue.graph.direct(at) {
+        for needed in self.catalogue.graph.direct(ModuleId::new(at)).iter().map(|id| id.index()) {
             if self.is_excluded(needed) {
                 let needed = &self.catalogue.modules[needed].modname;
                 let what = format!("{needed} can't stay out, it is needed: {} -> {needed}", self.chain(at));
