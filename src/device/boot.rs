@@ -13,7 +13,7 @@ use super::root::{explain, mount};
 use super::rt::Args;
 use super::rt::clock::{now_ms, sleep_ms};
 use crate::bytes;
-use crate::loading::kernel::Errno;
+use crate::loading::wait::{Action, Wait, Why};
 use crate::modules::cmdline;
 use rustix::fs::{CWD, Mode, mkdir};
 use rustix::mount::MountFlags;
@@ -70,93 +70,49 @@ pub(crate) fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
     }
 }
 
-/// Why the root is not mounted.
-#[derive(Clone, Copy)]
-enum Unreached {
-    /// The command line does not say which it is.
-    NotSaid,
-    /// Its device is not here, after so many ms.
-    Absent(u64),
-    /// It can't be mounted.
-    Unmountable(Errno),
-}
-
-/// Loads modules until the root is there and mounted, and what else there is to load is done. Returns its type.
+/// Loads modules until the root is mounted and the rest is loaded. Returns the root's file system type.
 #[inline(never)] // smaller so
-fn reach(
-    root: &mut Result<Root, &'static [u8]>,
-    lanes: &mut Option<Lanes<'_>>,
-    start_ms: u64,
-) -> Result<Name, Unreached> {
-    let mut mounted = None;
-    let mut idle_since_ms = None;
-    let (mut is_tried, mut is_told, mut refusal) = (false, false, None);
+fn reach(root: &mut Result<Root, &'static [u8]>, lanes: &mut Option<Lanes<'_>>, start_ms: u64) -> Result<Name, Why> {
+    let ends_at_root = lanes.as_ref().is_some_and(Lanes::ends_at_root);
+    let mut wait = Wait::new(root.as_ref().ok().map(|root| root.limits(ends_at_root)), start_ms);
+    let (mut action, mut fs_type) = (Action::Load, Name::new());
     loop {
-        let wait_ms = if mounted.is_some() { 0 } else { POLL_MS };
-        let is_idle = match lanes {
-            Some(lanes) => lanes.turn(wait_ms),
-            None => {
-                sleep_ms(wait_ms);
-                true
+        action = match (action, &mut *root) {
+            (Action::Look, Ok(root)) => {
+                // Without a load loop nothing reports block devices: look each time.
+                wait.looked(root.is_there(lanes.as_mut().is_none_or(Lanes::block_news)))
             }
-        };
-        let now_ms = now_ms();
-        let idle_ms = if is_idle { now_ms.saturating_sub(*idle_since_ms.get_or_insert(now_ms)) } else { 0 };
-        if !is_idle {
-            idle_since_ms = None;
-        }
-        let Ok(root) = root else {
-            if is_idle {
-                return Err(Unreached::NotSaid);
-            }
-            continue;
-        };
-        if let Some(fs_type) = mounted.take() {
-            if lanes.as_ref().is_none_or(|lanes| lanes.is_finished(is_idle)) {
-                if let Some(lanes) = lanes {
-                    lanes.finish();
+            (Action::Mount, Ok(root)) => wait.tried(root.mount().map(|found| fs_type = found)),
+            (Action::GiveUp(why), _) => return Err(why),
+            (Action::Done, _) => break,
+            (action, root) => {
+                if let (Action::Report, Ok(root)) = (action, root) {
+                    line(Level::Notice, &[b"waiting for the root ", root.text]);
                 }
-                return Ok(fs_type);
-            }
-            mounted = Some(fs_type);
-            continue;
-        }
-        let is_open = lanes.as_ref().is_none_or(Lanes::first_lane_is_done);
-        // Without workers and indexes nothing tells of block devices: look each time.
-        let mut block_news = || lanes.as_mut().is_none_or(Lanes::block_news);
-        if is_open && root.is_there(block_news()) && now_ms.saturating_sub(start_ms) >= root.delay_ms {
-            // Once at once, and once more when all that could help is loaded.
-            if !is_tried || is_idle {
-                is_tried = true;
-                refusal = match root.mount() {
-                    Ok(fs_type) => {
-                        mounted = Some(fs_type);
-                        continue;
+                let wait_ms = if wait.is_mounted() { 0 } else { POLL_MS };
+                let is_idle = match lanes {
+                    Some(lanes) => lanes.turn(wait_ms),
+                    None => {
+                        sleep_ms(wait_ms);
+                        true
                     }
-                    // It has a name, but is no disk yet, or has no medium yet: the wait goes on.
-                    Err(errno @ (Errno::ENXIO | Errno::ENOMEDIUM)) => Some(errno),
-                    Err(errno) if is_idle => return Err(Unreached::Unmountable(errno)),
-                    Err(_) => continue,
                 };
+                wait.turned(now_ms(), is_idle, lanes.as_ref().is_none_or(Lanes::first_lane_is_done))
             }
-        }
-        if is_idle && root.patience_ms.is_some_and(|patience_ms| idle_ms >= patience_ms.max(root.delay_ms)) {
-            let absent = Unreached::Absent(now_ms.saturating_sub(start_ms));
-            return Err(refusal.map_or(absent, Unreached::Unmountable));
-        }
-        if !is_told && idle_ms >= TELL_MS {
-            is_told = true;
-            line(Level::Notice, &[b"waiting for the root ", root.text]);
-        }
+        };
     }
+    if let Some(lanes) = lanes {
+        lanes.finish();
+    }
+    Ok(fs_type)
 }
 
 #[inline(never)] // smaller so
-fn tell_unreached(root: &Result<Root, &'static [u8]>, why: Unreached) {
+fn tell_unreached(root: &Result<Root, &'static [u8]>, why: Why) {
     match (root, why) {
         (Err(prose), _) => line(Level::Error, &[*prose]),
-        (Ok(root), Unreached::Unmountable(errno)) => explain::tell_unmountable(root, errno),
-        (Ok(root), Unreached::Absent(waited_ms)) => {
+        (Ok(root), Why::Unmountable(errno)) => explain::tell_unmountable(root, errno),
+        (Ok(root), Why::Absent(waited_ms)) => {
             root.tell_net();
             let waited = Decimal::new(waited_ms / 1000);
             line(
@@ -164,7 +120,7 @@ fn tell_unreached(root: &Result<Root, &'static [u8]>, why: Unreached) {
                 &[root.text, b" did not appear within ", waited.text(), explain::seconds_and_advice(root)],
             );
         }
-        (Ok(_), Unreached::NotSaid) => {}
+        (Ok(_), Why::Unnamed) => {}
     }
 }
 
@@ -188,9 +144,6 @@ fn mount_kernel_file_systems() {
 
 /// How often the root device is looked for, ms.
 pub(crate) const POLL_MS: u64 = 20;
-
-/// After how long a wait is told, ms.
-const TELL_MS: u64 = 3000;
 
 /// Says in one line what was done and how long it took. Its form is fixed: scripts read it.
 #[inline(never)] // smaller so

@@ -6,3 +6,4 @@ pub mod run;
 pub mod unload;
 pub mod schedule;
 pub mod record;
+pub mod wait;

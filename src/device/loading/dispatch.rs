@@ -247,9 +247,9 @@ impl<'a> Lanes<'a> {
         core::mem::take(&mut self.block_news)
     }
 
-    /// Says whether there is no more to be done, as the root is there: all is idle, or the rest is left to the root.
-    pub(crate) fn is_finished(&self, is_idle: bool) -> bool {
-        is_idle || self.scope == Scope::Root
+    /// Whether loading ends once the root is mounted.
+    pub(crate) fn ends_at_root(&self) -> bool {
+        self.scope == Scope::Root
     }
 
     /// Waits for the modules that are with the kernel, and lets the workers end.

@@ -72,8 +72,9 @@ impl<'a> Lanes<'a> {
         true
     }
 
-    pub(crate) fn is_finished(&self, is_idle: bool) -> bool {
-        is_idle
+    /// Whether loading ends once the root is mounted: never, the devices' modules are loaded as well.
+    pub(crate) fn ends_at_root(&self) -> bool {
+        false
     }
 
     pub(crate) fn finish(&mut self) {}

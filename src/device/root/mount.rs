@@ -8,6 +8,7 @@ use super::net::Net;
 use crate::device::io::file::read;
 use crate::device::io::path::{Name, Path, errno, path};
 use crate::loading::kernel::Errno;
+use crate::loading::wait::{FOREVER_MS, Limits};
 use crate::modules::cmdline;
 use crate::root::rootdev::RootDev;
 use core::ffi::CStr;
@@ -34,10 +35,10 @@ pub(crate) struct Root {
     options: &'static [u8],
     read_only: bool,
     pub(crate) init: Option<&'static [u8]>,
-    /// How long to wait for the device, ms; `None` for ever.
-    pub(crate) patience_ms: Option<u64>,
+    /// How long to wait for the device, ms.
+    patience_ms: u64,
     /// How long to leave it alone at first, ms.
-    pub(crate) delay_ms: u64,
+    delay_ms: u64,
 }
 
 impl Root {
@@ -54,8 +55,8 @@ impl Root {
         let ms =
             |key| cmdline::value(text, key).and_then(crate::bytes::decimal).map(|s| u64::from(s).saturating_mul(1000));
         let patience_ms = match ms(b"rootwait") {
-            None if cmdline::has(text, b"rootwait") => None,
-            said => Some(said.unwrap_or(PATIENCE_MS)),
+            None if cmdline::has(text, b"rootwait") => FOREVER_MS,
+            said => said.unwrap_or(PATIENCE_MS),
         };
         Ok(Root {
             text: root,
@@ -69,6 +70,11 @@ impl Root {
             patience_ms,
             delay_ms: ms(b"rootdelay").unwrap_or(0),
         })
+    }
+
+    /// Returns the limits of the wait for it.
+    pub(crate) fn limits(&self, ends_at_root: bool) -> Limits {
+        Limits { patience_ms: self.patience_ms, delay_ms: self.delay_ms, ends_at_root }
     }
 
     /// Says whether the device is there. One that is named by what is on it is looked for only where `block_news` says
