@@ -12,9 +12,8 @@ use super::root::mount::Root;
 use super::root::{explain, mount};
 use super::rt::Args;
 use super::rt::clock::{now_ms, sleep_ms};
-use crate::bytes;
+use crate::loading::options::BootOptions;
 use crate::loading::wait::{Action, Wait, Why};
-use crate::modules::cmdline;
 use rustix::fs::{CWD, Mode, mkdir};
 use rustix::mount::MountFlags;
 use rustix::system::{RebootCommand, reboot};
@@ -28,13 +27,14 @@ pub(crate) fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
     let Room { config, cmdline, plan, .. } = room;
     let cmdline = file::read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
     let tree = Tree::open();
+    let options = BootOptions::parse(cmdline);
     let mut known = None;
     let mut lanes = match &tree {
         Ok(tree) => {
             let resolver = tree.resolver(config, cmdline);
             tree::tell_bad_lines(&resolver.config);
             known = Some((tree, resolver));
-            Some(Lanes::new(tree, resolver, plan, env))
+            Some(Lanes::new(tree, resolver, &options, plan, env))
         }
         Err(errno) => {
             tree::tell_no_tree(*errno);
@@ -42,37 +42,42 @@ pub(crate) fn boot(room: &'static mut Room, args: Args, env: Args) -> ! {
         }
     };
     if let Some(lanes) = &mut lanes {
-        lanes.kernel.frees = cfg!(feature = "boot") && cmdline::value(cmdline, b"initmod.free") == Some(b"1");
         lanes.ask_first();
     }
     let scene = || known.as_ref().map(|(tree, resolver)| explain::Scene { tree, resolver });
-    let mut root = Root::parse(cmdline);
+    let mut root = Root::new(&options);
     let fs_type = loop {
         match reach(&mut root, &mut lanes, start_ms) {
             Ok(fs_type) => break fs_type,
             Err(why) => {
                 tell_unreached(&root, why);
                 explain::tell(scene());
-                hold(cmdline, env);
+                hold(&options, env);
             }
         }
     };
     let total_ms = now_ms().saturating_sub(start_ms);
     let Ok(root) = root else { died() };
     line(Level::Notice, &[b"root ", root.text, b" is ", root.node_path(), b" (", &fs_type, b")"]);
-    explain::pause(cmdline, env);
+    if options.has_break {
+        explain::pause(env);
+    }
     tell_summary(&lanes, start_ms, total_ms);
     child::reap();
     let errno = root.switch(args, env);
     line(Level::Error, &[b"no init in the root ", root.text, b" could be started: ", log::errno_prose(errno)]);
     loop {
-        hold(cmdline, env);
+        hold(&options, env);
     }
 }
 
 /// Loads modules until the root is mounted and the rest is loaded. Returns the root's file system type.
 #[inline(never)] // smaller so
-fn reach(root: &mut Result<Root, &'static [u8]>, lanes: &mut Option<Lanes<'_>>, start_ms: u64) -> Result<Name, Why> {
+fn reach(
+    root: &mut Result<Root<'_>, &'static [u8]>,
+    lanes: &mut Option<Lanes<'_>>,
+    start_ms: u64,
+) -> Result<Name, Why> {
     let ends_at_root = lanes.as_ref().is_some_and(Lanes::ends_at_root);
     let mut wait = Wait::new(root.as_ref().ok().map(|root| root.limits(ends_at_root)), start_ms);
     let (mut action, mut fs_type) = (Action::Load, Name::new());
@@ -108,7 +113,7 @@ fn reach(root: &mut Result<Root, &'static [u8]>, lanes: &mut Option<Lanes<'_>>, 
 }
 
 #[inline(never)] // smaller so
-fn tell_unreached(root: &Result<Root, &'static [u8]>, why: Why) {
+fn tell_unreached(root: &Result<Root<'_>, &'static [u8]>, why: Why) {
     match (root, why) {
         (Err(prose), _) => line(Level::Error, &[*prose]),
         (Ok(root), Why::Unmountable(errno)) => explain::tell_unmountable(root, errno),
@@ -167,10 +172,9 @@ fn tell_summary(lanes: &Option<Lanes<'_>>, start_ms: u64, total_ms: u64) {
 /// Says what is here where the boot can't go on; then reboots, as panic= asks: after that many seconds, at once where it
 /// is negative. Without it a shell is started where the image has one, and the boot tries again when that ends; or a
 /// person is waited for. PID 1 never ends.
-fn hold(cmdline: &[u8], env: Args) {
+fn hold(options: &BootOptions<'_>, env: Args) {
     explain::tell_devices();
-    if let Some(panic) = cmdline::value(cmdline, b"panic").filter(|seconds| *seconds != b"0") {
-        let seconds = if panic.starts_with(b"-") { 0 } else { bytes::decimal(panic).unwrap_or(0) };
+    if let Some(seconds) = options.reboot_after_s {
         let in_s = Decimal::new(seconds.into());
         line(Level::Error, &[b"the boot ends here; reboot in ", in_s.text(), b" s, as panic= asks"]);
         sleep_ms(u64::from(seconds).saturating_mul(1000));

@@ -7,3 +7,4 @@ pub mod unload;
 pub mod schedule;
 pub mod record;
 pub mod wait;
+pub mod options;

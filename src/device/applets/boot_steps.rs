@@ -11,12 +11,13 @@ use crate::device::boot::POLL_MS;
 use crate::device::buffers::{AppletRoom, PlanRoom, Room};
 use crate::device::io::file::read;
 use crate::device::io::log::{Level, line, put};
-use crate::device::loading::dispatch::{Lanes, Scope};
+use crate::device::loading::dispatch::Lanes;
 use crate::device::modules::tree::{Tree, or_failed, tell_bad_lines, tell_no_tree};
 use crate::device::root::blockdev;
 use crate::device::rt::Args;
 use crate::device::rt::clock::{now_ms, sleep_ms};
 use crate::getopt::Spec;
+use crate::loading::options::{BootOptions, Coldplug};
 use crate::modules::resolve::Resolver;
 use crate::root::rootdev::RootDev;
 use rustix::fs::CWD;
@@ -36,8 +37,7 @@ struct Call {
     operands: &'static [&'static [u8]],
     /// The value of the step's option, ms.
     ms: Option<u32>,
-    /// Files of modules that are in are deleted.
-    frees: bool,
+    options: BootOptions<'static>,
     known: Known,
     plan: &'static mut PlanRoom,
 }
@@ -78,16 +78,21 @@ impl Call {
                 None
             }
         };
-        Ok(Call { operands, ms, frees, known, plan })
+        let mut options = BootOptions::parse(cmdline);
+        options.frees = frees;
+        Ok(Call { operands, ms, options, known, plan })
     }
 }
 
 /// Begins to load, where modules are known.
-fn begin<'a>(known: &'a Known, plan: &'static mut PlanRoom, frees: bool, env: Args) -> Option<Lanes<'a>> {
+fn begin<'a>(
+    known: &'a Known,
+    options: &BootOptions<'static>,
+    plan: &'static mut PlanRoom,
+    env: Args,
+) -> Option<Lanes<'a>> {
     let (tree, resolver) = known.as_ref()?;
-    let mut lanes = Lanes::new(tree, *resolver, plan, env);
-    lanes.kernel.frees = frees;
-    Some(lanes)
+    Some(Lanes::new(tree, *resolver, options, plan, env))
 }
 
 /// Ends it, and writes down what it came to.
@@ -98,14 +103,15 @@ fn end(lanes: &mut Lanes<'_>, start_ms: u64) {
 
 /// `initmod load [--free] NAME...`: loads what the names stand for.
 pub(crate) fn load(room: &'static mut Room, args: Args, env: Args) -> i32 {
-    let call =
+    let mut call =
         match Call::take("f free\nV version\nh help", "initmod load [--free] NAME...", 1..=usize::MAX, room, args) {
             Ok(call) => call,
             Err(status) => return status,
         };
     let start_ms = now_ms();
-    let Some(mut lanes) = begin(&call.known, call.plan, call.frees, env) else { return FAILED };
-    lanes.set_scope(Scope::None);
+    call.options.coldplug = Coldplug::None;
+    let Some(mut lanes) = begin(&call.known, &call.options, call.plan, env) else { return FAILED };
+    lanes.release_post();
     let mut is_known = true;
     for name in call.operands {
         lanes.make_room(false);
@@ -120,13 +126,13 @@ pub(crate) fn load(room: &'static mut Room, args: Args, env: Args) -> i32 {
 /// has come up for so long.
 pub(crate) fn coldplug(room: &'static mut Room, args: Args, env: Args) -> i32 {
     let spec = "f free\nm=settle\nV version\nh help";
-    let call = match Call::take(spec, "initmod coldplug [--free] [--settle MS]", 0..=0, room, args) {
+    let mut call = match Call::take(spec, "initmod coldplug [--free] [--settle MS]", 0..=0, room, args) {
         Ok(call) => call,
         Err(status) => return status,
     };
     let start_ms = now_ms();
-    let Some(mut lanes) = begin(&call.known, call.plan, call.frees, env) else { return FAILED };
-    lanes.set_scope(Scope::Full);
+    call.options.coldplug = Coldplug::Full;
+    let Some(mut lanes) = begin(&call.known, &call.options, call.plan, env) else { return FAILED };
     let mut busy_ms = start_ms;
     while now_ms().saturating_sub(busy_ms) <= call.ms.unwrap_or(0).into() {
         if !lanes.turn(POLL_MS) {
@@ -150,7 +156,7 @@ pub(crate) fn wait(room: &'static mut Room, args: Args, env: Args) -> i32 {
         error("%: %", &[wanted, blockdev::NOT_UNDERSTOOD]);
         return MISUSED;
     };
-    let mut lanes = begin(&call.known, call.plan, call.frees, env);
+    let mut lanes = begin(&call.known, &call.options, call.plan, env);
     let (start_ms, patience_ms) = (now_ms(), call.ms.unwrap_or(PATIENCE_MS));
     let found = loop {
         let is_news = lanes.as_mut().is_none_or(Lanes::block_news);

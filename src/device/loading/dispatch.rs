@@ -14,10 +14,10 @@ use crate::device::kernel::insert::Sys;
 use crate::device::modules::tree::Tree;
 use crate::device::rt::{Args, clock};
 use crate::loading::kernel::{Errno, Kernel, Outcome, Refusal};
+use crate::loading::options::{BootOptions, Coldplug, LOAD_LAST};
 use crate::loading::plan::{Need, Plan, are_in};
 use crate::loading::run::{OPTIONS_LEN, prepare};
 use crate::loading::schedule::Schedule;
-use crate::modules::cmdline;
 use crate::modules::config::lines;
 use crate::modules::name::stem;
 use crate::modules::resolve::Resolver;
@@ -32,7 +32,7 @@ pub(crate) struct Lanes<'a> {
     schedule: Schedule<'static>,
     pool: Pool,
     uevents: Option<Uevents>,
-    scope: Scope,
+    coldplug: Coldplug,
     /// /sys has to be looked through.
     scan_due: bool,
     /// Something was loaded since it was.
@@ -51,26 +51,17 @@ pub(crate) struct Lanes<'a> {
     counted_us: u32,
 }
 
-/// How far a coldplug goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// All devices.
-    Full,
-    /// Until the root is there; the rest is left to the real root.
-    Root,
-    /// Not at all: only what is named.
-    None,
-}
-
 impl<'a> Lanes<'a> {
-    /// Reads `initmod.coldplug=`, `initmod.serial=`, `initmod.jobs=` and /etc/initmod/serial.conf, listens to the kernel,
-    /// and starts workers.
+    /// Reads /etc/initmod/serial.conf, listens to the kernel, and starts workers.
     #[inline(never)] // smaller so
-    pub(crate) fn new(tree: &'a Tree, resolver: Resolver<'static>, room: &'static mut PlanRoom, env: Args) -> Self {
-        let text = resolver.config.cmdline;
-        let serial = cmdline::value(text, b"initmod.serial").unwrap_or_default();
-        let said = cmdline::value(text, b"initmod.jobs").and_then(crate::bytes::decimal);
-        let jobs = match (serial, said) {
+    pub(crate) fn new(
+        tree: &'a Tree,
+        resolver: Resolver<'static>,
+        options: &BootOptions<'static>,
+        room: &'static mut PlanRoom,
+        env: Args,
+    ) -> Self {
+        let jobs = match (options.serial, options.jobs) {
             (b"1", _) | (_, Some(0 | 1)) => 0,
             (_, Some(jobs)) => jobs,
             // A module that waits, for its hardware or for the kernel, does so beside another. More than eight gain little, as
@@ -81,16 +72,11 @@ impl<'a> Lanes<'a> {
         };
         let sys = Sys::new(tree, env);
         let pool = Pool::start(jobs, &sys);
-        let serial = if pool.is_direct() { b"1" } else { serial };
+        let serial = if pool.is_direct() { b"1" } else { options.serial };
         // None, usually.
         let marked = open(CWD, b"/etc/initmod/serial.conf").and_then(|file| map(&file)).unwrap_or_default();
-        let scope = match cmdline::value(text, b"initmod.coldplug") {
-            Some(b"root") => Scope::Root,
-            Some(b"none") => Scope::None,
-            _ => Scope::Full,
-        };
         Lanes {
-            kernel: BootKernel { sys, frees: false },
+            kernel: BootKernel { sys, frees: options.frees },
             asks: Asks::new(
                 resolver,
                 Plan::new(&mut room.steps, &mut room.visited, &mut room.matches).remembering(&mut room.past),
@@ -100,8 +86,8 @@ impl<'a> Lanes<'a> {
             schedule: Schedule::new(&mut room.edges, &mut room.firsts, serial, marked),
             pool,
             uevents: Uevents::open(),
-            scope,
-            scan_due: scope != Scope::None,
+            coldplug: options.coldplug,
+            scan_due: options.coldplug != Coldplug::None,
             loaded_since_scan: false,
             first_lane: 0,
             retired_count: 0,
@@ -112,9 +98,9 @@ impl<'a> Lanes<'a> {
         }
     }
 
-    /// Sets how far the coldplug goes, for a command that is one: only what is named goes with no scope.
-    pub(crate) fn set_scope(&mut self, scope: Scope) {
-        (self.scope, self.scan_due, self.asks.is_post) = (scope, scope != Scope::None, scope == Scope::None);
+    /// Releases the modules of `rd.driver.post=`, for a command that loads what it is given.
+    pub(crate) fn release_post(&mut self) {
+        self.asks.is_post = true;
     }
 
     /// Puts the first lane into the plan.
@@ -192,11 +178,11 @@ impl<'a> Lanes<'a> {
         if self.schedule.is_idle() && !is_busy {
             if !self.asks.is_post {
                 self.asks.is_post = true;
-                self.asks.listed(b"rd.driver.post");
+                self.asks.listed(LOAD_LAST);
                 return false;
             }
             let step_count = self.step_count();
-            if self.uevents.is_none() && self.scope != Scope::None {
+            if self.uevents.is_none() && self.coldplug != Coldplug::None {
                 // Nothing tells of new devices but a look.
                 if !self.loaded_since_scan {
                     self.wait(wait_ms);
@@ -249,7 +235,7 @@ impl<'a> Lanes<'a> {
 
     /// Whether loading ends once the root is mounted.
     pub(crate) fn ends_at_root(&self) -> bool {
-        self.scope == Scope::Root
+        self.coldplug == Coldplug::Root
     }
 
     /// Waits for the modules that are with the kernel, and lets the workers end.
@@ -343,11 +329,11 @@ impl<'a> Lanes<'a> {
         loop {
             match uevents.next(&mut buf) {
                 Heard::Nothing => break,
-                Heard::Overrun => (self.scan_due, self.block_news) = (self.scope != Scope::None, true),
+                Heard::Overrun => (self.scan_due, self.block_news) = (self.coldplug != Coldplug::None, true),
                 Heard::Message(text) => {
                     let device = Uevent::message(text);
                     self.block_news |= device.get(b"SUBSYSTEM") == Some(b"block");
-                    if self.scope != Scope::None && device.get(b"ACTION") != Some(b"remove") {
+                    if self.coldplug != Coldplug::None && device.get(b"ACTION") != Some(b"remove") {
                         self.ask_device(device, By::Path(device.get(b"DEVPATH").unwrap_or_default()));
                     }
                 }

@@ -8,6 +8,7 @@ use crate::device::kernel::insert::Sys;
 use crate::device::modules::tree::tell_failure;
 use crate::device::rt::clock;
 use crate::loading::kernel::{Errno, Kernel, Outcome, Refusal, State};
+use crate::loading::options::{LOAD_FIRST, LOAD_LAST};
 use crate::loading::plan::{Need, Plan, Step};
 use crate::loading::record::Summary;
 use crate::modules::cmdline;
@@ -47,7 +48,7 @@ impl Asks {
 
     /// Asks for what leads to the root by the command line: rd.driver.pre=, modules_load=.
     pub(crate) fn first(&mut self) {
-        for key in [&b"rd.driver.pre"[..], b"rd.modules_load", b"modules_load"] {
+        for key in LOAD_FIRST {
             self.listed(key);
         }
     }
@@ -90,7 +91,7 @@ impl Asks {
             let modname = stem(path(dep_line));
             let is_left_out = || {
                 self.resolver.config.blacklists(modname)
-                    || !self.is_post && self.resolver.config.cmdline_lists(b"rd.driver.post", modname)
+                    || !self.is_post && self.resolver.config.cmdline_lists(LOAD_LAST, modname)
             };
             if found == Found::ByAlias && is_left_out() {
                 continue;

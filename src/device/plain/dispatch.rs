@@ -9,6 +9,7 @@ use crate::device::kernel::insert::Sys;
 use crate::device::modules::tree::Tree;
 use crate::device::rt::Args;
 use crate::device::rt::clock;
+use crate::loading::options::{BootOptions, LOAD_LAST};
 use crate::loading::plan::Plan;
 use crate::loading::run::{OnFailure, run};
 use crate::modules::config::lines;
@@ -21,10 +22,16 @@ pub(crate) struct Lanes<'a> {
 }
 
 impl<'a> Lanes<'a> {
-    pub(crate) fn new(tree: &'a Tree, resolver: Resolver<'static>, room: &'static mut PlanRoom, env: Args) -> Self {
+    pub(crate) fn new(
+        tree: &'a Tree,
+        resolver: Resolver<'static>,
+        options: &BootOptions<'static>,
+        room: &'static mut PlanRoom,
+        env: Args,
+    ) -> Self {
         let plan = Plan::new(&mut room.steps, &mut room.visited, &mut room.matches);
         Lanes {
-            kernel: BootKernel { sys: Sys::new(tree, env), frees: false },
+            kernel: BootKernel { sys: Sys::new(tree, env), frees: options.frees },
             asks: Asks::new(resolver, plan, &mut room.seen, Recorder::new(&mut room.record)),
         }
     }
@@ -58,7 +65,7 @@ impl<'a> Lanes<'a> {
             clock::sleep_ms(wait_ms);
             return true;
         }
-        self.asks.listed(b"rd.driver.post");
+        self.asks.listed(LOAD_LAST);
         self.load();
         false
     }

@@ -18,17 +18,17 @@ pub(crate) fn tell(scene: Option<Scene<'_>>) {
 }
 
 /// Says why the root can't be mounted.
-pub(crate) fn tell_unmountable(root: &Root, errno: Errno) {
+pub(crate) fn tell_unmountable(root: &Root<'_>, errno: Errno) {
     line(Level::Error, &[b"mounting ", root.node_path(), b" failed: ", mount_prose(errno)]);
 }
 
 /// Says that a number is of seconds.
-pub(crate) fn seconds_and_advice(_: &Root) -> &'static [u8] {
+pub(crate) fn seconds_and_advice(_: &Root<'_>) -> &'static [u8] {
     b" s"
 }
 
 /// Says nothing.
-pub(crate) fn tell_left_behind(_: &[u8], _: &Root, _: Errno) {}
+pub(crate) fn tell_left_behind(_: &[u8], _: &Root<'_>, _: Errno) {}
 
 /// Tells which block devices are there.
 pub(crate) fn tell_devices() {
@@ -40,7 +40,7 @@ pub(crate) fn tell_devices() {
 }
 
 /// Never does.
-pub(crate) fn pause(_: &[u8], _: Args) {}
+pub(crate) fn pause(_: Args) {}
 
 /// Starts none.
 pub(crate) fn shell(_: Args) -> bool {

@@ -1,12 +1,13 @@
 //! In the place of `net`, in a build without it: no root by NFS.
 
 use crate::device::io::path::Path;
+use crate::loading::options::BootOptions;
 
 /// There is none.
 pub(crate) enum Net {}
 
 impl Net {
-    pub(crate) fn of(_: &[u8], _: &[u8]) -> Result<Option<Net>, &'static [u8]> {
+    pub(crate) fn of(_: &BootOptions<'static>) -> Result<Option<Net>, &'static [u8]> {
         Ok(None)
     }
 

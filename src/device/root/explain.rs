@@ -213,7 +213,7 @@ fn tell_firmware() {
 }
 
 /// Says why the root can't be mounted, and what could help.
-pub(crate) fn tell_unmountable(root: &Root, errno: Errno) {
+pub(crate) fn tell_unmountable(root: &Root<'_>, errno: Errno) {
     let mut found = Name::new();
     root.fs_type(&mut found);
     let mut known = [0; 4096];
@@ -229,13 +229,13 @@ pub(crate) fn tell_unmountable(root: &Root, errno: Errno) {
 }
 
 /// Says behind a number that it is of seconds, and what could help where the root did not appear in so many.
-pub(crate) fn seconds_and_advice(root: &Root) -> &'static [u8] {
+pub(crate) fn seconds_and_advice(root: &Root<'_>) -> &'static [u8] {
     let is_numbered = root.text.starts_with(b"/dev/mmcblk");
     if is_numbered { b" s; its number changes, root=UUID=... does not" } else { b" s" }
 }
 
 /// Says why one of our mounts does not come along into the root.
-pub(crate) fn tell_left_behind(place: &[u8], root: &Root, errno: Errno) {
+pub(crate) fn tell_left_behind(place: &[u8], root: &Root<'_>, errno: Errno) {
     let why = b" has no such directory, and none can be made: ";
     line(Level::Error, &[place, b" stays behind: the root ", root.text, why, errno_prose(errno)]);
 }
@@ -254,12 +254,10 @@ pub(crate) fn tell_devices() {
     }
 }
 
-/// With rd.break on the command line: a shell before the root is switched to.
-pub(crate) fn pause(cmdline: &[u8], env: Args) {
-    if crate::modules::cmdline::has(cmdline, b"rd.break") {
-        line(Level::Notice, &[b"rd.break: the root is mounted on ", MOUNT_POINT.to_bytes()]);
-        shell(env);
-    }
+/// Runs a shell before the switch to the root, for rd.break.
+pub(crate) fn pause(env: Args) {
+    line(Level::Notice, &[b"rd.break: the root is mounted on ", MOUNT_POINT.to_bytes()]);
+    shell(env);
 }
 
 /// Runs the image's shell on the console until it ends; says whether there is one.

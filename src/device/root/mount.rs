@@ -8,8 +8,8 @@ use super::net::Net;
 use crate::device::io::file::read;
 use crate::device::io::path::{Name, Path, errno, path};
 use crate::loading::kernel::Errno;
-use crate::loading::wait::{FOREVER_MS, Limits};
-use crate::modules::cmdline;
+use crate::loading::options::BootOptions;
+use crate::loading::wait::Limits;
 use crate::root::rootdev::RootDev;
 use core::ffi::CStr;
 use rustix::fs::CWD;
@@ -18,63 +18,33 @@ use rustix::mount::{MountFlags, mount};
 /// Where the real root is mounted before it becomes the root.
 pub(crate) const MOUNT_POINT: &CStr = c"/root";
 
-/// Longest wait for the root device, from when all else is done, where rootwait does not say otherwise, ms.
-const PATIENCE_MS: u64 = 30_000;
-
-/// What the command line says of the root.
-pub(crate) struct Root {
-    /// What root= says.
+/// The root that the command line names.
+pub(crate) struct Root<'a> {
+    /// The value of `root=`.
     pub(crate) text: &'static [u8],
+    pub(crate) options: &'a BootOptions<'static>,
     dev: RootDev<'static>,
-    /// The network, where the root is there.
+    /// The network, if the root is on NFS.
     net: Option<Net>,
-    /// Where the device is, once it is there: `/dev/mmcblk0p2`
+    /// The device's path, once it is there: `/dev/mmcblk0p2`
     node: Option<Path>,
-    /// Types to try, with commas between; all that the kernel knows where nothing is said.
-    types: Option<&'static [u8]>,
-    options: &'static [u8],
-    read_only: bool,
-    pub(crate) init: Option<&'static [u8]>,
-    /// How long to wait for the device, ms.
-    patience_ms: u64,
-    /// How long to leave it alone at first, ms.
-    delay_ms: u64,
 }
 
-impl Root {
-    /// Reads root=, ip=, nfsroot=, rootfstype=, rootflags=, ro, rw, rootwait, rootwait=, rootdelay=, init=.
+impl<'a> Root<'a> {
+    /// Finds the root that the options name.
     ///
     /// # Errors
-    /// What is missing or not understood.
+    /// The message for an option that is missing or not understood.
     #[inline(never)] // smaller so
-    pub(crate) fn parse(text: &'static [u8]) -> Result<Root, &'static [u8]> {
-        let root = cmdline::value(text, b"root").ok_or(&b"no root= on the kernel command line"[..])?;
-        let dev = blockdev::parse(root).ok_or(blockdev::NOT_UNDERSTOOD)?;
-        let last_of_two =
-            cmdline::params(text).map(|param| param.key).filter(|key| matches!(*key, b"ro" | b"rw")).last();
-        let ms =
-            |key| cmdline::value(text, key).and_then(crate::bytes::decimal).map(|s| u64::from(s).saturating_mul(1000));
-        let patience_ms = match ms(b"rootwait") {
-            None if cmdline::has(text, b"rootwait") => FOREVER_MS,
-            said => said.unwrap_or(PATIENCE_MS),
-        };
-        Ok(Root {
-            text: root,
-            dev,
-            net: Net::of(root, text)?,
-            node: None,
-            types: cmdline::value(text, b"rootfstype"),
-            options: cmdline::value(text, b"rootflags").unwrap_or_default(),
-            read_only: last_of_two != Some(b"rw"),
-            init: cmdline::value(text, b"init"),
-            patience_ms,
-            delay_ms: ms(b"rootdelay").unwrap_or(0),
-        })
+    pub(crate) fn new(options: &'a BootOptions<'static>) -> Result<Root<'a>, &'static [u8]> {
+        let text = options.root.ok_or(&b"no root= on the kernel command line"[..])?;
+        let dev = blockdev::parse(text).ok_or(blockdev::NOT_UNDERSTOOD)?;
+        Ok(Root { text, options, dev, net: Net::of(options)?, node: None })
     }
 
     /// Returns the limits of the wait for it.
     pub(crate) fn limits(&self, ends_at_root: bool) -> Limits {
-        Limits { patience_ms: self.patience_ms, delay_ms: self.delay_ms, ends_at_root }
+        Limits { patience_ms: self.options.patience_ms, delay_ms: self.options.delay_ms, ends_at_root }
     }
 
     /// Says whether the device is there. One that is named by what is on it is looked for only where `block_news` says
@@ -99,29 +69,31 @@ impl Root {
         let node = self.node.as_ref().ok_or(Errno::ENODEV)?;
         if let Some(net) = &self.net {
             let mut options = heapless::Vec::new();
-            net.options(self.options, &mut options);
+            net.options(self.options.root_flags, &mut options);
             return self.mount_as(node, b"nfs", &options).map(|()| Name::from_slice(b"nfs").unwrap_or_default());
         }
         let mut known = [0; 4096];
         let known = read(CWD, b"/proc/filesystems", &mut known).unwrap_or_default();
         // A type of a device stands behind a tab; one that needs none behind `nodev` and a tab.
         let known = known.split(|&byte| byte == b'\n').filter_map(|line| line.strip_prefix(b"\t"));
-        let wanted = self.types.unwrap_or_default().split(|&byte| byte == b',').filter(|word| !word.is_empty());
+        let wanted =
+            self.options.root_types.unwrap_or_default().split(|&byte| byte == b',').filter(|word| !word.is_empty());
         // ext4's driver mounts ext2 and ext3 as well, and asking for them first is two refusals on the console.
         let has_ext4 = known.clone().any(|fs_type| fs_type == b"ext4");
         let is_ext = |fs_type: &[u8]| matches!(fs_type, b"ext2" | b"ext3");
         // What is on it first: mount(2) has the kernel ask for its module, where it is not in yet.
         let mut found = Name::new();
-        if self.types.is_none() {
+        if self.options.root_types.is_none() {
             self.fs_type(&mut found);
             if has_ext4 && is_ext(&found) {
                 found.clear();
             }
         }
-        let known = known.filter(|fs_type| self.types.is_none() && !(has_ext4 && is_ext(fs_type)) && *fs_type != found);
+        let known = known
+            .filter(|fs_type| self.options.root_types.is_none() && !(has_ext4 && is_ext(fs_type)) && *fs_type != found);
         let mut best = Errno::EINVAL;
         for fs_type in Some(found.as_slice()).filter(|found| !found.is_empty()).into_iter().chain(wanted).chain(known) {
-            match self.mount_as(node, fs_type, self.options) {
+            match self.mount_as(node, fs_type, self.options.root_flags) {
                 Ok(()) => return Name::from_slice(fs_type).map_err(|_| Errno::EINVAL),
                 Err(Errno::EINVAL) => {}
                 Err(error) => best = error,
@@ -152,7 +124,7 @@ impl Root {
     #[inline(never)] // smaller so
     fn mount_as(&self, node: &Path, fs_type: &[u8], options: &[u8]) -> Result<(), Errno> {
         let mut flags = MountFlags::empty();
-        flags.set(MountFlags::RDONLY, self.read_only);
+        flags.set(MountFlags::RDONLY, self.options.is_read_only);
         let mut data = heapless::Vec::<u8, 1024>::new();
         for option in options.split(|&byte| byte == b',').filter(|option| !option.is_empty()) {
             if let Some((_, flag)) = FLAGS.iter().find(|(word, _)| *word == option) {

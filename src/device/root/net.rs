@@ -11,7 +11,7 @@ use crate::device::io::log::{Decimal, Level, line};
 use crate::device::io::path::{Name, Path, errno, path};
 use crate::device::rt::{bind_to_device, clock};
 use crate::loading::kernel::Errno;
-use crate::modules::cmdline;
+use crate::loading::options::BootOptions;
 use crate::root::nfsroot::{ACK, Ip, Ipv4, NfsRoot, OFFER, Reply, around_client, emit};
 use core::ffi::c_void;
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -72,14 +72,14 @@ impl Net {
     ///
     /// # Errors
     /// What is not understood.
-    pub(crate) fn of(root: &[u8], text: &'static [u8]) -> Result<Option<Net>, &'static [u8]> {
-        if root != b"/dev/nfs" {
+    pub(crate) fn of(options: &BootOptions<'static>) -> Result<Option<Net>, &'static [u8]> {
+        if options.root != Some(b"/dev/nfs") {
             return Ok(None);
         }
-        let ip = Ip::parse(cmdline::value(text, b"ip").unwrap_or_default());
+        let ip = Ip::parse(options.ip);
         Ok(Some(Net {
             ip: ip.ok_or(&b"ip= is not understood: CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE, or dhcp"[..])?,
-            nfs: NfsRoot::parse(cmdline::value(text, b"nfsroot").unwrap_or_default()),
+            nfs: NfsRoot::parse(options.nfsroot),
             state: State::NoLink,
             device: Name::new(),
             said_root: Vec::new(),

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, fstat, mkdir, openat,
 use rustix::mount::mount_move;
 use rustix::process::{chdir, chroot};
 
-impl Root {
+impl Root<'_> {
     /// Makes the mounted root the root and starts its init; returns only where no init can be started.
     #[inline(never)] // smaller so
     pub(crate) fn switch(&self, args: Args, env: Args) -> Errno {
@@ -50,7 +50,7 @@ impl Root {
     fn find_init(&self) -> Option<Path> {
         let root = openat(CWD, MOUNT_POINT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         let usual = [&b"/sbin/init"[..], b"/etc/init", b"/bin/init", b"/bin/sh"];
-        let said = self.init.into_iter().filter(|path| {
+        let said = self.options.init.into_iter().filter(|path| {
             let there = exists(&root, path);
             if !there {
                 line(Level::Error, &[b"init=", path, b": not in the root ", self.text]);
