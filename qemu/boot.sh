@@ -1,11 +1,11 @@
 # qemu/boot.sh: boots a case in QEMU, reads the console and judges what it shows; sourced.
 #
-# Two limits end a boot that does not come to its end. Neither counts time in which QEMU waits for a CPU: on a busy machine a
-# wall clock would fail cases that have nothing wrong.
+# Two limits end a boot that does not reach its end. Neither counts the time in which QEMU waits for a CPU: on a busy machine a
+# limit of wall time would fail good cases.
 #
-#   cpu_limit_s   CPU time of QEMU: for a guest that is busy for ever
-#   idle_limit_s  time in which QEMU wants no CPU: for a guest that waits for ever. Guests wait by the wall clock, as rootwait=15
-#                 does, and in no case for as long as 30 s in all.
+#   cpu_limit_s   CPU time of QEMU, all threads: ends a guest that is busy for ever
+#   idle_limit_s  time in which QEMU wants no CPU, in all: ends a guest that waits for ever. Guests wait by the wall clock, as
+#                 with rootwait=15; no case waits for as long as 30 s.
 # shellcheck shell=bash disable=SC2034,SC2154 # variables of qemu/run and qemu/case.sh
 
 # Whether this QEMU has the case's machine: the word behind -M.
@@ -41,7 +41,7 @@ root_disk() {
 serve_root() {
   local port served=$work/root${nfs_dir:-$nfs_path}
   mkdir -p "$(dirname "$served")"
-  "$lab/mkroot" "$arch" "${served%/}" nfs
+  part mkroot "$lab/mkroot" "$arch" "${served%/}" nfs
   exec 4< <(exec "$lab/nfsd" "$work/root")
   nfsd_pid=$!
   read -r port <&4
@@ -63,8 +63,8 @@ command_line() {
 idle_limit_s=120
 ticks_per_s=$(getconf CLK_TCK)
 
-# Brings cpu_ms and idle_ms up to now. Idle is what is left of the wall's time without the CPU time of QEMU's threads, what they
-# waited for a CPU (schedstat), and what the host of a virtual machine took from its CPUs (steal).
+# Brings cpu_ms and idle_ms up to now. Idle time is wall time less three: QEMU's CPU time, the time that its threads waited for
+# a CPU (schedstat), and the time that a hypervisor took from the CPUs of this machine (steal).
 measure() {
   local stat steal task wait_ns now_ms cpu_now_ms waited_now_ms=0 waited idle
   { read -r stat <"/proc/$qemu_pid/stat"; } 2>/dev/null || return 0
@@ -83,14 +83,14 @@ measure() {
   measured_ms=$now_ms cpu_ms=$cpu_now_ms waited_ms=$waited_now_ms
 }
 
-# Boots and reads the console until the real root's init has ended, the kernel panics, QEMU ends, or a limit is reached.
+# Boots, and reads the console until the real root's init has ended, the kernel panics, QEMU ends, or a limit is reached.
 boot() {
   local line='' part status last='' panic='' panic_end=0 measured_s=$SECONDS
   log=$work/console.log
   exec 3< <(exec "${qemu[@]}" </dev/null 2>&1)
   qemu_pid=$!
   measured_ms=$((${EPOCHREALTIME/[.,]/} / 1000)) cpu_ms=0 waited_ms=0 idle_ms=0
-  measure # what the CPUs lost before counts no more
+  measure # sets the baseline: steal until now does not count
   while :; do
     status=0
     IFS= read -r -t 1 part <&3 || status=$?

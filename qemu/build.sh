@@ -1,7 +1,7 @@
-# qemu/build.sh: makes what a case boots from: the image, and the root where it is not the one that cases share; sourced.
+# qemu/build.sh: builds the image of a case, and its root where a hook makes one; sourced.
 #
-# Each part runs with its output in target/qemu/CASE/PART.log. One that fails ends the case: the verdict has the part, its exit
-# status and the last line that it wrote.
+# Each part of a build writes to target/qemu/CASE/PART.log. A part that fails ends the case: the verdict names the part, its
+# exit status, and the first line of its log that begins with `error`, or else the last line.
 # shellcheck shell=bash disable=SC2034,SC2154 # variables of qemu/run and qemu/case.sh
 
 # part NAME COMMAND...
@@ -11,11 +11,11 @@ part() {
     "${@:2}" 2>&1 | tee "$log"
   else
     "${@:2}" >"$log" 2>&1
-  fi || fail "build: $1: exit status $?: $(tail -n 1 "$log")"
+  fi || fail "build: $1: exit status $?: $(grep -m 1 '^error' "$log" || tail -n 1 "$log")"
 }
 hook() { part "$1.sh" "$case_dir/$1.sh" "${@:2}"; }
 
-# Makes what cases share, before the time of any is taken.
+# Makes what cases share: kernels and roots. Done first, so that no case's seconds include it.
 prepare() {
   local from
   for from in "$kernel" ${modules:+"$modules"}; do

@@ -1,4 +1,4 @@
-# qemu/case.sh: what a case is, and how it is loaded; sourced.
+# qemu/case.sh: describes the files and keys of a case, and loads it; sourced.
 #
 # A case is a directory qemu/cases/NAME. Its file case.toml holds the keys below, of which kernel and board are needed; the
 # machine it boots on is a file in qemu/machines. qemu/toml.sh reads both and refuses what is not listed here. Beside them:
@@ -8,7 +8,7 @@
 #   overlay.sh     hook: lays files that the kernel unpacks over the image's
 #   root.sh        hook: lays files into a root of the case's own, which has the loader as its module tools
 #   edit-root.sh   hook: changes the files of the shared root, for a root of the case's own
-#   steps          what qemu/init runs in the root that root.sh is for
+#   steps          shell commands that qemu/init runs in the root that root.sh is for
 #
 # A hook is a program: HOOK DIR TREE KERNEL. It works on the files in DIR; TREE is the path of the module tree in there,
 # lib/modules/KVER; KERNEL is the directory of the kernel (see qemu/kernel) that the tree is of. edit-root.sh gets DIR alone.
@@ -47,7 +47,7 @@ disk            string   the disk that the root is on, as for the key on
 '
 
 load_case() {
-  local key kind
+  local key file
   case_dir=$lab/cases/$1
   [ -f "$case_dir/case.toml" ] || die "no case $1 (see qemu/run --list)"
   read_toml "$case_dir/case.toml" "$case_keys"
@@ -55,10 +55,10 @@ load_case() {
   [ -f "$lab/machines/$board.toml" ] || die "qemu/cases/$1/case.toml: board: no qemu/machines/$board.toml"
   read_toml "$lab/machines/$board.toml" "$machine_keys"
   for key in arch machine console disk; do [ -n "${!key:-}" ] || die "qemu/machines/$board.toml: no $key"; done
-  for kind in "$case_dir"/*.sh; do
-    case ${kind##*/} in
+  for file in "$case_dir"/*.sh; do
+    case ${file##*/} in
       '*.sh' | base.sh | overlay.sh | root.sh | edit-root.sh) ;;
-      *) die "qemu/cases/$1/${kind##*/}: not a hook (base.sh, overlay.sh, root.sh, edit-root.sh)" ;;
+      *) die "qemu/cases/$1/${file##*/}: not a hook (base.sh, overlay.sh, root.sh, edit-root.sh)" ;;
     esac
   done
   for board_file in "$case_dir/board.toml" "$lab/boards/$board.toml" "$top/config/boards/$board.toml"; do
