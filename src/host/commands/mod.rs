@@ -4,6 +4,8 @@ pub mod args;
 pub mod manifest;
 pub mod report;
 pub mod inputs;
+mod image_plan;
+mod image_files;
 pub mod build;
 pub mod select;
 pub mod why;

@@ -17,12 +17,17 @@ pub struct Report<'a> {
     /// What the selection came to beside modules.
     pub selection: &'a Selection,
     /// Firmware that was not found, and who asks for it.
-    pub missing_firmware: &'a BTreeMap<String, String>,
+    pub missing_firmware: BTreeMap<String, String>,
     /// What else there is to say, in prose.
     pub notes: Vec<String>,
 }
 
 impl Report<'_> {
+    /// Adds a total of `len` bytes.
+    pub fn total(&mut self, name: impl Into<String>, len: usize) {
+        self.totals.push((name.into(), len as u64));
+    }
+
     /// Renders the report as aligned text.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n\n", self.title);
@@ -56,7 +61,7 @@ impl Report<'_> {
         for name in &self.selection.idle_exclusions {
             writeln!(text, "not there: {name} (modules.exclude)").expect("a String takes it");
         }
-        for (name, who) in self.missing_firmware {
+        for (name, who) in &self.missing_firmware {
             writeln!(text, "not there: {name} (firmware of {who})").expect("a String takes it");
         }
         for note in self.notes.iter().cloned().chain(numbers(&self.selection.as_they_come)) {
@@ -102,7 +107,7 @@ mod tests {
             modules: vec![("ext4", 1_234_567, "load".into()), ("crc16", 999, "needed by ext4".into())],
             totals: vec![("loader".into(), 0)],
             selection: &selection,
-            missing_firmware: &BTreeMap::from([("x.bin".into(), "ext4".into())]),
+            missing_firmware: BTreeMap::from([("x.bin".into(), "ext4".into())]),
             notes: vec!["1 thing to say".into()],
         };
         let want = "A board\n\n\

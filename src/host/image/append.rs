@@ -84,7 +84,7 @@ impl ExistingImage {
     }
 
     /// How long it is, bytes.
-    pub(crate) fn len(&self) -> u64 {
-        self.bytes.len() as u64
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
     }
 }

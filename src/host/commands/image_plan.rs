@@ -1,0 +1,154 @@
+//! The plan of an image: its modules, and the arguments of `build` merged with the keys of the board file. Refuses an
+//! image that the kernel could not unpack, and modules that it would not load.
+
+use super::args::BuildArgs;
+use super::inputs::Inputs;
+use crate::host::arch::Arch;
+use crate::host::board::file::{Board, ModuleFormat};
+use crate::host::board::kconfig::Kconfig;
+use crate::host::error::{Error, Result};
+use crate::host::image::append::ExistingImage;
+use crate::host::image::compress::Method;
+use crate::host::image::early::Early;
+use crate::host::image::layout::LoaderAs;
+use crate::host::image::pack::Style;
+use crate::host::image::signature::Signatures;
+use crate::host::modules::module::Module;
+use crate::host::select::selection::Selection;
+use std::path::{Path, PathBuf};
+
+/// The plan of an image, made before any module is packed. An argument overrides its key in the board file.
+#[derive(Debug)]
+pub(crate) struct ImagePlan<'a> {
+    /// The selected modules, with reasons and load order.
+    pub(crate) selection: Selection,
+    /// The selected modules, in depmod's order.
+    pub(crate) wanted: Vec<&'a Module>,
+    /// The loader's binary.
+    pub(crate) loader: Vec<u8>,
+    /// The image to append to.
+    pub(crate) existing: Option<ExistingImage>,
+    /// Commands that the loader replaces in the image to append to.
+    pub(crate) loader_as: LoaderAs,
+    /// Microcode and ACPI tables.
+    pub(crate) early: Early,
+    /// Format of the modules.
+    pub(crate) style: Style,
+    /// Compression of the image.
+    pub(crate) method: Method,
+    /// Warnings for the report.
+    pub(crate) notes: Vec<String>,
+}
+
+impl<'a> ImagePlan<'a> {
+    /// Selects the modules, and reads the loader, the image to append to and the early files.
+    ///
+    /// # Errors
+    /// A file is missing or unusable, a module can't be selected, or the kernel would refuse the image.
+    pub(crate) fn new(args: &BuildArgs, inputs: &'a Inputs) -> Result<ImagePlan<'a>> {
+        let board = &inputs.board;
+        let loader = read_loader(board, args.loader.as_deref())?;
+        let selection = inputs.select()?;
+        let existing = read_existing(args, inputs)?;
+        let loader_as = loader_as(args, board, existing.is_some())?;
+        let early = read_early(args, board)?;
+        let style = Style {
+            arch: board.arch,
+            format: args.module_format.or(board.image.modules).unwrap_or(ModuleFormat::Keep).format(),
+            signatures: args.signatures.or(board.image.signatures).unwrap_or(Signatures::Keep),
+            strip: args.strip || board.image.strip.unwrap_or(false),
+        };
+        let method = args.compress.or(board.image.compress).unwrap_or(Method::Zst);
+        let notes = check_kernel(board, inputs.kconfig.as_ref(), method, style.signatures, &early)?;
+        let mut places: Vec<usize> = selection.picks.iter().map(|pick| pick.at).collect();
+        places.sort_unstable();
+        let wanted = places.into_iter().map(|at| &inputs.stock.modules[at]).collect();
+        Ok(ImagePlan { selection, wanted, loader, existing, loader_as, early, style, method, notes })
+    }
+
+    /// Whether the image to append to has the module.
+    pub(crate) fn has_module(&self, module: &Module) -> bool {
+        self.existing.as_ref().is_some_and(|existing| existing.has(&module.modname))
+    }
+
+    /// Whether the image to append to has a file, by path without a leading `/`.
+    pub(crate) fn has_file(&self, path: &str) -> bool {
+        self.existing.as_ref().is_some_and(|existing| existing.contents.has(path))
+    }
+}
+
+/// Reads the loader, and checks that it is for the board's architecture.
+fn read_loader(board: &Board, given: Option<&Path>) -> Result<Vec<u8>> {
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => {
+            let own = std::env::current_exe().and_then(std::fs::canonicalize).map_err(Error::io("/proc/self/exe"))?;
+            let prefix = own.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
+            prefix.join(format!("lib/initmod/{}/initmod", board.arch))
+        }
+    };
+    let loader = std::fs::read(&path).map_err(|error| match (given, error.kind()) {
+        (None, std::io::ErrorKind::NotFound) => Error::input(&path, "no loader there; --loader FILE names one"),
+        _ => Error::io(&path)(error),
+    })?;
+    board.arch.check(&loader).map_err(|what| Error::input(path, what))?;
+    Ok(loader)
+}
+
+/// Reads the image to append to. With --tree there is none.
+fn read_existing(args: &BuildArgs, inputs: &Inputs) -> Result<Option<ExistingImage>> {
+    let path = args.append.as_ref().or(inputs.board.image.append.as_ref()).filter(|_| args.tree.is_none());
+    path.map(|path| ExistingImage::read(path, &inputs.stock.tree.kver)).transpose()
+}
+
+/// Returns the commands that the loader replaces; refuses them for a new image, where the loader is always /init.
+fn loader_as(args: &BuildArgs, board: &Board, has_existing: bool) -> Result<LoaderAs> {
+    let loader_as = args.loader_as.or(board.image.loader_as);
+    if loader_as.is_some() && !has_existing && args.tree.is_none() {
+        return Err(board.fault("image.loader-as", "without an image that is appended to the loader is /init".into()));
+    }
+    Ok(loader_as.unwrap_or(LoaderAs::Modprobe))
+}
+
+/// Reads the early files. With --tree there are none.
+fn read_early(args: &BuildArgs, board: &Board) -> Result<Early> {
+    if args.tree.is_some() {
+        return Ok(Early::default());
+    }
+    let paths: Vec<PathBuf> = args.early.iter().chain(&board.image.early).cloned().collect();
+    Early::read(&paths)
+}
+
+/// Checks that the kernel's configuration has all that the image needs. Returns warnings about what it may refuse.
+fn check_kernel(
+    board: &Board,
+    config: Option<&Kconfig>,
+    method: Method,
+    signatures: Signatures,
+    early: &Early,
+) -> Result<Vec<String>> {
+    if early.has_microcode() && board.arch != Arch::X86_64 {
+        return Err(board.fault("image.early", format!("microcode is for x86_64, not {}", board.arch)));
+    }
+    let Some(config) = config else {
+        let unknown = "whether the kernel takes modules without signature is not known (--config FILE tells)";
+        return Ok(if signatures == Signatures::Drop { vec![unknown.into()] } else { Vec::new() });
+    };
+    config.require("BLK_DEV_INITRD", "an initramfs")?;
+    for option in early.options() {
+        config.require(option, "what is to be found early")?;
+    }
+    if let Some(option) = method.option() {
+        config.require(option, "an image so compressed")?;
+    }
+    if signatures == Signatures::Drop { check_unsigned(config) } else { Ok(Vec::new()) }
+}
+
+/// Checks that the kernel's configuration allows unsigned modules. Returns a warning if Secure Boot forbids them.
+fn check_unsigned(config: &Kconfig) -> Result<Vec<String>> {
+    for option in ["MODULE_SIG_FORCE", "LOCK_DOWN_KERNEL_FORCE_INTEGRITY", "LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY"] {
+        config.forbid(option, "modules without signature")?;
+    }
+    let secure_boot = "under Secure Boot this kernel takes no module without signature";
+    Ok(if config.has("LOCK_DOWN_IN_EFI_SECURE_BOOT") { vec![secure_boot.into()] } else { Vec::new() })
+}
