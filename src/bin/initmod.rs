@@ -1,4 +1,4 @@
-//! `initmod`: the loader's entry point and panic handler. The story is told in [`initmod::device`].
+//! `initmod`: the loader's entry point and panic handler. Its code is in [`initmod::device`].
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! `mkinitmod`: see [`initmod::host`]. Called as `depmod` it is that.
+//! `mkinitmod`, the generator: see [`initmod::host`]. A link named depmod runs `mkinitmod depmod`.
 
 use clap::Parser;
 use initmod::host::commands::args::{Cli, Command, SnapshotCommand};

@@ -1,4 +1,4 @@
-//! The architectures that the loader is built for, and which of them an ELF file is for.
+//! The architectures of the loader, and the architecture of an ELF file.
 
 use object::{Architecture, Object};
 use serde::Deserialize;
@@ -19,29 +19,35 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// Says whether an ELF file, a loader or a module, runs on it.
+    /// Checks that an ELF file, a loader or a module, is for this architecture.
     ///
     /// # Errors
-    /// What the file is instead, in prose: `is for aarch64, not armv7`.
+    /// In prose: it is for another, or not an ELF file.
     pub fn check(self, elf: &[u8]) -> Result<(), String> {
-        let found = Arch::of(elf)
-            .map_err(|what| if what.starts_with("is for") { format!("{what}, not {self}") } else { what })?;
-        if found == self { Ok(()) } else { Err(format!("is for {found}, not {self}")) }
+        let (name, arch) = machine(elf)?;
+        if arch == Some(self) { Ok(()) } else { Err(format!("is for {name}, not {self}")) }
     }
 
-    /// Tells which architecture an ELF file is for.
+    /// Returns the architecture of an ELF file.
     ///
     /// # Errors
-    /// In prose: it is for one that there is no loader for.
+    /// In prose: there is no loader for it, or it is not an ELF file.
     pub fn of(elf: &[u8]) -> Result<Arch, String> {
-        let file = object::File::parse(elf).map_err(|_| "is no ELF file".to_owned())?;
-        Ok(match (file.architecture(), file.is_little_endian()) {
-            (Architecture::X86_64, true) => Arch::X86_64,
-            (Architecture::Aarch64, true) => Arch::Aarch64,
-            (Architecture::Arm, true) => Arch::Armv7,
-            (other, _) => return Err(format!("is for {}", format!("{other:?}").to_lowercase())),
-        })
+        let (name, arch) = machine(elf)?;
+        arch.ok_or_else(|| format!("is for {name}, which has no loader"))
     }
+}
+
+/// Returns the name of an ELF file's machine, and its architecture if there is a loader for it.
+fn machine(elf: &[u8]) -> Result<(String, Option<Arch>), String> {
+    let file = object::File::parse(elf).map_err(|_| "not an ELF file".to_owned())?;
+    let arch = match (file.architecture(), file.is_little_endian()) {
+        (Architecture::X86_64, true) => Arch::X86_64,
+        (Architecture::Aarch64, true) => Arch::Aarch64,
+        (Architecture::Arm, true) => Arch::Armv7,
+        (other, _) => return Ok((format!("{other:?}").to_lowercase(), None)),
+    };
+    Ok((arch.to_string(), Some(arch)))
 }
 
 impl fmt::Display for Arch {

@@ -1,9 +1,9 @@
-//! The generator.
+//! The generator: selects modules, indexes trees and builds images on the build host.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
     clippy::expect_used,
-    reason = "the host may stop; an `expect` says why it can't"
+    reason = "a panic may end the host's program; an `expect` gives the reason why it cannot fail"
 )]
 
 pub mod error;

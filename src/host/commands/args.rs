@@ -1,4 +1,4 @@
-//! The command line of mkinitmod.
+//! The command line of mkinitmod. Each field's doc comment is its text in --help.
 
 use crate::host::board::file::{ModuleFormat, Scope};
 use crate::host::image::compress::Method;
@@ -7,140 +7,139 @@ use crate::host::image::signature::Signatures;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Decides which kernel modules a board needs, and builds its initramfs.
+/// Selects the kernel modules that a board needs, and builds its initramfs.
 #[derive(Debug, clap::Parser)]
 #[command(name = "mkinitmod", version)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// A command of mkinitmod.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Build an initramfs that loads a board's modules and goes on to its root.
+    /// Build an initramfs that loads a board's modules and starts the system on its root.
     Build(BuildArgs),
-    /// Show the modules that a board needs: size, reason, who else needs them, what leaving one out would save.
+    /// List the modules that a board needs: size, reason, other users, bytes saved by leaving it out.
     Select(SelectArgs),
-    /// Tell why a module is in, or what a node of the device tree leads to.
+    /// Explain why a module is selected, or which drivers a device-tree node needs.
     Why(WhyArgs),
-    /// Make use of what a running board tells.
+    /// Import modules and devices from a running board.
     Snapshot {
-        /// What to do.
+        /// The command to run.
         #[command(subcommand)]
         command: SnapshotCommand,
     },
-    /// Index a module tree; mkinitmod called by the name of depmod does the same.
+    /// Index a module tree, like kmod's depmod (also run by a link named depmod).
     #[command(disable_help_flag = true)]
     Depmod {
-        /// What depmod takes: see `mkinitmod depmod --help`
+        /// Arguments of depmod: see `mkinitmod depmod --help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
         args: Vec<OsString>,
     },
 }
 
-/// What to do with a snapshot.
+/// A command of `mkinitmod snapshot`.
 #[derive(Debug, clap::Subcommand)]
 pub enum SnapshotCommand {
-    /// Print lines of a board file from lsmod's output, uevent files or modaliases.
+    /// Convert lsmod output, uevent files or modaliases to lines of a board file, on standard output.
     Import {
-        /// The snapshot
+        /// The snapshot: any mixture of these
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
 }
 
-/// What modules are selected for, and from. What is given here counts instead of what the board file says.
+/// Sources of a selection. An argument overrides its key in the board file.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct SourceArgs {
-    /// The board file: which modules go in, and what the image looks like; given again, those of other boards that the
-    /// same image boots
+    /// Board file: modules and image options. Repeat it for an image that boots several boards
     #[arg(long, value_name = "FILE")]
     pub board: Vec<PathBuf>,
-    /// The module tree of the kernel to boot: ROOT/lib/modules/KVER
+    /// Module tree of the kernel to boot: ROOT/lib/modules/KVER
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
-    /// The board's device tree; given again, those of other boards that the same image boots
+    /// Device tree of the board. Repeat it for an image that boots several boards
     #[arg(long, value_name = "FILE")]
     pub dtb: Vec<PathBuf>,
-    /// An overlay to apply to the first device tree; several are applied in order
+    /// Overlay to apply to the first device tree. Repeat it to apply several, in this order
     #[arg(long, value_name = "FILE", requires = "dtb")]
     pub overlay: Vec<PathBuf>,
-    /// Where device trees lie that are named without directory [default: where the kernel's package puts them]
+    /// Directory of device trees named without a path [default: where the kernel package installs them]
     #[arg(long, value_name = "DIR")]
     pub dtbs: Option<PathBuf>,
-    /// What the root is on: mmc, usb, nvme, sata, ufs, nfs, virtio, a /dev/ name, or a node of the device tree
-    #[arg(long, value_name = "WHAT")]
+    /// Storage of the root: mmc, usb, nvme, sata, ufs, nfs, virtio, a /dev/ name, or a device-tree node
+    #[arg(long, value_name = "TYPE|NODE")]
     pub root: Option<String>,
-    /// The root's file system
+    /// File system of the root
     #[arg(long, value_name = "NAME")]
     pub fs: Option<String>,
-    /// How much of the device tree counts [default: with a root the way to it, else the whole board]
+    /// Part of the device tree to select drivers for [default: root if --root is given, else board]
     #[arg(long, value_name = "SCOPE")]
     pub scope: Option<Scope>,
-    /// The kernel's image, which tells what is built in [default for select and why: ROOT/boot/vmlinuz-KVER]
+    /// Kernel image, which lists the built-in drivers [default for select and why: ROOT/boot/vmlinuz-KVER]
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
-    /// The kernel's configuration: what is built in, and what the image may be [default: ROOT/boot/config-KVER, where it is]
+    /// Kernel configuration, to check the image against [default: ROOT/boot/config-KVER if it exists]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The kernel's modules.builtin [default: that of the module tree]
+    /// modules.builtin of the kernel [default: that of the module tree]
     #[arg(long, value_name = "FILE")]
     pub builtin: Option<PathBuf>,
-    /// Keep what was read from modules in DIR for the next run [default: initmod in the user's caches]
+    /// Directory to cache module metadata in [default: initmod in the user's cache directory]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Read every module, and keep nothing
+    /// Read every module; neither use nor write the cache
     #[arg(long, conflicts_with = "cache")]
     pub no_cache: bool,
 }
 
-/// Arguments of `mkinitmod build`. What is given here counts instead of what the board file says.
+/// Arguments of `mkinitmod build`. An argument overrides its key in the board file.
 #[derive(Debug, clap::Args)]
 pub struct BuildArgs {
-    /// What goes in.
+    /// Sources of the selection.
     #[command(flatten)]
     pub source: SourceArgs,
-    /// The image to write
+    /// Image to write
     #[arg(short, long, value_name = "IMAGE", required_unless_present = "tree")]
     pub output: Option<PathBuf>,
-    /// Write the trimmed tree as files below DIR, which must not be there: DIR/lib/modules/KVER, DIR/lib/firmware
+    /// Write the trimmed tree as files below a new directory: DIR/lib/modules/KVER, DIR/lib/firmware
     #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "compress"])]
     pub tree: Option<PathBuf>,
-    /// Write a list of the files in it, as JSON: length, SHA-256 and the reason it is in
+    /// Write a list of the image's files as JSON: length, SHA-256, reason
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
-    /// Where firmware lies that the modules ask for; what is there goes in
+    /// Directory with firmware files; those that the modules name are added to the image
     #[arg(long, value_name = "DIR")]
     pub firmware: Vec<PathBuf>,
-    /// The loader to take as /init [default: ../lib/initmod/ARCH/initmod from where mkinitmod is]
+    /// Loader to install as /init [default: ../lib/initmod/ARCH/initmod relative to mkinitmod's directory]
     #[arg(long, value_name = "FILE")]
     pub loader: Option<PathBuf>,
-    /// How the image is compressed [default: zst]
+    /// Compression of the image [default: zst]
     #[arg(long, value_name = "FORMAT")]
     pub compress: Option<Method>,
-    /// How the modules in it are [default: keep]
+    /// Compression of the modules in the image [default: keep]
     #[arg(long, value_name = "FORMAT")]
     pub module_format: Option<ModuleFormat>,
-    /// What becomes of the modules' signatures [default: keep]
-    #[arg(long, value_name = "WHAT")]
+    /// Keep or remove the modules' signatures [default: keep]
+    #[arg(long, value_name = "ACTION")]
     pub signatures: Option<Signatures>,
-    /// Take debug sections and BTF out of modules without signature
+    /// Remove debug sections and BTF from unsigned modules
     #[arg(long)]
     pub strip: bool,
-    /// Put microcode (amd-ucode, intel-ucode: files or directories), ACPI tables or an archive of these in front, where
-    /// the kernel finds it before it unpacks the image
+    /// Add microcode (amd-ucode, intel-ucode: files or directories), ACPI tables, or a cpio archive of these. The kernel
+    /// reads them before it unpacks the image
     #[arg(long, value_name = "FILE", conflicts_with = "tree")]
     pub early: Vec<PathBuf>,
-    /// Append what is built to a copy of this initramfs: modules that it lacks, indexes of all, and the loader as
-    /// /usr/bin/initmod; its own /init stays
+    /// Append to a copy of this initramfs: the modules that it lacks, indexes of all, and the loader as
+    /// /usr/bin/initmod. Its /init stays
     #[arg(long, value_name = "IMAGE", conflicts_with = "tree")]
     pub append: Option<PathBuf>,
-    /// What else the loader is in an image that is appended to [default: modprobe]
-    #[arg(long, value_name = "WHAT")]
+    /// With --append: commands of the image that the loader replaces [default: modprobe]
+    #[arg(long, value_name = "COMMAND")]
     pub loader_as: Option<LoaderAs>,
-    /// Leave the table of modules out
+    /// Do not print the report
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -148,13 +147,13 @@ pub struct BuildArgs {
 /// Arguments of `mkinitmod select`.
 #[derive(Debug, clap::Args)]
 pub struct SelectArgs {
-    /// What is selected for.
+    /// Sources of the selection.
     #[command(flatten)]
     pub source: SourceArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Take each --dtb for itself, a directory for all device trees in it, and print a line for each
+    /// Select for each --dtb on its own (a directory: every .dtb in it), and print a line for each
     #[arg(long, requires = "dtb", conflicts_with_all = ["json", "overlay"])]
     pub each: bool,
 }
@@ -162,10 +161,10 @@ pub struct SelectArgs {
 /// Arguments of `mkinitmod why`.
 #[derive(Debug, clap::Args)]
 pub struct WhyArgs {
-    /// A module's name, or a node of the device tree: path, alias, label, or name
+    /// A module's name, or a device-tree node: path, alias, label, or name
     #[arg(value_name = "MODULE|NODE")]
     pub what: String,
-    /// What is selected for.
+    /// Sources of the selection.
     #[command(flatten)]
     pub source: SourceArgs,
 }

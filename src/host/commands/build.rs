@@ -58,7 +58,7 @@ fn source_date() -> Result<u32> {
     let value = value.to_string_lossy();
     value
         .parse()
-        .map_err(|_| Error::input("SOURCE_DATE_EPOCH", format!("`{value}` is no time in seconds that newc can hold")))
+        .map_err(|_| Error::input("SOURCE_DATE_EPOCH", format!("`{value}` is not a time in seconds below 2^32")))
 }
 
 /// Reports the modules and the lengths of all files; the lengths of the image are added when it is emitted.
@@ -90,7 +90,7 @@ fn module_rows<'a>(inputs: &'a Inputs, plan: &ImagePlan<'_>, files: &ImageFiles)
         let modname = inputs.stock.modules[pick.at].modname.as_str();
         match files.modules.iter().find(|packed| packed.module.modname == modname) {
             Some(packed) => (modname, packed.module.file_len, pick.to_string()),
-            None => (modname, 0, format!("{pick}; in the image already")),
+            None => (modname, 0, format!("{pick}; already in the image")),
         }
     };
     plan.selection.picks.iter().map(row).collect()
@@ -101,11 +101,11 @@ fn notes(plan: &ImagePlan<'_>, files: &ImageFiles) -> Vec<String> {
     let mut notes = plan.notes.clone();
     let signed_count = files.modules.iter().filter(|packed| packed.module.signed).count();
     if plan.style.strip && signed_count > 0 {
-        notes.push(format!("{signed_count} signed modules are not stripped (--signatures drop makes them fit for it)"));
+        notes.push(format!("{signed_count} signed modules were not stripped (needs --signatures drop)"));
     }
     if let Some(existing) = &plan.existing {
         let already_count = plan.wanted.len() - files.modules.len();
-        notes.push(format!("in the image already: {already_count} of its {} modules", existing.modules.len()));
+        notes.push(format!("already in the image: {already_count} of its {} modules", existing.modules.len()));
     }
     notes
 }
@@ -154,7 +154,7 @@ fn emit_image(plan: &ImagePlan<'_>, archives: &Archives, mtime: u32, report: &mu
         Some(existing) => {
             report.total(format!("appended{method}"), compressed.len());
             report.total("appended to", existing.len());
-            (existing.in_front_of(&compressed), "image".into())
+            (existing.followed_by(&compressed), "image".into())
         }
         None => (compressed, format!("image{method}")),
     };

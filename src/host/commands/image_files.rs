@@ -1,4 +1,4 @@
-//! The files for an image: packed modules, their indexes, firmware, and the board's own files; and why each is in.
+//! The files for an image: packed modules, their indexes, firmware, the board's own files; and the reason for each file.
 
 use super::args::BuildArgs;
 use super::image_plan::ImagePlan;
@@ -67,7 +67,8 @@ impl ImageFiles {
         });
         let firmware = self.firmware.found.iter();
         let firmware = firmware.map(|(name, (user, _))| (firmware_path(name), format!("firmware of {user}")));
-        let early = plan.early.sources.iter().map(|(path, files)| (path.clone(), format!("early, of {files}")));
+        let early =
+            plan.early.sources.iter().map(|(path, files)| (path.clone(), format!("early archive, from {files}")));
         modules.chain(firmware).chain(early).collect()
     }
 }
@@ -97,7 +98,7 @@ fn read_firmware(args: &BuildArgs, inputs: &Inputs, wanted: &[&Module]) -> Resul
         return Ok(firmware);
     }
     if let Some(dir) = dirs.iter().find(|dir| !dir.is_dir()) {
-        return Err(Error::input(dir, "is no directory with firmware"));
+        return Err(Error::input(dir, "not a directory (--firmware or firmware.dirs)"));
     }
     for (name, user) in firmware_names(inputs, wanted) {
         firmware.add(&dirs, &name, &user)?;

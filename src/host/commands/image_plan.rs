@@ -44,7 +44,7 @@ impl<'a> ImagePlan<'a> {
     /// Selects the modules, and reads the loader, the image to append to and the early files.
     ///
     /// # Errors
-    /// A file is missing or unusable, a module can't be selected, or the kernel would refuse the image.
+    /// A file is missing or unusable, a module cannot be selected, or the kernel would refuse the image.
     pub(crate) fn new(args: &BuildArgs, inputs: &'a Inputs) -> Result<ImagePlan<'a>> {
         let board = &inputs.board;
         let loader = read_loader(board, args.loader.as_deref())?;
@@ -88,7 +88,7 @@ fn read_loader(board: &Board, given: Option<&Path>) -> Result<Vec<u8>> {
         }
     };
     let loader = std::fs::read(&path).map_err(|error| match (given, error.kind()) {
-        (None, std::io::ErrorKind::NotFound) => Error::input(&path, "no loader there; --loader FILE names one"),
+        (None, std::io::ErrorKind::NotFound) => Error::input(&path, "no loader at this path; pass --loader FILE"),
         _ => Error::io(&path)(error),
     })?;
     board.arch.check(&loader).map_err(|what| Error::input(path, what))?;
@@ -105,7 +105,7 @@ fn read_existing(args: &BuildArgs, inputs: &Inputs) -> Result<Option<ExistingIma
 fn loader_as(args: &BuildArgs, board: &Board, has_existing: bool) -> Result<LoaderAs> {
     let loader_as = args.loader_as.or(board.image.loader_as);
     if loader_as.is_some() && !has_existing && args.tree.is_none() {
-        return Err(board.fault("image.loader-as", "without an image that is appended to the loader is /init".into()));
+        return Err(board.fault("image.loader-as", "only valid with --append".into()));
     }
     Ok(loader_as.unwrap_or(LoaderAs::Modprobe))
 }
@@ -119,7 +119,7 @@ fn read_early(args: &BuildArgs, board: &Board) -> Result<Early> {
     Early::read(&paths)
 }
 
-/// Checks that the kernel's configuration has all that the image needs. Returns warnings about what it may refuse.
+/// Checks the image against the kernel's configuration. Returns warnings about modules that it may refuse.
 fn check_kernel(
     board: &Board,
     config: Option<&Kconfig>,
@@ -131,15 +131,15 @@ fn check_kernel(
         return Err(board.fault("image.early", format!("microcode is for x86_64, not {}", board.arch)));
     }
     let Some(config) = config else {
-        let unknown = "whether the kernel takes modules without signature is not known (--config FILE tells)";
+        let unknown = "cannot check whether the kernel accepts unsigned modules; pass --config FILE";
         return Ok(if signatures == Signatures::Drop { vec![unknown.into()] } else { Vec::new() });
     };
     config.require("BLK_DEV_INITRD", "an initramfs")?;
     for option in early.options() {
-        config.require(option, "what is to be found early")?;
+        config.require(option, "an early archive")?;
     }
     if let Some(option) = method.option() {
-        config.require(option, "an image so compressed")?;
+        config.require(option, "an image in this compression")?;
     }
     if signatures == Signatures::Drop { check_unsigned(config) } else { Ok(Vec::new()) }
 }
@@ -147,8 +147,8 @@ fn check_kernel(
 /// Checks that the kernel's configuration allows unsigned modules. Returns a warning if Secure Boot forbids them.
 fn check_unsigned(config: &Kconfig) -> Result<Vec<String>> {
     for option in ["MODULE_SIG_FORCE", "LOCK_DOWN_KERNEL_FORCE_INTEGRITY", "LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY"] {
-        config.forbid(option, "modules without signature")?;
+        config.forbid(option, "unsigned modules")?;
     }
-    let secure_boot = "under Secure Boot this kernel takes no module without signature";
+    let secure_boot = "under Secure Boot this kernel refuses unsigned modules";
     Ok(if config.has("LOCK_DOWN_IN_EFI_SECURE_BOOT") { vec![secure_boot.into()] } else { Vec::new() })
 }

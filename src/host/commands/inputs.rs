@@ -1,5 +1,5 @@
-//! What build, select and why have in common: from the command line to the board, its device trees and the stock of
-//! modules, and from these to a selection. What the command line says counts instead of what the board file says.
+//! The inputs of build, select and why: board files, module tree, device trees, and the kernel's image and configuration.
+//! An argument overrides its key in the board file.
 
 use super::args::SourceArgs;
 use crate::host::arch::Arch;
@@ -19,36 +19,36 @@ use crate::host::select::selection::Selection;
 use crate::host::spelling;
 use std::path::{Path, PathBuf};
 
-/// All that a selection is made from.
+/// The inputs of a selection.
 #[derive(Debug)]
 pub struct Inputs {
-    /// The board; of several, what they come to for the image.
+    /// The board; of several, the sum of their board files, for the image.
     pub board: Board,
-    /// Each board that the image is for.
+    /// Each board of the image.
     pub boards: Vec<BoardInputs>,
-    /// The modules.
+    /// The module tree.
     pub stock: Stock,
-    /// What is built in, if that is known.
+    /// The kernel's image, which lists its built-in drivers, if it was read.
     pub kernel: Option<Kernel>,
-    /// How the kernel was configured, if that is known.
+    /// The kernel's configuration, if there is one.
     pub kconfig: Option<Kconfig>,
-    /// The stock's and the board's modprobe configuration, which a catalogue borrows.
+    /// Configuration of modprobe, from the tree and the board. A catalogue borrows it.
     pub config_text: Vec<u8>,
 }
 
-/// A board that selects for itself.
+/// The inputs of one board.
 #[derive(Debug)]
 pub struct BoardInputs {
-    /// What its board file says.
+    /// Its board file.
     pub board: Board,
-    /// Its device tree, or none.
+    /// Its device tree, if it has one.
     pub trees: Vec<DeviceTree>,
-    /// What the root is on.
+    /// The storage of its root.
     pub root: Option<Root>,
 }
 
 impl Inputs {
-    /// Reads what `args` name: the board files, the module tree, device trees, the kernel's image and configuration.
+    /// Reads the board files, the module tree, the device trees, and the kernel's image and configuration.
     ///
     /// The kernel's image is read if `args` name one; with `wants_kernel` also from where packages install it.
     ///
@@ -67,10 +67,7 @@ impl Inputs {
             boards.push(board.clone());
         }
         if boards.len() > 1 && !args.dtb.is_empty() {
-            return Err(Error::input(
-                "--dtb",
-                "which of several boards it is of is not said; dt.blob in its file says it",
-            ));
+            return Err(Error::input("--dtb", "cannot be used with several --board; set dt.blob in each board file"));
         }
         let mut board_inputs = Vec::new();
         for board in boards {
@@ -87,7 +84,7 @@ impl Inputs {
     /// Selects the modules of all boards.
     ///
     /// # Errors
-    /// As of [`select`].
+    /// Those of [`select`], for the first board that fails.
     pub fn select(&self) -> Result<Selection> {
         let catalogue = self.stock.catalogue(&self.config_text, self.kernel.as_ref(), self.kconfig.as_ref());
         let mut all = Selection::default();
@@ -107,7 +104,7 @@ impl Inputs {
         self.boards.iter().flat_map(|part| &part.trees)
     }
 
-    /// Returns boards, architecture and kernel for a first line.
+    /// Returns the title of a report: boards, architecture, kernel.
     pub fn title(&self) -> String {
         let mut names: Vec<String> = self.boards.iter().map(BoardInputs::name).collect();
         names.dedup();
@@ -116,12 +113,12 @@ impl Inputs {
 }
 
 impl BoardInputs {
-    /// The whole board counts, not only the way to the root.
+    /// Whether the modules of the whole board are selected, not only those on the way to its root.
     pub fn takes_board(&self) -> bool {
         self.board.dt.scope.unwrap_or(if self.root.is_some() { Scope::Root } else { Scope::Board }) == Scope::Board
     }
 
-    /// Returns the first of its device tree's compatible strings: no other board has it.
+    /// Returns the first of its device tree's compatible strings, which is unique to the board.
     fn compatible(&self) -> Option<&str> {
         self.trees.first().and_then(|tree| tree.str(crate::host::dt::tree::ROOT, "compatible"))
     }
@@ -134,7 +131,7 @@ impl BoardInputs {
     }
 }
 
-/// Reads the board files. Arguments replace keys here already, so that several boards need not agree on those.
+/// Reads the board files. Arguments replace keys before boards are joined: boards may differ in replaced keys.
 fn read_board_files(args: &SourceArgs) -> Result<Vec<Board>> {
     let read = |path: &PathBuf| {
         let board = Board::read(path)?;
@@ -156,14 +153,14 @@ fn tree_keys(args: &SourceArgs, keys: TreeKeys) -> TreeKeys {
 fn read_stock(args: &SourceArgs, board: Option<&Board>) -> Result<Stock> {
     let keys = tree_keys(args, board.map(|board| board.tree.clone()).unwrap_or_default());
     let dir = keys.modules.ok_or_else(|| match board {
-        Some(board) => board.fault("tree.modules", "the board file names no module tree; --modules DIR does".into()),
-        None => Error::input("--modules", "the module tree of the kernel to boot is needed: ROOT/lib/modules/KVER"),
+        Some(board) => board.fault("tree.modules", "no module tree; set this key or pass --modules DIR".into()),
+        None => Error::input("--modules", "missing; pass the module tree of the kernel to boot: ROOT/lib/modules/KVER"),
     })?;
     let caches = if args.no_cache { None } else { args.cache.clone().or_else(cache::default_dir) };
     Stock::read(&dir, caches, keys.builtin.as_deref())
 }
 
-/// Reads a board's device trees: each is a board.
+/// Reads a board's device trees. Returns one board for each, or a single one without device tree.
 fn read_board(args: &SourceArgs, mut board: Board, stock: &Stock) -> Result<Vec<BoardInputs>> {
     let trees = read_trees(args, &board, stock)?;
     let root = read_root(args, &board)?;
@@ -173,7 +170,7 @@ fn read_board(args: &SourceArgs, mut board: Board, stock: &Stock) -> Result<Vec<
     }
     board.dt.scope = args.scope.or(board.dt.scope);
     if root.is_some() && trees.is_empty() {
-        return Err(board.fault("root", "the way to it needs a device tree: dt.blob, or --dtb FILE".into()));
+        return Err(board.fault("root", "needs a device tree: set dt.blob or pass --dtb FILE".into()));
     }
     if trees.is_empty() {
         return Ok(vec![BoardInputs { board, trees, root }]);
@@ -182,9 +179,9 @@ fn read_board(args: &SourceArgs, mut board: Board, stock: &Stock) -> Result<Vec<
     Ok(trees.into_iter().map(part).collect())
 }
 
-/// Tells the machine that the stock's modules are for.
+/// Returns the architecture of the tree's first module.
 fn arch(stock: &Stock) -> Result<Arch> {
-    let no_module = || Error::input(&stock.tree.dir, "no module in there can be read");
+    let no_module = || Error::input(&stock.tree.dir, "no readable module in this directory");
     let module = stock.modules.first().ok_or_else(no_module)?;
     let plain = pack::unpacked(&stock.tree, module)?.1;
     Arch::of(&plain).map_err(|what| Error::input(stock.tree.dir.join(&module.path), what))
@@ -217,22 +214,21 @@ fn read_trees(args: &SourceArgs, board: &Board, stock: &Stock) -> Result<Vec<Dev
     };
     let mut trees = blobs.iter().map(|path| blob::read(path)).collect::<Result<Vec<_>>>()?;
     for path in overlays {
-        let first = trees.first_mut().ok_or_else(|| Error::input(&path, "there is no device tree to apply it to"))?;
+        let first = trees.first_mut().ok_or_else(|| {
+            Error::input(&path, "no device tree to apply this overlay to; set dt.blob or pass --dtb FILE")
+        })?;
         let layer = blob::read(&path)?;
         overlay::apply(first, &layer).map_err(|what| Error::input(&path, what))?;
     }
     Ok(trees)
 }
 
-/// Says that there is no such device tree, and which name is most like it.
+/// Returns the message on a missing device tree, with the closest name.
 fn no_blob(name: &Path, dirs: &[PathBuf]) -> String {
     let sub = name.parent().unwrap_or(Path::new(""));
     let files = dirs.iter().filter_map(|dir| std::fs::read_dir(dir.join(sub)).ok()).flatten().flatten();
     let names: Vec<String> = files.map(|entry| sub.join(entry.file_name()).to_string_lossy().into_owned()).collect();
     let near = spelling::closest(&name.to_string_lossy(), names.iter().map(String::as_str));
-    let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-    format!(
-        "there is no `{}` beside the board file or among the kernel's device trees (--dtbs DIR){hint}",
-        name.display()
-    )
+    let advice = near.map_or("pass --dtbs DIR".into(), |near| format!("did you mean `{near}`?"));
+    format!("`{}` is neither beside the board file nor among the kernel's device trees; {advice}", name.display())
 }

@@ -1,24 +1,24 @@
-//! What was built, for people: a table of the modules with sizes and reasons, and totals.
+//! The report of a build: a table of the modules with sizes and reasons, totals, and notes.
 
 use crate::host::select::selection::{Selection, numbers};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::Write as _;
 
-/// What an image came to.
+/// The report of a build.
 #[derive(Debug)]
 pub struct Report<'a> {
-    /// Board, architecture and kernel, for the first line.
+    /// First line: boards, architecture, kernel.
     pub title: String,
-    /// Each module: modname, length in the image in bytes, why it is in.
+    /// Each module: modname, bytes in the image, reason.
     pub modules: Vec<(&'a str, u64, String)>,
-    /// Totals, in bytes.
+    /// Each total: its name, bytes.
     pub totals: Vec<(String, u64)>,
-    /// What the selection came to beside modules.
+    /// The selection, for built-in and missing modules.
     pub selection: &'a Selection,
-    /// Firmware that was not found, and who asks for it.
+    /// The user of each missing firmware file, by its name.
     pub missing_firmware: BTreeMap<String, String>,
-    /// What else there is to say, in prose.
+    /// Further lines, in prose.
     pub notes: Vec<String>,
 }
 
@@ -28,50 +28,50 @@ impl Report<'_> {
         self.totals.push((name.into(), len as u64));
     }
 
-    /// Renders the report as aligned text.
+    /// Renders the report as text with aligned columns.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n\n", self.title);
         let names =
-            self.modules.iter().map(|(modname, ..)| *modname).chain(self.totals.iter().map(|(what, _)| &**what));
+            self.modules.iter().map(|(modname, ..)| *modname).chain(self.totals.iter().map(|(name, _)| &**name));
         let width = names.map(str::len).max().unwrap_or(0).max("module".len());
         let sizes = self.modules.iter().map(|(_, len, _)| *len).chain(self.totals.iter().map(|(_, len)| *len));
         let size_width = sizes.map(|len| grouped(len).len()).max().unwrap_or(0).max("bytes".len());
         let mut row = |name: &str, size: &str, reason: &str| {
             let line = format!("{name:width$}  {size:>size_width$}  {reason}");
-            writeln!(text, "{}", line.trim_end()).expect("a String takes it");
+            writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
         };
         row("module", "bytes", "why");
         for (modname, len, reason) in &self.modules {
             row(modname, &grouped(*len), reason);
         }
         row("", "", "");
-        for (what, len) in &self.totals {
-            row(what, &grouped(*len), "");
+        for (name, len) in &self.totals {
+            row(name, &grouped(*len), "");
         }
         for (name, reason) in &self.selection.builtin {
-            writeln!(text, "built in: {name} ({reason})").expect("a String takes it");
+            writeln!(text, "built in: {name} ({reason})").expect("writing to a String cannot fail");
         }
         for (softdep, owner) in &self.selection.unknown_softdeps {
-            writeln!(text, "not there: {softdep} (softdep of {owner}; modprobe ignores it)")
-                .expect("a String takes it");
+            writeln!(text, "missing: {softdep} (softdep of {owner}; modprobe ignores it)")
+                .expect("writing to a String cannot fail");
         }
         for (name, key) in &self.selection.absent {
-            writeln!(text, "not there: {name} ({key})").expect("a String takes it");
+            writeln!(text, "missing: {name} ({key})").expect("writing to a String cannot fail");
         }
         for name in &self.selection.idle_exclusions {
-            writeln!(text, "not there: {name} (modules.exclude)").expect("a String takes it");
+            writeln!(text, "missing: {name} (modules.exclude)").expect("writing to a String cannot fail");
         }
-        for (name, who) in &self.missing_firmware {
-            writeln!(text, "not there: {name} (firmware of {who})").expect("a String takes it");
+        for (name, user) in &self.missing_firmware {
+            writeln!(text, "missing: {name} (firmware of {user})").expect("writing to a String cannot fail");
         }
         for note in self.notes.iter().cloned().chain(numbers(&self.selection.as_they_come)) {
-            writeln!(text, "{note}").expect("a String takes it");
+            writeln!(text, "{note}").expect("writing to a String cannot fail");
         }
         text
     }
 }
 
-/// Writes a number with a comma before each three digits.
+/// Returns a number in decimal, with a comma between groups of three digits.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -84,7 +84,7 @@ pub fn grouped(number: u64) -> String {
     out
 }
 
-/// Prints to a reader that may have gone away.
+/// Prints to standard output; ignores a closed pipe.
 pub fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
@@ -108,7 +108,7 @@ mod tests {
             totals: vec![("loader".into(), 0)],
             selection: &selection,
             missing_firmware: BTreeMap::from([("x.bin".into(), "ext4".into())]),
-            notes: vec!["1 thing to say".into()],
+            notes: vec!["1 note".into()],
         };
         let want = "A board\n\n\
             module      bytes  why\n\
@@ -116,10 +116,10 @@ mod tests {
             crc16         999  needed by ext4\n\n\
             loader          0\n\
             built in: mmc_block (load)\n\
-            not there: gcm (softdep of cifs; modprobe ignores it)\n\
-            not there: nuveau (modules.exclude)\n\
-            not there: x.bin (firmware of ext4)\n\
-            1 thing to say\n";
+            missing: gcm (softdep of cifs; modprobe ignores it)\n\
+            missing: nuveau (modules.exclude)\n\
+            missing: x.bin (firmware of ext4)\n\
+            1 note\n";
         assert_eq!(report.text(), want);
     }
 }

@@ -157,7 +157,7 @@ fn table(selected: &Selected<'_>) -> String {
         writeln!(text, "built in: {name} ({why})").expect("a String takes it");
     }
     for Named { name, why } in &selected.not_there {
-        writeln!(text, "not there: {name} ({why})").expect("a String takes it");
+        writeln!(text, "missing: {name} ({why})").expect("a String takes it");
     }
     if let Some(numbers) = numbers(selected.numbered_as_they_come) {
         writeln!(text, "{numbers}").expect("a String takes it");

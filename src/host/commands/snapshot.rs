@@ -1,30 +1,29 @@
-//! `mkinitmod snapshot import`: from what a running board tells to lines of a board file. Takes what `lsmod` prints,
-//! /proc/modules, `uevent` files of sysfs, `udevadm info -e`, and plain lists of modaliases, in any mixture; refuses a
-//! line that is none of these.
+//! `mkinitmod snapshot import`: converts a running board's modules and devices to lines of a board file. Accepts any
+//! mixture of lsmod output, /proc/modules, `uevent` files of sysfs, `udevadm info -e`, and modaliases; refuses other lines.
 
 use super::report::print;
 use crate::host::error::{Error, Result};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// What a snapshot tells.
+/// Modules and devices of a running board.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Snapshot {
-    /// Modules that were loaded.
+    /// Modnames of loaded modules.
     names: BTreeSet<String>,
-    /// What devices asked for.
+    /// Modaliases of devices.
     aliases: BTreeSet<String>,
 }
 
-/// Reads the snapshot at `path`, and prints the lines.
+/// Reads the snapshot at `path`, and prints lines of a board file.
 ///
 /// # Errors
-/// It can't be read, or has a line that is nothing of the kind, or nothing at all.
+/// It is unreadable or empty, or has a line of another kind.
 pub fn import(path: &Path) -> Result<()> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     let snapshot = parse(&text).map_err(|(line, what)| Error::Line { path: path.into(), line, what })?;
     if snapshot == Snapshot::default() {
-        return Err(Error::input(path, "has neither modules nor modaliases"));
+        return Err(Error::input(path, "no modules or modaliases in this file"));
     }
     print(&render(path, &snapshot));
     Ok(())
@@ -34,7 +33,7 @@ fn parse(text: &str) -> Result<Snapshot, (usize, String)> {
     let mut snapshot = Snapshot::default();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
-        // udevadm's prefix.
+        // udevadm prefixes properties by `E: `.
         let line = line.strip_prefix("E: ").unwrap_or(line);
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
@@ -52,7 +51,12 @@ fn parse(text: &str) -> Result<Snapshot, (usize, String)> {
             [word, ..] if word.split_once(':').is_some_and(|(bus, rest)| is_bus(bus) && !rest.is_empty()) => {
                 _ = snapshot.aliases.insert(line.to_owned());
             }
-            _ => return Err((number, format!("`{line}` is neither a module of lsmod nor a modalias"))),
+            _ => {
+                return Err((
+                    number,
+                    format!("`{line}` is neither a module of lsmod, a line of a uevent file, nor a modalias"),
+                ));
+            }
         }
     }
     Ok(snapshot)
@@ -75,13 +79,12 @@ fn render(path: &Path, snapshot: &Snapshot) -> String {
         let lines = entries.iter().map(|entry| format!("    {},\n", toml::Value::String(entry.clone())));
         lines.collect::<String>()
     };
-    let mut text = format!("# What {} tells of a running board.\n", path.display());
+    let mut text = format!("# Imported from {}, a snapshot of a running board.\n", path.display());
     if !snapshot.names.is_empty() {
-        text += &format!("\n# Was loaded.\n[modules]\nnames = [\n{}]\n", list(&snapshot.names));
+        text += &format!("\n# Loaded modules.\n[modules]\nnames = [\n{}]\n", list(&snapshot.names));
     }
     if !snapshot.aliases.is_empty() {
-        text +=
-            "\n# Devices asked for it; for some there is no module, or none any more.\n[modules.expected-missing]\n";
+        text += "\n# Modaliases of the devices. Some match no module.\n[modules.expected-missing]\n";
         text += &format!("aliases = [\n{}]\n", list(&snapshot.aliases));
     }
     text
@@ -92,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_that_boards_print_is_understood() {
+    fn each_source_of_a_snapshot_is_parsed() {
         let text = "Module                  Size  Used by\next4                  741376  1\njbd2 131072 1 ext4, Live 0x0\n\n\
             DRIVER=sunxi-mmc\nMODALIAS=of:NmmcT(null)Callwinner,sun7i-a20-mmc\nP: /devices/x\nE: MODALIAS=mmc:block\n\
             usb:v1D6Bp0002d0612dc09dsc00dp01ic09isc00ip00in00\n";

@@ -1,5 +1,5 @@
-//! The image that what is built is appended to. It stays as it is, to the byte, and what it has already does not go in a
-//! second time: its modules count in the indexes, which take the place of its own.
+//! An existing image to append to. Its bytes stay unchanged. Files that it has are not appended again; its modules are
+//! listed in the appended indexes, which replace its own.
 
 use super::contents::Contents;
 use super::cpio::{Archive, PathError};
@@ -10,12 +10,12 @@ use crate::host::modules::module::Module;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// An image that is appended to.
+/// An existing image to append to.
 #[derive(Debug)]
 pub(crate) struct ExistingImage {
     path: PathBuf,
     bytes: Vec<u8>,
-    /// What is in it.
+    /// Its entries.
     pub(crate) contents: Contents,
     /// Its modules for the kernel.
     pub(crate) modules: Vec<Module>,
@@ -23,11 +23,11 @@ pub(crate) struct ExistingImage {
 }
 
 impl ExistingImage {
-    /// Reads the image at `path`, and its modules for the kernel `kver`. A module that can't be read is told, and counts for
-    /// nothing.
+    /// Reads the image at `path`, and its modules for the kernel `kver`. Prints a warning for each unreadable module, and
+    /// ignores it.
     ///
     /// # Errors
-    /// It can't be read, or is no initramfs.
+    /// The image is unreadable or not an initramfs.
     pub(crate) fn read(path: &Path, kver: &str) -> Result<ExistingImage> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let contents = Contents::read(&bytes).map_err(|damage| damage.in_file(path))?;
@@ -43,18 +43,18 @@ impl ExistingImage {
         let others: Vec<&str> = contents.names("lib/modules").filter(|name| *name != kver).collect();
         if modules.is_empty() && !others.is_empty() {
             let others = others.join(", ");
-            eprintln!("mkinitmod: {}: has modules for Linux {others}, none for {kver}", path.display());
+            eprintln!("mkinitmod: {}: no modules for Linux {kver}, only for {others}; check --modules", path.display());
         }
         let modnames = modules.iter().map(|module| module.modname.clone()).collect();
         Ok(ExistingImage { path: path.into(), bytes, contents, modules, modnames })
     }
 
-    /// The image has the module already.
+    /// Whether the image has the module.
     pub(crate) fn has(&self, modname: &str) -> bool {
         self.modnames.contains(modname)
     }
 
-    /// Returns the image's modules and `more`, in the order in which `all` lists them; what it does not, last.
+    /// Returns the image's modules and `more`, in the order of `all`; those that `all` lacks come last.
     pub(crate) fn with(&self, more: Vec<Module>, all: &[Module]) -> Vec<Module> {
         let mut modules = [self.modules.clone(), more].concat();
         let place =
@@ -63,10 +63,10 @@ impl ExistingImage {
         modules
     }
 
-    /// Emits `archive` so that it finds its place in the image.
+    /// Emits `archive` with its paths resolved in the image.
     ///
     /// # Errors
-    /// Something in the image stands in the way.
+    /// An entry of the image has the path of an appended one, or is a file where a directory is needed.
     pub(crate) fn emit(&self, archive: &Archive, mtime: u32) -> Result<Vec<u8>> {
         let what = |error: PathError| Error::input(&self.path, error);
         let (fitted, in_front) = self.contents.fit(archive).map_err(what)?;
@@ -74,16 +74,16 @@ impl ExistingImage {
         Ok([in_front, fitted.emit(mtime)].concat())
     }
 
-    /// Puts the image in front of `appended`, an archive that may be compressed.
-    pub(crate) fn in_front_of(&self, appended: &[u8]) -> Vec<u8> {
+    /// Returns the image followed by `appended`, an archive that may be compressed.
+    pub(crate) fn followed_by(&self, appended: &[u8]) -> Vec<u8> {
         let mut image = self.bytes.clone();
-        // At least a word of zeros: lz4 has no other end.
+        // lz4 data ends at a zero length: at least 4 zeros.
         image.resize((image.len() + ALIGN).next_multiple_of(ALIGN), 0);
         image.extend(appended);
         image
     }
 
-    /// How long it is, bytes.
+    /// Length of the image, bytes.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }

@@ -1,4 +1,4 @@
-//! The image as the kernel unpacks it: compressed by one of its CONFIG_RD_* methods, zeros behind.
+//! Compression of the image, by a method for which the kernel has a CONFIG_RD_* option, and the zeros after it.
 //!
 //! Source: the kernel's init/initramfs.c, `unpack_to_rootfs`, and lib/decompress_*.c.
 
@@ -9,34 +9,34 @@ use std::io::Write;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
-/// Zeros behind the archive, bytes. The kernel skips them; QEMU's x86 firmware was seen to overwrite the end of an
+/// Zeros after the archive, bytes. The kernel skips them. QEMU's x86 firmware has overwritten the last bytes of an
 /// initrd.
 const TAIL_LEN: usize = 512;
 
-/// What boot loaders copy in, bytes.
+/// Unit in which boot loaders copy an image, bytes.
 const BLOCK_LEN: usize = 512;
 
-/// Window of zstd and dictionary of xz, bytes as a power of two: at most 8 MiB, for the kernel allocates it.
+/// Limit of the zstd window and the xz dictionary as a power of two: 8 MiB, as the kernel allocates it.
 const WINDOW_LOG: u32 = 23;
 
-/// How an image is compressed.
+/// Compression of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// Not at all.
+    /// No compression.
     None,
-    /// gzip.
+    /// gzip
     Gz,
-    /// xz.
+    /// xz
     Xz,
-    /// zstd.
+    /// zstd
     Zst,
-    /// lz4, in the only form that the kernel takes: blocks of 8 MiB.
+    /// lz4 in its legacy format, the only one that the kernel reads
     Lz4,
 }
 
 impl Method {
-    /// Returns its name behind a comma, for a report; nothing for none.
+    /// Returns its name after a comma, for the report; empty for [`Method::None`].
     pub fn named(self) -> &'static str {
         match self {
             Method::None => "",
@@ -47,7 +47,7 @@ impl Method {
         }
     }
 
-    /// Returns the option of the kernel's configuration that unpacks it, without `CONFIG_`.
+    /// Returns the kernel's option for its decompressor, without `CONFIG_`.
     pub fn option(self) -> Option<&'static str> {
         match self {
             Method::None => None,
@@ -59,10 +59,10 @@ impl Method {
     }
 }
 
-/// Begins an archive packed by lz4.
+/// First bytes of lz4's legacy format.
 pub(super) const LZ4_MAGIC: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
 
-/// Bytes that a block of lz4 holds, unpacked.
+/// Uncompressed length of an lz4 block, bytes.
 pub(super) const LZ4_BLOCK_LEN: usize = 8 << 20;
 
 /// Compresses an archive and pads it with zeros, to whole blocks.
@@ -70,8 +70,8 @@ pub fn compress(archive: &[u8], method: Method) -> Vec<u8> {
     let mut image = match method {
         Method::None => archive.to_vec(),
         Method::Gz => gz(archive),
-        Method::Xz => xz(archive).expect("parameters are good, memory takes it"),
-        Method::Zst => zst(archive).expect("parameters are good, memory takes it"),
+        Method::Xz => xz(archive).expect("the parameters are valid; writing to memory cannot fail"),
+        Method::Zst => zst(archive).expect("the parameters are valid; writing to memory cannot fail"),
         Method::Lz4 => lz4(archive),
     };
     image.resize((image.len() + TAIL_LEN).next_multiple_of(BLOCK_LEN), 0);
@@ -86,11 +86,11 @@ fn gz(archive: &[u8]) -> Vec<u8> {
     out
 }
 
-/// With CRC32, the only check the kernel knows, and without BCJ filters, which it may lack.
+/// Compresses with CRC32, the only check that the kernel implements, and without BCJ filters, which it may lack.
 fn xz(archive: &[u8]) -> std::io::Result<Vec<u8>> {
     const EXTREME: u32 = 1 << 31;
     let mut options = LzmaOptions::new_preset(9 | EXTREME)?;
-    // A dictionary longer than the archive would only cost the device memory.
+    // A dictionary longer than the archive would waste memory on the device.
     options.dict_size(u32::try_from(archive.len()).map_or(u32::MAX, |len| len.max(1 << 12)).min(1 << WINDOW_LOG));
     let stream = Stream::new_stream_encoder(Filters::new().lzma2(&options), Check::Crc32)?;
     let mut encoder = XzEncoder::new_stream(Vec::new(), stream);
@@ -107,7 +107,7 @@ fn zst(archive: &[u8]) -> std::io::Result<Vec<u8>> {
     compressor.compress(archive)
 }
 
-/// In lz4's legacy format: magic, then each block behind its packed length. Source: lib/decompress_unlz4.c.
+/// Compresses in lz4's legacy format: magic, then blocks, each after its compressed length. Source: lib/decompress_unlz4.c.
 fn lz4(archive: &[u8]) -> Vec<u8> {
     let mut out = LZ4_MAGIC.to_vec();
     for block in archive.chunks(LZ4_BLOCK_LEN) {
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_decoders_read_it_and_zeros_follow() {
+    fn other_decoders_read_it() {
         let archive: Vec<u8> = (0..100_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
         let image = compress(&archive, Method::Xz);
         let mut plain = Vec::new();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn lz4_is_of_the_kernel_s_form() {
+    fn lz4_has_the_legacy_format() {
         let archive = vec![7; LZ4_BLOCK_LEN + 1000];
         let image = compress(&archive, Method::Lz4);
         let (mut rest, mut plain) = (image.strip_prefix(b"\x02\x21\x4c\x18").unwrap(), Vec::new());
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_is_zeros_up_to_a_whole_block() {
+    fn zeros_fill_the_last_block() {
         for format in [Method::None, Method::Gz, Method::Xz, Method::Zst, Method::Lz4] {
             let image = compress(b"070701 and so on", format);
             assert_eq!(image.len() % BLOCK_LEN, 0);

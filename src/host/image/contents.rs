@@ -1,7 +1,7 @@
-//! An image that more is appended to: what lies in it, as the kernel unpacks it, so that what is appended finds its place.
+//! The contents of an existing image as the kernel unpacks it, and the paths at which appended entries arrive.
 //!
-//! Paths lead through the image's own symbolic links, as they do for the kernel: with `lib -> usr/lib` in it, an entry
-//! `lib` that is a directory would take the link's place, and leave all behind it out of reach.
+//! Paths follow the image's symbolic links, as in the kernel: if it has `lib -> usr/lib`, an appended directory entry
+//! `lib` would replace the link and hide all files behind it.
 
 use super::cpio::{Archive, Node, PathError};
 use super::unpack;
@@ -10,24 +10,24 @@ use crate::host::codec::Damage;
 use crate::host::modules::file::is_module;
 use std::collections::{BTreeMap, HashMap};
 
-/// Links that a path may lead through, as in the kernel. Source: include/linux/namei.h, `MAXSYMLINKS`.
+/// Symbolic links that a path may follow, as in the kernel. Source: include/linux/namei.h, `MAXSYMLINKS`.
 const LINKS_MAX: usize = 40;
 
-/// What an image holds.
+/// The entries of an image.
 #[derive(Debug, Default)]
 pub struct Contents {
-    /// By path without links in it, without a `/` in front.
+    /// By path, without a leading `/` and with all symbolic links resolved.
     nodes: BTreeMap<String, Found>,
 }
 
-/// What stands at one path.
+/// Type of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Found {
     Dir,
     File {
-        /// Other names lead to the same file.
+        /// The file has several hard links.
         is_shared: bool,
-        /// Kept of module files only.
+        /// Content; empty unless the file is a module.
         data: Vec<u8>,
     },
     Symlink(String),
@@ -38,23 +38,23 @@ impl Contents {
     /// Reads an image.
     ///
     /// # Errors
-    /// [`Damage`]: it is no initramfs, with the offset.
+    /// [`Damage`] with the offset, if it is not an initramfs.
     pub fn read(image: &[u8]) -> Result<Contents, Damage> {
         let mut contents = Contents::default();
-        // Names of the files that share an inode; an archive's inodes are its own.
+        // Paths of each inode's hard links. Each archive has its own inode numbers.
         let mut shared = HashMap::new();
         unpack::each_entry(image, &mut |entry| match entry {
             None => shared.clear(),
-            Some(entry) => contents.take(entry, &mut shared),
+            Some(entry) => contents.insert(entry, &mut shared),
         })?;
         if contents.nodes.is_empty() {
-            return Err(Damage { off: 0, what: "no initramfs: there is no entry in it".into() });
+            return Err(Damage { off: 0, what: "not an initramfs: the archive has no entries".into() });
         }
         Ok(contents)
     }
 
-    fn take(&mut self, entry: Entry<'_>, shared: &mut HashMap<(u32, u32, u32), Vec<String>>) {
-        // A path that leads nowhere is nothing that the kernel could create either.
+    fn insert(&mut self, entry: Entry<'_>, shared: &mut HashMap<(u32, u32, u32), Vec<String>>) {
+        // The kernel cannot create an entry at an unresolvable path either.
         let Some(path) = self.follow(entry.path, false).filter(|path| !path.is_empty()) else { return };
         let found = match entry.mode & TYPE {
             DIR => Found::Dir,
@@ -65,7 +65,7 @@ impl Contents {
                 if let Some(inode) = entry.shared {
                     let names = shared.entry(inode).or_default();
                     names.push(path.clone());
-                    // The last of them has the content of all.
+                    // In cpio, the last hard link carries the content of all.
                     self.nodes.extend(names.iter().map(|name| (name.clone(), found.clone())));
                 }
                 found
@@ -75,8 +75,7 @@ impl Contents {
         self.nodes.insert(path, found);
     }
 
-    /// Returns the place that a path leads to; `None` where links go in a circle, or through something that is no
-    /// directory.
+    /// Resolves the symbolic links of a path. Returns `None` if they form a loop, or if a parent is not a directory.
     fn follow(&self, path: &str, is_last_followed: bool) -> Option<String> {
         let mut place: Vec<String> = Vec::new();
         let mut rest: Vec<String> = parts(path).rev().map(str::to_owned).collect();
@@ -106,17 +105,17 @@ impl Contents {
         Some(place.join("/"))
     }
 
-    /// Returns the place that a path leads to, its last part taken as it is.
-    pub fn place(&self, path: &str) -> Option<String> {
+    /// Resolves the symbolic links of a path, except in its last part.
+    pub fn resolve_parent(&self, path: &str) -> Option<String> {
         self.follow(path, false)
     }
 
-    /// Something is at the end of the path, links followed.
+    /// Whether the path exists, with all symbolic links followed.
     pub fn has(&self, path: &str) -> bool {
         self.follow(path, true).is_some_and(|place| self.nodes.contains_key(&place))
     }
 
-    /// Yields the module files below a directory, by path below it.
+    /// Yields the module files below a directory: path relative to it, content.
     pub fn modules(&self, dir: &str) -> impl Iterator<Item = (&str, &[u8])> {
         let dir = self.follow(dir, true).unwrap_or_default() + "/";
         let below = self.nodes.range(dir.clone()..).take_while({
@@ -129,20 +128,20 @@ impl Contents {
         })
     }
 
-    /// Yields the names in a directory.
+    /// Yields the names of the entries of a directory.
     pub fn names(&self, dir: &str) -> impl Iterator<Item = &str> {
         let dir = self.follow(dir, true).unwrap_or_default() + "/";
         self.nodes.keys().filter_map(move |path| path.strip_prefix(&dir).filter(|name| !name.contains('/')))
     }
 
-    /// Puts an archive's entries where their paths lead to in the image, and leaves out the directories that it has.
-    /// Returns the archive, and one to put in front of it.
+    /// Resolves the paths of an archive's entries in the image, and removes directories that the image has. Returns the
+    /// archive, and another to put before it.
     ///
-    /// The kernel writes a file's content into the file of that name, if there is one: into all its names, where it has
-    /// several, as busybox' commands may have. A symbolic link in front of it takes the name away first.
+    /// The kernel writes a file's content into an existing file of that path, and so into all its hard links: busybox may
+    /// have one for each command. A symbolic link in the archive before it replaces that one hard link first.
     ///
     /// # Errors
-    /// A path leads to something that is no directory.
+    /// A path is below an entry that is not a directory, or a file's path is a directory of the image.
     pub fn fit(&self, archive: &Archive) -> Result<(Archive, Archive), PathError> {
         let (mut fitted, mut in_front) = (Archive::new(), Archive::new());
         for (path, node) in archive.nodes() {
@@ -175,7 +174,7 @@ mod tests {
     use ::cpio::newc;
     use std::io::Write;
 
-    /// Emits an archive of path, mode, links and content; those with as many links are one file.
+    /// Emits an archive of (path, mode, link count, content). Entries with equal link counts are one inode.
     fn archive(entries: &[(&str, u32, u32, &str)]) -> Vec<u8> {
         let mut out = Vec::new();
         for (path, mode, nlink, data) in entries {
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_follows_the_image_s_links_and_makes_no_directory_again() {
+    fn appended_entries_follow_links_and_add_no_directory_twice() {
         let mut archive = Archive::new();
         archive.add("lib/modules/6.1/c.ko", file()).unwrap();
         archive.add("lib/modules/6.2/c.ko", file()).unwrap();
@@ -226,18 +225,22 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_a_shared_file_is_taken_away_before_it_is_written() {
+    fn a_hard_link_is_replaced_before_it_is_written() {
         let mut archive = Archive::new();
         archive.add("sbin/modprobe", file()).unwrap();
         let (fitted, in_front) = debian().fit(&archive).unwrap();
         assert_eq!((paths(&fitted), paths(&in_front)), (vec!["usr/sbin/modprobe"], vec!["usr/sbin/modprobe"]));
         let mut archive = Archive::new();
         archive.add("sbin/modprobe", Node::Symlink("/init".into())).unwrap();
-        assert_eq!(paths(&debian().fit(&archive).unwrap().1).len(), 0, "the kernel does that for a link by itself");
+        assert_eq!(
+            paths(&debian().fit(&archive).unwrap().1).len(),
+            0,
+            "the kernel replaces a hard link by a symbolic link itself"
+        );
     }
 
     #[test]
-    fn what_cannot_be_put_there_is_refused() {
+    fn entries_below_files_are_refused() {
         let fit = |path: &str| {
             let mut archive = Archive::new();
             archive.add(path, file()).unwrap();
@@ -249,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_have_their_content_under_each_of_their_names() {
+    fn each_hard_link_of_a_module_has_its_content() {
         let contents = debian();
         let modules: Vec<_> = contents.modules("lib/modules/6.1").collect();
         assert_eq!(modules, [("a.ko", &b"ELF"[..]), ("b.ko", b"ELF")]);

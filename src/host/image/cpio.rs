@@ -1,16 +1,16 @@
-//! The archive of an initramfs: newc cpio, the same bytes from the same content.
+//! The archive of an initramfs: newc cpio, deterministic.
 //!
-//! Entries are sorted by path, so that a directory precedes what is in it; owner is root, inode numbers count up, all
-//! times are one. Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
+//! Entries are sorted by path, so that a directory precedes its files. The owner is root, inode numbers count up, and all
+//! entries have one mtime. Source: the kernel's Documentation/driver-api/early-userspace/buffer-format.rst.
 
 use ::cpio::newc::{self, ModeFileType};
 use std::collections::BTreeMap;
 use std::io::Write;
 
-/// Bytes of an entry before its name.
+/// Length of the header before an entry's name, bytes.
 const HEADER_LEN: usize = 110;
 
-/// What stands at one path.
+/// A file, directory, link or device in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Node {
     /// A directory.
@@ -22,40 +22,40 @@ pub enum Node {
         /// Content.
         data: Vec<u8>,
     },
-    /// A symbolic link and what it points to.
+    /// A symbolic link, with its target.
     Symlink(String),
     /// A character device.
     Char {
         /// Permissions.
         mode: u32,
-        /// Device number's driver half.
+        /// Major device number.
         major: u32,
-        /// Device number's device half.
+        /// Minor device number.
         minor: u32,
     },
 }
 
-/// A file system in the making.
+/// The entries of an archive.
 #[derive(Clone, Debug, Default)]
 pub struct Archive {
-    /// By path, without a `/` in front.
+    /// By path, without a leading `/`.
     nodes: BTreeMap<String, Node>,
 }
 
-/// Why a path can't be taken.
+/// Reason why an entry cannot be added.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// Two things want the same place.
-    #[error("/{0} is there already")]
+    /// Another entry has the path.
+    #[error("the image already has /{0}")]
     Taken(String),
-    /// A parent of the path is something else.
-    #[error("/{0} is no directory, but something is to go into it")]
+    /// A parent of the path is not a directory.
+    #[error("/{0} is not a directory: no file can be added below it")]
     NoDir(String),
-    /// `.`, `..` and empty parts have no place in an archive.
-    #[error("`{0}` is no path in an image: plain names, separated by single slashes, are")]
+    /// A part of the path is empty, `.` or `..`, or the path has a NUL.
+    #[error("`{0}` is not a path in an image: write names separated by single slashes, without `.` and `..`")]
     Odd(String),
-    /// A size field has 32 bits.
-    #[error("/{0} is larger than 4 GiB, more than a cpio archive can hold")]
+    /// The file's length does not fit the 32 bits of the size field.
+    #[error("/{0} is larger than 4 GiB, the limit of a cpio archive")]
     TooLarge(String),
 }
 
@@ -65,11 +65,11 @@ impl Archive {
         Self::default()
     }
 
-    /// Puts `node` at `path` (with or without a `/` in front), and directories above it where they are missing. A
-    /// directory that is there already is no error.
+    /// Adds `node` at `path` (with or without a leading `/`), and the directories above it that are missing. Adding a
+    /// directory again is allowed.
     ///
     /// # Errors
-    /// [`PathError`] where the path is odd, taken, or below something that is no directory.
+    /// [`PathError`] if the path is malformed, has an entry already, or is below an entry that is not a directory.
     pub fn add(&mut self, path: &str, node: Node) -> Result<(), PathError> {
         let path = path.strip_prefix('/').unwrap_or(path);
         if path.contains('\0') || path.split('/').any(|part| matches!(part, "" | "." | "..")) {
@@ -94,28 +94,28 @@ impl Archive {
         Ok(())
     }
 
-    /// Yields what is in it, by path.
+    /// Yields the entries, sorted by path.
     pub fn nodes(&self) -> impl Iterator<Item = (&str, &Node)> {
         self.nodes.iter().map(|(path, node)| (path.as_str(), node))
     }
 
-    /// Takes the directories out that `is_known`; what is in them stays.
+    /// Removes the entries of directories for which `is_known` is true; their files stay.
     pub fn leave_out(&mut self, is_known: impl Fn(&str) -> bool) {
         self.nodes.retain(|path, node| *node != Node::Dir || !is_known(path));
     }
 
-    /// There is nothing in it.
+    /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// Emits the archive, all times set to `mtime` (seconds since 1970), up to and with its trailer.
+    /// Emits the archive with its trailer. Each entry's mtime is `mtime`, in seconds since 1970.
     pub fn emit(&self, mtime: u32) -> Vec<u8> {
         self.emit_aligned(mtime, 1)
     }
 
-    /// As [`Archive::emit`], the content of each file at a multiple of `align` bytes: the kernel uses that of an early
-    /// archive in place. NULs behind the name make it so, as iucode-tool has them.
+    /// Like [`Archive::emit`], with the content of each file aligned to `align` bytes: the kernel uses the content of an
+    /// early archive in place. NULs after the name pad it, as iucode-tool does.
     pub fn emit_aligned(&self, mtime: u32, align: usize) -> Vec<u8> {
         let mut out = Vec::new();
         for ((path, node), ino) in self.nodes.iter().zip(1..) {
@@ -134,11 +134,11 @@ impl Archive {
                     (entry.rdev_major(*major).rdev_minor(*minor), &[][..])
                 }
             };
-            let data_len = u32::try_from(data.len()).expect("add() refuses what is larger");
+            let data_len = u32::try_from(data.len()).expect("add() refuses larger files");
             let mut writer = entry.write(&mut out, data_len);
-            writer.write_all(data).and_then(|()| writer.finish()).expect("memory takes it");
+            writer.write_all(data).and_then(|()| writer.finish()).expect("writing to memory cannot fail");
         }
-        newc::trailer(out).expect("memory takes it")
+        newc::trailer(out).expect("writing to memory cannot fail")
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_adding_leaves_no_trace() {
+    fn the_order_of_adding_does_not_matter() {
         let mut archive = Archive::new();
         archive.add("/lib/b", file("b")).unwrap();
         archive.add("init", Node::File { mode: 0o755, data: vec![] }).unwrap();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_taken_once() {
+    fn a_path_has_one_entry() {
         let mut archive = Archive::new();
         archive.add("a", file("")).unwrap();
         assert_eq!(archive.add("/a", file("")), Err(PathError::Taken("a".into())));

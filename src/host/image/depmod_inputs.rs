@@ -1,13 +1,13 @@
-//! What depmod reads beside the modules, trimmed to those in the image, so that it writes the same indexes there.
+//! The files that depmod reads besides modules, trimmed to the modules of the image, where depmod then writes equal indexes.
 
 use crate::host::modules::file::plain_path;
 
-/// Emits modules.order for module paths in depmod's order: each without what stands behind `.ko`, whatever the file.
+/// Emits modules.order for module paths in depmod's order. Each ends in `.ko`, also where the file is compressed.
 pub fn order<'a>(paths: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     paths.into_iter().flat_map(|path| format!("{}\n", plain_path(path)).into_bytes()).collect()
 }
 
-/// Keeps the `modname.alias=` strings of modules.builtin.modinfo: depmod reads no others.
+/// Returns the `modname.alias=` strings of modules.builtin.modinfo: depmod reads no others.
 pub fn builtin_modinfo(modinfo: &[u8]) -> Vec<u8> {
     let strings = modinfo.split_inclusive(|&byte| byte == 0);
     let is_alias = |text: &&[u8]| {
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn order_knows_no_compression() {
+    fn order_has_no_suffix_of_compression() {
         assert_eq!(order(["kernel/b.ko.xz", "kernel/a.ko"]), b"kernel/b.ko\nkernel/a.ko\n");
     }
 

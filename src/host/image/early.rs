@@ -1,10 +1,10 @@
-//! The archive in front of all others, never compressed, in which the kernel looks before it can unpack anything: microcode
-//! of x86 CPUs, and ACPI tables. Takes them as firmware packages have them, or an archive of them that is ready; refuses
-//! what is damaged or nothing of the kind.
+//! The early archive: the first of an image and uncompressed, as the kernel reads it before it can unpack. It holds x86
+//! microcode and ACPI tables. Accepts the files of firmware packages, or a cpio archive of such files; refuses damaged
+//! and other files.
 //!
 //! ```text
 //! Intel   updates: u32 1, revision, date, signature, checksum, u32 1, flags, data_len, total_len, ... (little-endian);
-//!         all words of an update add up to 0; lengths 0 mean 2000 and 2048
+//!         all words of an update add up to 0; data_len 0 means 2000 with total_len 2048
 //! AMD     containers: "DMA\0", u32 0, table_len, table, then patches: u32 1, patch_len, patch
 //! ACPI    signature, u32 len, ...: all bytes add up to 0
 //! ```
@@ -19,68 +19,68 @@ use crate::host::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Where microcode is looked for.
+/// Paths at which the kernel reads microcode.
 const INTEL: &str = "kernel/x86/microcode/GenuineIntel.bin";
 const AMD: &str = "kernel/x86/microcode/AuthenticAMD.bin";
 
-/// Where ACPI tables are.
+/// Directory from which the kernel reads ACPI tables.
 const ACPI: &str = "kernel/firmware/acpi/";
 
-/// Intel's CPUs want the update that they are given at a multiple of this, bytes.
+/// Alignment of a microcode update in memory, bytes: Intel CPUs require it.
 const ALIGN: usize = 16;
 
-/// Zeros follow up to a multiple of this, bytes: what stands behind keeps the alignment that it has.
+/// The archive is padded with zeros to a multiple of this, bytes, so that the next archive keeps its alignment.
 const TAIL_LEN: usize = 512;
 
-/// What goes into the early archive.
+/// The files of the early archive.
 #[derive(Debug, Default)]
 pub struct Early {
     files: BTreeMap<String, Vec<u8>>,
-    /// By path in the archive, which files it was made of.
+    /// Names of the source files of each archived file, comma-separated, by path in the archive.
     pub sources: BTreeMap<String, String>,
 }
 
-/// What a file is.
+/// Kind of a source file.
 enum Kind {
-    /// Microcode, and its place.
+    /// Microcode, with its path in the archive.
     Microcode(&'static str),
     Acpi,
     Archive,
 }
 
 impl Early {
-    /// Reads files, and of directories those files that are of use, by name. Microcode of one vendor is joined.
+    /// Reads files; of a directory, all its usable files, sorted by name. Microcode of one vendor is concatenated.
     ///
     /// # Errors
-    /// What can't be read, is damaged, or nothing that the kernel looks for early.
+    /// A file is unreadable, damaged, or of another kind; or a directory has no usable file.
     pub fn read(paths: &[PathBuf]) -> Result<Early> {
         let mut early = Early::default();
         for path in paths {
-            if !path.is_dir() {
-                early.add(path)?.then_some(()).ok_or_else(|| {
-                    Error::input(
-                        path,
-                        "is neither microcode of Intel or AMD, nor an ACPI table, nor a cpio archive of these",
-                    )
-                })?;
-                continue;
+            if path.is_dir() {
+                early.add_dir(path)?;
+            } else if !early.add(path)? {
+                let what = "not Intel or AMD microcode, an ACPI table, or a cpio archive of these";
+                return Err(Error::input(path, what));
             }
-            let entries = std::fs::read_dir(path).map_err(Error::io(path))?;
-            let mut files: Vec<PathBuf> =
-                entries.map(|entry| entry.map(|entry| entry.path()).map_err(Error::io(path))).collect::<Result<_>>()?;
-            files.sort();
-            let mut is_any = false;
-            for file in files.iter().filter(|file| file.is_file()) {
-                is_any |= early.add(file)?;
-            }
-            is_any.then_some(()).ok_or_else(|| {
-                Error::input(path, "has no microcode of Intel or AMD, no ACPI table, and no cpio archive of these")
-            })?;
         }
         Ok(early)
     }
 
-    /// Adds a file; says whether it is of use.
+    /// Adds the usable files of a directory.
+    fn add_dir(&mut self, path: &Path) -> Result<()> {
+        let entries = std::fs::read_dir(path).map_err(Error::io(path))?;
+        let files = entries.map(|entry| entry.map(|entry| entry.path()).map_err(Error::io(path)));
+        let mut files: Vec<PathBuf> = files.collect::<Result<_>>()?;
+        files.sort();
+        let mut is_any = false;
+        for file in files.iter().filter(|file| file.is_file()) {
+            is_any |= self.add(file)?;
+        }
+        let what = "no Intel or AMD microcode, ACPI table, or cpio archive of these in this directory";
+        if is_any { Ok(()) } else { Err(Error::input(path, what)) }
+    }
+
+    /// Adds a file. Returns false for a file of another kind.
     fn add(&mut self, path: &Path) -> Result<bool> {
         let packed = std::fs::read(path).map_err(Error::io(path))?;
         let data = codec::decompress(&packed).map_err(|damage| damage.in_file(path))?;
@@ -123,27 +123,27 @@ impl Early {
         taken.map_or(Ok(()), |place| Err(Error::input(path, PathError::Taken(place))))
     }
 
-    /// Which options of the kernel's configuration it takes to make use of it, without `CONFIG_`.
+    /// Returns the kernel's options that these files need, without `CONFIG_`.
     pub fn options(&self) -> Vec<&'static str> {
         let has = |start: &str| self.files.keys().any(|place| place.starts_with(start));
         let options = [(MICROCODE, "MICROCODE"), (ACPI, "ACPI_TABLE_UPGRADE")];
         options.into_iter().filter(|(start, _)| has(start)).map(|(_, option)| option).collect()
     }
 
-    /// There is microcode in it, which only x86 has.
+    /// Whether there is microcode, which is for x86 only.
     pub fn has_microcode(&self) -> bool {
         self.files.keys().any(|place| place.starts_with(MICROCODE))
     }
 
-    /// There is nothing in it.
+    /// Whether there is no file.
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 
-    /// Lays it out.
+    /// Lays the files out in an archive.
     ///
     /// # Errors
-    /// A ready archive has paths that can't be.
+    /// [`PathError`] if an archive among the source files has a malformed path.
     pub fn archive(&self) -> std::result::Result<Archive, PathError> {
         let mut archive = Archive::new();
         for (place, data) in &self.files {
@@ -153,14 +153,14 @@ impl Early {
     }
 }
 
-/// Emits an early archive, zeros behind it.
+/// Emits an early archive and its padding.
 pub fn emit(archive: &Archive, mtime: u32) -> Vec<u8> {
     let mut out = archive.emit_aligned(mtime, ALIGN);
     out.resize(out.len().next_multiple_of(TAIL_LEN), 0);
     out
 }
 
-/// Where all microcode is.
+/// Directory of all microcode.
 const MICROCODE: &str = "kernel/x86/microcode/";
 
 fn kind(data: &[u8]) -> std::result::Result<Option<Kind>, (usize, &'static str)> {
@@ -187,14 +187,14 @@ fn check_intel(data: &[u8]) -> std::result::Result<(), (usize, &'static str)> {
     while off < data.len() {
         let rest = &data[off..];
         let (Some(1), Some(data_len), Some(total_len)) = (word(rest, 0), word(rest, 28), word(rest, 32)) else {
-            return Err((off, "no Intel microcode update"));
+            return Err((off, "not an Intel microcode update"));
         };
         let total_len = if data_len == 0 { 2048 } else { total_len };
         let update = rest.get(..total_len).filter(|update| update.len() >= 48 && update.len().is_multiple_of(4));
-        let update = update.ok_or((off, "an Intel microcode update that is cut short"))?;
+        let update = update.ok_or((off, "truncated Intel microcode update"))?;
         let words = update.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word));
         if words.fold(0u32, u32::wrapping_add) != 0 {
-            return Err((off, "an Intel microcode update with a wrong checksum"));
+            return Err((off, "Intel microcode update with a wrong checksum"));
         }
         off += total_len;
     }
@@ -208,10 +208,10 @@ fn check_amd(data: &[u8]) -> std::result::Result<(), (usize, &'static str)> {
         let len = match (word(rest, 0), word(rest, 4), word(rest, 8)) {
             (Some(0x0041_4d44), Some(0), Some(table_len)) => 12 + table_len,
             (Some(1), Some(patch_len), _) => 8 + patch_len,
-            _ => return Err((off, "no AMD microcode patch")),
+            _ => return Err((off, "not an AMD microcode patch")),
         };
         if len > rest.len() {
-            return Err((off, "an AMD microcode patch that is cut short"));
+            return Err((off, "truncated AMD microcode patch"));
         }
         off += len;
     }
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_prefix_and_every_flipped_byte_is_survived() {
+    fn no_prefix_or_flipped_byte_panics() {
         let amd = [&b"DMA\0\0\0\0\0\x04\0\0\0tabl\x01\0\0\0\x04\0\0\0code"[..], b"DMA\0\0\0\0\0\0\0\0\0"].concat();
         let mut intel = [1u32, 0, 0, 0, 0, 1, 0, 0, 64].into_iter().flat_map(u32::to_le_bytes).collect::<Vec<_>>();
         intel.resize(64, 0);
@@ -243,11 +243,11 @@ mod tests {
                 }
             }
         }
-        assert!(matches!(kind(&amd), Ok(Some(Kind::Microcode(AMD)))), "one container behind the other");
+        assert!(matches!(kind(&amd), Ok(Some(Kind::Microcode(AMD)))), "two containers, one after the other");
     }
 
     #[test]
-    fn content_is_where_the_cpu_can_read_it() {
+    fn content_is_aligned_for_the_cpu() {
         let mut archive = Archive::new();
         for name in ["a", "ab", "abc", "abcd", "dir/abcdefgh"] {
             archive.add(name, Node::File { mode: 0o644, data: b"=data=".to_vec() }).unwrap();

@@ -1,40 +1,40 @@
-//! The firmware that modules and nodes ask for: names below /lib/firmware, found in the directories given, compressed or
-//! not. Source: the kernel's drivers/base/firmware_loader/main.c.
+//! Firmware files by the names that modules and device-tree nodes request, looked up in directories like /lib/firmware,
+//! compressed or not. Source: the kernel's drivers/base/firmware_loader/main.c.
 
 use crate::glob;
 use crate::host::error::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// What the kernel looks for, in this order.
+/// Suffixes that the kernel tries, in this order.
 const SUFFIXES: [&str; 3] = ["", ".zst", ".xz"];
 
-/// Firmware that is asked for: what was found, and what was not.
+/// Requested firmware, found and missing.
 #[derive(Debug, Default)]
 pub struct Firmware {
-    /// By name below /lib/firmware: who asks for it first, and the file.
+    /// By name below /lib/firmware: the first user, and the content.
     pub found: BTreeMap<String, (String, Vec<u8>)>,
-    /// Names, and who asks for them.
+    /// The first user of each missing file, by name.
     pub missing: BTreeMap<String, String>,
 }
 
 impl Firmware {
-    /// Looks up a name, or a pattern of names, in `dirs`, the first that has it.
+    /// Looks up a name, or a pattern of names, for `user`. The first of `dirs` that has a file provides it.
     ///
     /// # Errors
-    /// A file that is there can't be read.
-    pub fn add(&mut self, dirs: &[PathBuf], name: &str, who: &str) -> Result<()> {
+    /// A file exists but cannot be read.
+    pub fn add(&mut self, dirs: &[PathBuf], name: &str, user: &str) -> Result<()> {
         let mut is_found = false;
         for name in names_below(dirs, name) {
-            is_found |= self.add_one(dirs, &name, who)?;
+            is_found |= self.add_one(dirs, &name, user)?;
         }
         if !is_found {
-            self.missing.entry(name.into()).or_insert_with(|| who.into());
+            self.missing.entry(name.into()).or_insert_with(|| user.into());
         }
         Ok(())
     }
 
-    fn add_one(&mut self, dirs: &[PathBuf], name: &str, who: &str) -> Result<bool> {
+    fn add_one(&mut self, dirs: &[PathBuf], name: &str, user: &str) -> Result<bool> {
         if Path::new(name).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
             return Ok(false);
         }
@@ -43,7 +43,7 @@ impl Firmware {
             let path = dir.join(&file);
             if path.is_file() {
                 let data = std::fs::read(&path).map_err(Error::io(&path))?;
-                self.found.entry(file).or_insert_with(|| (who.into(), data));
+                self.found.entry(file).or_insert_with(|| (user.into(), data));
                 return Ok(true);
             }
         }
@@ -51,7 +51,7 @@ impl Firmware {
     }
 }
 
-/// Returns the names below `dirs` that match `pattern`, without compression's suffix; a name without wildcards is itself.
+/// Returns the names below `dirs` that match `pattern`, without suffixes of compression; without wildcards, `pattern`.
 fn names_below(dirs: &[PathBuf], pattern: &str) -> BTreeSet<String> {
     if !pattern.contains(['*', '?', '[']) {
         return BTreeSet::from([pattern.to_owned()]);
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_directory_and_the_plain_file_count() {
+    fn the_first_directory_and_the_uncompressed_file_win() {
         let dir = tempfile::tempdir().unwrap();
         let dirs = [dir.path().join("a"), dir.path().join("b")];
         for (path, data) in [("a/x/one.bin.xz", "1"), ("b/x/one.bin", "2"), ("b/two.bin", "3"), ("b/two.bin.zst", "4")]

@@ -1,4 +1,4 @@
-//! What lies where in the image. Only standard places: kmod works on this tree as the loader does.
+//! The path of each file in the image. All paths are standard ones, so that kmod works in the image too.
 
 use super::contents::Contents;
 use super::cpio::{Archive, Node, PathError};
@@ -7,24 +7,24 @@ use crate::host::depmod::IndexFile;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// What the loader is in an image that is appended to, beside /usr/bin/initmod.
+/// Commands that the loader replaces in an image that is appended to. There it is always /usr/bin/initmod too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LoaderAs {
-    /// Nothing: the image's own /init may call it.
+    /// No command: the image's own /init calls initmod
     Helper,
-    /// /sbin/modprobe, and modprobe wherever else the image has one.
+    /// /sbin/modprobe, and every other modprobe of the image
     Modprobe,
-    /// That, and /init.
+    /// /init, /sbin/modprobe and every other modprobe of the image
     Init,
 }
 
-/// What the content stands on.
+/// The image that the files are for.
 #[derive(Clone, Copy, Debug)]
 pub enum Destination<'a> {
-    /// Nothing: the loader is /init and /sbin/modprobe.
+    /// A new image, in which the loader is /init and /sbin/modprobe.
     New,
-    /// An image that is there already.
+    /// An existing image that is appended to.
     Existing(&'a Contents, LoaderAs),
 }
 
@@ -37,14 +37,14 @@ pub struct LoadOrderFiles {
     pub softdeps: Vec<u8>,
 }
 
-/// All that goes into an image.
+/// All files of an image.
 #[derive(Debug)]
 pub struct ImageParts<'a> {
-    /// What it stands on.
+    /// The image that they are for.
     pub destination: Destination<'a>,
     /// The loader's binary.
     pub loader: Vec<u8>,
-    /// The kernel's version.
+    /// Kernel release.
     pub kver: &'a str,
     /// The module files.
     pub modules: Vec<Packed>,
@@ -54,27 +54,27 @@ pub struct ImageParts<'a> {
     pub load_order: LoadOrderFiles,
     /// In an image for several boards, that of each board, by the first of its device tree's compatible strings.
     pub board_load_orders: BTreeMap<&'a str, LoadOrderFiles>,
-    /// /etc/modprobe.d/initmod.conf; not there if empty.
+    /// /etc/modprobe.d/initmod.conf; left out if empty.
     pub modprobe_conf: String,
-    /// Firmware: path, parts.
+    /// Firmware: path, content.
     pub firmware: Vec<(String, Vec<u8>)>,
-    /// Files to add: path, permissions, parts.
+    /// Other files of the board file: path, permissions, content.
     pub extra: Vec<(String, u32, Vec<u8>)>,
 }
 
-/// Mount points: what the loader mounts before anything else, and the real root.
+/// Mount points of the loader, and /etc.
 const DIRS: [&str; 6] = ["dev", "etc", "proc", "root", "run", "sys"];
 
-/// What the kernel's request_module runs.
+/// Program that the kernel's request_module runs.
 const MODPROBE: &str = "sbin/modprobe";
 
-/// Where the loader is in an image that has an /init of its own.
+/// Path of the loader in an image that is appended to.
 const HELPER: &str = "usr/bin/initmod";
 
-/// Lays out an image.
+/// Lays the files out in an archive.
 ///
 /// # Errors
-/// An extra file's path is odd, or taken.
+/// The path of an extra file is malformed or already in the archive.
 pub fn lay_out(parts: ImageParts<'_>) -> Result<Archive, PathError> {
     let mut archive = Archive::new();
     let loader = Node::File { mode: 0o755, data: parts.loader };
@@ -92,7 +92,8 @@ pub fn lay_out(parts: ImageParts<'_>) -> Result<Archive, PathError> {
         Destination::Existing(contents, loader_as) => {
             archive.add(HELPER, loader)?;
             let others = ["bin/modprobe", "usr/bin/modprobe", "usr/sbin/modprobe"];
-            let others = others.into_iter().filter(|path| contents.place(path) != contents.place(MODPROBE));
+            let others =
+                others.into_iter().filter(|path| contents.resolve_parent(path) != contents.resolve_parent(MODPROBE));
             let others = others.filter(|path| contents.has(path));
             let links: Vec<&str> = match loader_as {
                 LoaderAs::Helper => Vec::new(),

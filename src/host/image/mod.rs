@@ -1,4 +1,4 @@
-//! The initramfs: what lies where in it, its cpio archive, its compression; an image that is there already.
+//! The initramfs image: its files and their places, the cpio archive, compression, and an existing image to append to.
 
 pub mod cpio;
 pub mod compress;

@@ -1,4 +1,4 @@
-//! Module files on their way into the image: read, checked against architecture and kernel, packed anew if so wanted.
+//! Packing of modules for the image: checks architecture and kernel, removes signatures and debug sections, recompresses.
 
 use super::signature;
 use super::signature::Signatures;
@@ -13,50 +13,50 @@ use crate::host::modules::tree::Tree;
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-/// A module as it goes into the image.
+/// A module file of the image.
 #[derive(Clone, Debug)]
 pub struct Packed {
-    /// What it says of itself; path and length are those in the image.
+    /// The module's metadata; path and lengths are those in the image.
     pub module: Module,
-    /// The file.
+    /// Content.
     pub data: Vec<u8>,
 }
 
-/// What becomes of module files.
+/// Requested form of the packed modules.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
-    /// For which machine they have to be.
+    /// Architecture that they must have.
     pub arch: Arch,
-    /// How they are packed; `None` leaves that as it is.
+    /// Compression; `None` keeps each file's own.
     pub format: Option<Format>,
-    /// What becomes of their signatures.
+    /// Treatment of signatures.
     pub signatures: Signatures,
-    /// Those without signature lose debug sections and BTF.
+    /// Whether unsigned modules lose debug sections and BTF.
     pub strip: bool,
 }
 
-/// Reads module files of `tree`, and makes of them what `style` says. The order stays.
+/// Reads modules of `tree` and packs them in the form of `style`. Returns them in the order of `modules`.
 ///
 /// # Errors
-/// A file can't be read or unpacked, or is not for `arch` or the tree's kernel.
+/// A file cannot be read or unpacked, or is for another architecture or kernel.
 pub fn pack(tree: &Tree, modules: &[&Module], style: Style) -> Result<Vec<Packed>> {
-    modules.par_iter().with_max_len(1).map(|module| one(tree, module, style)).collect()
+    modules.par_iter().with_max_len(1).map(|module| pack_one(tree, module, style)).collect()
 }
 
-/// Reads one module file: as it lies, and unpacked.
+/// Reads one module file. Returns the file, and its unpacked content.
 ///
 /// # Errors
-/// It can't be read or unpacked, or is not for `arch`.
+/// It cannot be read or unpacked, or is not for `arch`.
 pub fn read(tree: &Tree, module: &Module, arch: Arch) -> Result<(Vec<u8>, Vec<u8>)> {
     let (data, plain) = unpacked(tree, module)?;
     arch.check(&plain).map_err(|what| Error::input(tree.dir.join(&module.path), what))?;
     Ok((data, plain))
 }
 
-/// Reads one module file of any architecture: as it lies, and unpacked.
+/// Like [`read`], for a module of any architecture.
 ///
 /// # Errors
-/// It can't be read or unpacked.
+/// It cannot be read or unpacked.
 pub fn unpacked(tree: &Tree, module: &Module) -> Result<(Vec<u8>, Vec<u8>)> {
     let path = tree.dir.join(&module.path);
     let data = std::fs::read(&path).map_err(Error::io(&path))?;
@@ -64,12 +64,12 @@ pub fn unpacked(tree: &Tree, module: &Module) -> Result<(Vec<u8>, Vec<u8>)> {
     Ok((data, plain))
 }
 
-fn one(tree: &Tree, module: &Module, style: Style) -> Result<Packed> {
+fn pack_one(tree: &Tree, module: &Module, style: Style) -> Result<Packed> {
     let path = tree.dir.join(&module.path);
     check_kernel(module, &tree.kver).map_err(|what| Error::input(&path, what))?;
     let (data, plain) = read(tree, module, style.arch)?;
     let mut module = module.clone();
-    let was = Format::of(&data);
+    let old_format = Format::of(&data);
     let bare = match style.signatures {
         Signatures::Keep => &plain[..],
         Signatures::Drop => signature::dropped(&plain).map_err(|what| Error::input(&path, what))?,
@@ -79,11 +79,11 @@ fn one(tree: &Tree, module: &Module, style: Style) -> Result<Packed> {
     } else {
         Cow::Borrowed(bare)
     };
-    let format = style.format.unwrap_or(was);
-    // A file that is as wanted already stays as it is, to the byte.
+    let format = style.format.unwrap_or(old_format);
+    // A file that already has the requested form is copied unchanged.
     let is_same = matches!(wanted, Cow::Borrowed(bytes) if bytes.len() == plain.len());
-    let data = if format == was && is_same { data } else { codec::compress(&wanted, format) };
-    if format != was {
+    let data = if format == old_format && is_same { data } else { codec::compress(&wanted, format) };
+    if format != old_format {
         module.path = format!("{}{}", plain_path(&module.path), format.suffix());
     }
     module.signed &= style.signatures == Signatures::Keep;
@@ -91,7 +91,7 @@ fn one(tree: &Tree, module: &Module, style: Style) -> Result<Packed> {
     Ok(Packed { module, data })
 }
 
-/// Refuses what the kernel would refuse: a module of another release, unless versions of symbols decide instead.
+/// Refuses a module for another kernel release, as the kernel does unless the module has symbol versions.
 /// Source: the kernel's kernel/module/version.c, `same_magic`.
 fn check_kernel(module: &Module, kver: &str) -> Result<(), String> {
     let vermagic = String::from_utf8_lossy(module.vermagic().unwrap_or_default());

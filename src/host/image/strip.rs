@@ -1,13 +1,13 @@
-//! A module without what only people and tracers read: debug sections, and BTF where nothing of the kernel hangs on it.
-//! All other sections keep their content, their order and their names; numbers that point to sections and symbols follow.
+//! Strips a module of debug sections, and of BTF unless the kernel needs it. All other sections keep content, order and
+//! name; section and symbol numbers are updated.
 //!
-//! What goes is what `strip --strip-debug` takes: sections with names of debug information that are not loaded, their
-//! relocations, symbols of these sections, and names of source files. The kernel can do without .BTF, but registers no
-//! kfuncs (a module with .BTF_ids) for a module that lacks it; before 6.7 such a module does not even load. Sources:
-//! binutils' bfd/elf.c, `_bfd_elf_make_section_from_shdr`; the kernel's kernel/bpf/btf.c, `register_btf_kfunc_id_set`.
+//! Like `strip --strip-debug`, removes debug sections that are not loaded, their relocations and symbols, and names of
+//! source files. A module with kfuncs (section .BTF_ids) keeps its BTF: without it, the kernel registers no kfuncs, and a
+//! kernel before 6.7 refuses the module. Sources: binutils' bfd/elf.c, `_bfd_elf_make_section_from_shdr`; the kernel's
+//! kernel/bpf/btf.c, `register_btf_kfunc_id_set`.
 //!
-//! Written section by section with `object`'s encoder and not with its `Builder`, which refuses section types that it does
-//! not know, Clang's .llvm_addrsig and groups among them.
+//! Uses `object`'s encoder: its `Builder` refuses section types that it does not know, among them groups and Clang's
+//! .llvm_addrsig.
 
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader as _, SectionTable, Sym as _, SymbolTable};
@@ -15,13 +15,13 @@ use object::write::elf::{self as write, Encoder, FileHeaderLayout, Rel, SectionH
 use object::{Endian, Endianness};
 use std::borrow::Cow;
 
-/// How names of debug sections begin.
+/// Prefixes of the names of debug sections.
 const DEBUG: [&[u8]; 7] =
     [b".debug", b".zdebug", b".gnu.debuglto_.debug_", b".gnu.linkonce.wi.", b".line", b".stab", b".gdb_index"];
 
 const BTF: [&[u8]; 3] = [b".BTF", b".BTF.base", b".BTF.ext"];
 
-/// What is wrong with a module, in prose.
+/// Defect of a module, in prose.
 struct Fault(String);
 
 impl<E: std::error::Error> From<E> for Fault {
@@ -30,11 +30,11 @@ impl<E: std::error::Error> From<E> for Fault {
     }
 }
 
-/// Returns an unpacked module, which has no signature, stripped. One with nothing to strip, or where something that stays
-/// points to what would go, is returned as it is.
+/// Strips an unpacked, unsigned module. Returns it unchanged if there is nothing to strip, or if a section that stays
+/// refers to one that would go.
 ///
 /// # Errors
-/// In prose: it is no ELF file, or damaged.
+/// In prose: it is damaged or not an ELF file.
 pub fn stripped(module: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     let stripped = match module {
         [0x7f, b'E', b'L', b'F', 1, ..] => strip::<FileHeader32<Endianness>>(module),
@@ -50,7 +50,7 @@ fn strip<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<Option<Vec
     let encoder = Encoder::new(endian, header.is_type_64(), header.e_machine(endian));
     let mut out = vec![0; encoder.file_header_size() as usize];
     let mut headers = Vec::new();
-    // The first is none.
+    // Section 0 is the null section.
     for section in old.sections_that_stay().skip(1) {
         let mut header = SectionHeader::from_raw(endian, section);
         if header.sh_type != elf::SHT_NOBITS {
@@ -100,10 +100,10 @@ fn strip<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<Option<Vec
     Ok(Some(out))
 }
 
-/// Sections are aligned to no more, bytes: more is damage.
+/// Largest alignment of a section, bytes; more is treated as damage.
 const ALIGN_MAX: usize = 1 << 16;
 
-/// A module, and what its sections and symbols are numbered anew; `None` is what goes.
+/// A module before stripping, with the new numbers of its sections and symbols; `None` for those to remove.
 struct Old<'data, Elf: FileHeader> {
     endian: Endianness,
     data: &'data [u8],
@@ -114,29 +114,29 @@ struct Old<'data, Elf: FileHeader> {
 }
 
 impl<'data, Elf: FileHeader<Endian = Endianness>> Old<'data, Elf> {
-    /// Reads a module; `None` where it has to stay as it is.
+    /// Reads a module. Returns `None` if it must stay unchanged.
     fn read(header: &'data Elf, endian: Endianness, data: &'data [u8]) -> Result<Option<Self>, Fault> {
         let sections = header.sections(endian, data)?;
         let symbols = sections.symbols(endian, data, elf::SHT_SYMTAB)?;
         let mut old = Old { endian, data, sections, symbols, section_numbers: Vec::new(), symbol_numbers: Vec::new() };
-        let goes = old.what_goes()?;
-        // Sections of other files than modules would have to keep their places; the kernel takes one symbol table.
+        let removed = old.removed_sections()?;
+        // Only relocatable files may change section offsets. The kernel accepts a single symbol table.
         let tables = old.sections.iter().filter(|section| section.sh_type(endian) == elf::SHT_SYMTAB);
         let is_module = header.e_type(endian) == elf::ET_REL && header.e_phnum(endian) == 0 && tables.count() < 2;
-        if !is_module || !goes.contains(&true) || old.symbols.shndx_section().0 != 0 {
+        if !is_module || !removed.contains(&true) || old.symbols.shndx_section().0 != 0 {
             return Ok(None);
         }
-        let is_gone = |at: Option<u16>| at.is_some_and(|at| goes.get(usize::from(at)) == Some(&true));
-        let symbol_goes =
+        let is_gone = |at: Option<u16>| at.is_some_and(|at| removed.get(usize::from(at)) == Some(&true));
+        let is_symbol_removed =
             |symbol: &Elf::Sym| is_gone(symbol.st_shndx(endian).index()) || symbol.st_type() == elf::STT_FILE;
-        old.symbol_numbers = numbered(old.symbols.iter().map(|symbol| !symbol_goes(symbol)));
-        old.section_numbers = numbered(goes.iter().map(|goes| !goes));
-        let is_held = old.is_held()?;
-        Ok((!is_held).then_some(old))
+        old.symbol_numbers = numbered(old.symbols.iter().map(|symbol| !is_symbol_removed(symbol)));
+        old.section_numbers = numbered(removed.iter().map(|is_removed| !is_removed));
+        let is_needed = old.needs_removed()?;
+        Ok((!is_needed).then_some(old))
     }
 
-    /// Says of each section whether it goes: by its name, or because what it speaks of goes.
-    fn what_goes(&self) -> Result<Vec<bool>, Fault> {
+    /// Returns for each section whether to remove it: by its name, or because all that it refers to is removed.
+    fn removed_sections(&self) -> Result<Vec<bool>, Fault> {
         let mut names = Vec::new();
         for section in self.sections.iter() {
             names.push(self.sections.section_name(self.endian, section)?);
@@ -167,16 +167,16 @@ impl<'data, Elf: FileHeader<Endian = Endianness>> Old<'data, Elf> {
         }
     }
 
-    /// Says whether something that stays points to a section or symbol that goes.
-    fn is_held(&self) -> Result<bool, Fault> {
+    /// Whether a section that stays refers to a removed section or symbol.
+    fn needs_removed(&self) -> Result<bool, Fault> {
         for section in self.sections_that_stay() {
             let (kind, info) = (section.sh_type(self.endian), section.sh_info(self.endian));
-            let mut is_held = self.section(section.sh_link(self.endian)).is_err();
-            is_held |= kind == elf::SHT_GROUP && self.symbol(info).is_err();
+            let mut needs_removed = self.section(section.sh_link(self.endian)).is_err();
+            needs_removed |= kind == elf::SHT_GROUP && self.symbol(info).is_err();
             for rel in self.relocations(section)? {
-                is_held |= self.symbol(rel.r_sym).is_err();
+                needs_removed |= self.symbol(rel.r_sym).is_err();
             }
-            if is_held {
+            if needs_removed {
                 return Ok(true);
             }
         }
@@ -187,18 +187,19 @@ impl<'data, Elf: FileHeader<Endian = Endianness>> Old<'data, Elf> {
         self.sections.iter().zip(&self.section_numbers).filter_map(|(section, number)| number.map(|_| section))
     }
 
-    /// Returns the new number of a section; 0 is none, before and after.
+    /// Returns the new number of a section. 0, the null section, stays 0.
     fn section(&self, at: u32) -> Result<u32, Fault> {
         let number = self.section_numbers.get(at as usize).copied().flatten();
-        number.ok_or_else(|| Fault(format!("section {at} is pointed to, and not there")))
+        number.ok_or_else(|| Fault(format!("refers to section {at}, which does not exist")))
     }
 
+    /// Returns the new number of a symbol. 0, the null symbol, stays 0.
     fn symbol(&self, at: u32) -> Result<u32, Fault> {
         let number = if at == 0 { Some(0) } else { self.symbol_numbers.get(at as usize).copied().flatten() };
-        number.ok_or_else(|| Fault(format!("symbol {at} is pointed to, and not there")))
+        number.ok_or_else(|| Fault(format!("refers to symbol {at}, which does not exist")))
     }
 
-    /// Reads the relocations of a section; none of any other kind of section.
+    /// Returns the relocations of a section; none unless it is a relocation section.
     fn relocations(&self, section: &Elf::SectionHeader) -> Result<Vec<Rel>, Fault> {
         let mut all = Vec::new();
         if let Some((relocations, _)) = section.rel(self.endian, self.data)? {
@@ -210,7 +211,7 @@ impl<'data, Elf: FileHeader<Endian = Endianness>> Old<'data, Elf> {
         Ok(all)
     }
 
-    /// Emits the symbols that stay; returns how many are local, as they come first.
+    /// Emits the symbols that stay. Returns the number of local ones, which come first.
     fn emit_symbols(&self, encoder: Encoder<Endianness>, out: &mut Vec<u8>) -> Result<u32, Fault> {
         let mut local_count = 0;
         for (symbol, _) in self.symbols.iter().zip(&self.symbol_numbers).filter(|(_, number)| number.is_some()) {
@@ -222,6 +223,7 @@ impl<'data, Elf: FileHeader<Endian = Endianness>> Old<'data, Elf> {
         Ok(local_count)
     }
 
+    /// Emits a section group without its removed members.
     fn emit_group(&self, section: &Elf::SectionHeader, out: &mut Vec<u8>) -> Result<(), Fault> {
         let Some((flags, members)) = section.group(self.endian, self.data)? else { return Ok(()) };
         out.extend(self.endian.write_u32(flags.0));
@@ -235,7 +237,7 @@ impl<'data, Elf: FileHeader<Endian = Endianness>> Old<'data, Elf> {
     }
 }
 
-/// Numbers what stays.
+/// Numbers the items that stay from 0; `None` for the others.
 fn numbered(stays: impl Iterator<Item = bool>) -> Vec<Option<u32>> {
     let mut next = 0..;
     stays.map(|stays| if stays { next.next() } else { None }).collect()

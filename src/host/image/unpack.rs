@@ -1,6 +1,5 @@
-//! Reads an initramfs as the kernel does: cpio archives one behind the other, each plain, at a multiple of 4 bytes, or
-//! compressed for itself, with zeros between them. Refuses what the kernel would, and archives compressed by bzip2 and
-//! lzo, with the offset.
+//! Reads an initramfs as the kernel does: a sequence of cpio archives with zeros between them. Each is plain and aligned
+//! to 4 bytes, or compressed on its own. Refuses images that the kernel would refuse, and bzip2 and lzo, with the offset.
 //!
 //! Source: the kernel's init/initramfs.c, `unpack_to_rootfs`, and
 //! Documentation/driver-api/early-userspace/buffer-format.rst.
@@ -14,41 +13,41 @@ use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
-/// What unpacks to more is no initramfs.
+/// Limit of an unpacked archive, bytes.
 const UNPACKED_MAX: usize = 4 << 30;
 
-/// The least by which the output grows.
+/// Least growth of the output buffer, bytes.
 const GROW_LEN: usize = 1 << 20;
 
-/// Multiple of bytes from the image's start, or from that of what was unpacked, at which an entry stands.
+/// Alignment of an entry, bytes from the start of the image or of its unpacked archive.
 pub const ALIGN: usize = 4;
 
-/// The bits of a mode that say what an entry is, and some of what they say.
+/// File type bits of a mode.
 pub const TYPE: u32 = 0o170_000;
-/// A file.
+/// Type of a regular file.
 pub const FILE: u32 = 0o100_000;
-/// A directory.
+/// Type of a directory.
 pub const DIR: u32 = 0o040_000;
-/// A symbolic link.
+/// Type of a symbolic link.
 pub const SYMLINK: u32 = 0o120_000;
 
 /// An entry of an archive.
 #[derive(Debug)]
 pub struct Entry<'a> {
-    /// As the archive has it, without NUL.
+    /// Path in the archive, without its NUL.
     pub path: &'a str,
     /// Type and permissions.
     pub mode: u32,
-    /// Device and number of the inode that several entries share; `None` where none does.
+    /// Device and inode number of a file with several hard links; `None` for other entries.
     pub shared: Option<(u32, u32, u32)>,
-    /// What the file holds; of a symbolic link, where it leads.
+    /// Content of a file, or target of a symbolic link.
     pub data: &'a [u8],
 }
 
-/// Calls `each` with every entry of all archives of an image, in their order; with `None` at each archive's end.
+/// Calls `each` with every entry of an image, in order, and with `None` at the end of each archive.
 ///
 /// # Errors
-/// [`Damage`], with the offset in the image: of the archive, where it is compressed.
+/// [`Damage`] with the offset in the image; in a compressed archive, the offset of the archive.
 pub fn each_entry(image: &[u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> Result<(), Damage> {
     let mut off = 0;
     while let Some(rest) = image.get(off..).filter(|rest| !rest.is_empty()) {
@@ -56,12 +55,12 @@ pub fn each_entry(image: &[u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> Resu
         off += match rest {
             [0, ..] => 1,
             [b'0', ..] if off.is_multiple_of(ALIGN) => archives(rest, each).map_err(|damage| damage.behind(off))?,
-            [b'0', ..] => return Err(damage("an archive that is not at a multiple of 4 bytes")),
+            [b'0', ..] => return Err(damage("cpio archive not aligned to 4 bytes")),
             _ => {
                 let (plain, packed_len) = member(rest).map_err(|what| damage(&what))?;
                 let len = archives(&plain, each).map_err(|inner| damage(&inner.what))?;
                 if len != plain.len() {
-                    return Err(damage("holds no cpio archive (newc)"));
+                    return Err(damage("not a cpio archive (newc) after decompression"));
                 }
                 packed_len
             }
@@ -71,12 +70,13 @@ pub fn each_entry(image: &[u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> Resu
 }
 
 impl Damage {
+    /// Returns it with the offset counted from `off` bytes before.
     fn behind(self, off: usize) -> Damage {
         Damage { off: self.off + off as u64, ..self }
     }
 }
 
-/// Reads plain archives with zeros between them; returns where something else follows, or the end.
+/// Reads plain archives with zeros between them. Returns the offset of the first other byte, or of the end.
 fn archives(bytes: &[u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> Result<usize, Damage> {
     let mut rest = bytes;
     loop {
@@ -86,8 +86,8 @@ fn archives(bytes: &[u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> Result<usi
             [b'0', ..] => {
                 let damage = |what: std::io::Error| {
                     let what = match what.kind() {
-                        std::io::ErrorKind::UnexpectedEof => "the cpio archive is cut short".into(),
-                        _ => format!("no entry of a cpio archive (newc): {what}").to_lowercase(),
+                        std::io::ErrorKind::UnexpectedEof => "truncated cpio archive".into(),
+                        _ => format!("bad entry in a cpio archive (newc): {what}").to_lowercase(),
                     };
                     Damage { off: off as u64, what }
                 };
@@ -98,7 +98,7 @@ fn archives(bytes: &[u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> Result<usi
     }
 }
 
-/// Reads one entry; returns what follows it.
+/// Reads one entry. Returns the bytes after it.
 fn entry<'a>(bytes: &'a [u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> std::io::Result<&'a [u8]> {
     let mut rest = bytes;
     let head = newc::Reader::new(&mut rest)?.entry().clone();
@@ -110,12 +110,12 @@ fn entry<'a>(bytes: &'a [u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> std::i
         let shared = is_shared.then(|| (head.dev_major(), head.dev_minor(), head.ino()));
         each(Some(Entry { path: head.name(), mode: head.mode(), shared, data }));
     }
-    // Nothing pads the last entry of an image that was cut off behind it; the kernel does not mind.
+    // The kernel accepts an image that ends without the last entry's padding.
     let end = (bytes.len() - rest.len() + data.len()).next_multiple_of(ALIGN);
     Ok(bytes.get(end..).unwrap_or_default())
 }
 
-/// Unpacks the compressed archive that `bytes` begin with; returns it, and its packed length.
+/// Unpacks the compressed archive at the start of `bytes`. Returns it, and its packed length.
 fn member(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
     match bytes {
         [0x1f, 0x8b, ..] => gunzip(bytes).ok_or_else(|| "gzip: damaged".into()),
@@ -126,15 +126,16 @@ fn member(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
             let (plain, left_len) = unlz4(rest)?;
             Ok((plain, bytes.len() - left_len))
         }
-        [b'B', b'Z', b'h', ..] => Err(format!("compressed by bzip2, {CLOSED}")),
-        [0x89, b'L', b'Z', b'O', ..] => Err(format!("compressed by lzo, {CLOSED}")),
-        _ => Err("no initramfs: neither a cpio archive (newc) nor compressed as the kernel knows it".into()),
+        [b'B', b'Z', b'h', ..] => Err(format!("compressed by bzip2, {NO_DECODER}")),
+        [0x89, b'L', b'Z', b'O', ..] => Err(format!("compressed by lzo, {NO_DECODER}")),
+        _ => Err("not an initramfs: neither a cpio archive (newc) nor in a compression that the kernel reads".into()),
     }
 }
 
-const CLOSED: &str = "which mkinitmod can't look into; gz, xz, zst, lz4, lzma or none would do";
+/// Message on a compression without decoder here.
+const NO_DECODER: &str = "which mkinitmod cannot read; recompress it with gz, xz, zst, lz4 or lzma";
 
-/// Source: RFC 1952.
+/// Unpacks one gzip member. Returns `None` if it is damaged. Source: RFC 1952.
 fn gunzip(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (&[_, _, 8, flags, ..], mut rest) = bytes.split_first_chunk::<10>()? else { return None };
     let [_, has_crc, has_extra, has_name, has_comment] = [0, 1, 2, 3, 4].map(|bit| flags & 1 << bit != 0);
@@ -178,7 +179,7 @@ fn unzstd(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
     Ok((out, len))
 }
 
-/// Unpacks blocks behind their lengths, up to a length of 0 or the end; returns how many bytes are left. Source:
+/// Unpacks lz4 blocks, each after its length, up to a length of 0 or the end. Returns how many bytes are left. Source:
 /// lib/decompress_unlz4.c.
 fn unlz4(mut rest: &[u8]) -> Result<(Vec<u8>, usize), String> {
     let mut out = Vec::new();
@@ -187,7 +188,7 @@ fn unlz4(mut rest: &[u8]) -> Result<(Vec<u8>, usize), String> {
             rest = behind;
             continue;
         }
-        let block = behind.get(..u32::from_le_bytes(len) as usize).ok_or("lz4: ends early")?;
+        let block = behind.get(..u32::from_le_bytes(len) as usize).ok_or("lz4: truncated")?;
         let plain = lz4_flex::block::decompress(block, LZ4_BLOCK_LEN).map_err(|error| format!("lz4: {error}"))?;
         out.extend(plain);
         if out.len() > UNPACKED_MAX {
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn archives_stand_behind_each_other_each_in_its_own_way() {
+    fn archives_of_any_compression_follow_each_other() {
         for method in [Method::None, Method::Gz, Method::Xz, Method::Zst, Method::Lz4] {
             let image = [archive("early"), compress(&archive("a"), method), archive("b")].concat();
             assert_eq!(paths(&image).unwrap(), ["early 5000", "|", "a 5000", "|", "b 5000", "|"], "{method:?}");
@@ -242,18 +243,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_told_with_its_offset() {
+    fn faults_have_their_offset() {
         let error =
             |image: &[u8]| paths(image).map_err(|damage| format!("{} at {}", damage.what, damage.off)).unwrap_err();
-        let none = "no initramfs: neither a cpio archive (newc) nor compressed as the kernel knows it";
+        let none = "not an initramfs: neither a cpio archive (newc) nor in a compression that the kernel reads";
         assert_eq!(error(b"#!/bin/sh"), format!("{none} at 0"));
         assert_eq!(error(&[archive("a"), b"junk".to_vec()].concat()), format!("{none} at {}", archive("a").len()));
         let greedy = [&b"\x5d\0\0"[..], &[0xf5; 18]].concat();
         assert_eq!(error(&greedy), "xz: a dictionary for more than 512 MiB of memory at 0");
-        assert_eq!(error(b"BZh9"), format!("compressed by bzip2, {CLOSED} at 0"));
-        assert_eq!(error(&[b"\0", &archive("a")[..]].concat()), "an archive that is not at a multiple of 4 bytes at 1");
-        assert_eq!(error(&archive("a")[..2000]), "the cpio archive is cut short at 0");
-        assert_eq!(error(&compress(b"hello", Method::Xz)), "holds no cpio archive (newc) at 0");
+        assert_eq!(error(b"BZh9"), format!("compressed by bzip2, {NO_DECODER} at 0"));
+        assert_eq!(error(&[b"\0", &archive("a")[..]].concat()), "cpio archive not aligned to 4 bytes at 1");
+        assert_eq!(error(&archive("a")[..2000]), "truncated cpio archive at 0");
+        assert_eq!(error(&compress(b"hello", Method::Xz)), "not a cpio archive (newc) after decompression at 0");
         for method in [Method::Gz, Method::Xz, Method::Zst, Method::Lz4] {
             let mut image = compress(&archive("a"), method);
             image.truncate(image.len() - 512);
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn every_prefix_is_survived() {
+    fn no_prefix_panics() {
         for method in [Method::None, Method::Gz, Method::Xz, Method::Zst, Method::Lz4] {
             let image = compress(&archive("a"), method);
             for len in (0..image.len()).step_by(if method == Method::None { 97 } else { 1 }) {

@@ -97,8 +97,8 @@ fn what_the_image_has_stays_and_what_it_lacks_is_added() {
         assert_eq!(dep, "mac.ko:\nkernel/drivers/net/wifi.ko.xz: mac.ko\n", "{method:?}");
         let modules: Vec<_> = root.files().filter(|path| path.contains(".ko")).collect();
         assert_eq!(modules.len(), 2, "{modules:?}");
-        assert!(text.contains("\n1 modules ") && text.contains("in the image already: 1 of its 1 modules\n"), "{text}");
-        assert!(text.contains("  needed by wifi; in the image already\n"), "{text}");
+        assert!(text.contains("\n1 modules ") && text.contains("already in the image: 1 of its 1 modules\n"), "{text}");
+        assert!(text.contains("  needed by wifi; already in the image\n"), "{text}");
     }
 }
 
@@ -186,15 +186,18 @@ fn what_is_no_initramfs_is_refused_and_what_stands_in_the_way_too() {
         assert_eq!(fs::read(fixture.root().join("image")).unwrap(), b"as it was");
         String::from_utf8(output.stderr).unwrap().strip_prefix("mkinitmod: ").unwrap().trim_end().to_owned()
     };
-    let none = "base: no initramfs: neither a cpio archive (newc) nor compressed as the kernel knows it at offset 0x0";
+    let none = "base: not an initramfs: neither a cpio archive (newc) nor in a compression that the kernel reads at offset 0x0";
     assert_eq!(error(b"\x7fELF"), none);
-    assert_eq!(error(&debian()[..1700]), "base: the cpio archive is cut short at offset 0x638");
-    assert_eq!(error(&compress(b"0", Method::Gz)), "base: the cpio archive is cut short at offset 0x0");
-    assert_eq!(error(b""), "base: no initramfs: there is no entry in it at offset 0x0");
-    assert_eq!(error(&archive(&[("usr", EXE, 1, b"")])), "base: /usr is no directory, but something is to go into it");
+    assert_eq!(error(&debian()[..1700]), "base: truncated cpio archive at offset 0x638");
+    assert_eq!(error(&compress(b"0", Method::Gz)), "base: truncated cpio archive at offset 0x0");
+    assert_eq!(error(b""), "base: not an initramfs: the archive has no entries at offset 0x0");
+    assert_eq!(
+        error(&archive(&[("usr", EXE, 1, b"")])),
+        "base: /usr is not a directory: no file can be added below it"
+    );
     assert_eq!(
         error(&archive(&[("usr", LINK, 1, b"usr")])),
-        "base: /usr is no directory, but something is to go into it"
+        "base: /usr is not a directory: no file can be added below it"
     );
     fs::remove_file(fixture.root().join("base")).unwrap();
     let missing = build(&fixture, &[]);
@@ -207,6 +210,6 @@ fn an_image_for_another_kernel_is_told() {
     let base = archive(&[("lib", DIR, 2, b""), ("lib/modules", DIR, 2, b""), ("lib/modules/5.4", DIR, 2, b"")]);
     fixture.put("base", base);
     let output = build(&fixture, &[]);
-    let told = format!("mkinitmod: base: has modules for Linux 5.4, none for {KVER}\n");
+    let told = format!("mkinitmod: base: no modules for Linux {KVER}, only for 5.4; check --modules\n");
     assert_eq!(String::from_utf8_lossy(&output.stderr), told);
 }

@@ -125,8 +125,8 @@ fn what_is_built_in_or_optional_need_not_be_there() {
         [modules.expected-missing]\nnames = ['unsaid']";
     let text = String::from_utf8(build(&fixture, board, &[]).stdout).unwrap();
     assert!(text.contains("built in: mmc_block (load)\nbuilt in: mmc:block (load)\n"), "{text}");
-    assert!(text.contains("not there: nowhere (softdep of other_mmc; modprobe ignores it)\n"), "{text}");
-    assert!(text.contains("not there: nowhere (modules.optional.names)\n") && !text.contains("unsaid"), "{text}");
+    assert!(text.contains("missing: nowhere (softdep of other_mmc; modprobe ignores it)\n"), "{text}");
+    assert!(text.contains("missing: nowhere (modules.optional.names)\n") && !text.contains("unsaid"), "{text}");
     assert!(text.contains("\n1 modules "), "{text}");
 }
 
@@ -194,7 +194,7 @@ fn errors_name_the_file_the_key_and_the_right_spelling() {
     assert_eq!(error("", &["--loader", "nowhere"]), "mkinitmod: nowhere: No such file or directory");
     assert_eq!(
         error("[image]\nfiles = [{ from = '../loader', to = '/init' }]", &[]),
-        "mkinitmod: boards/b.toml: image.files: /init is there already"
+        "mkinitmod: boards/b.toml: image.files: the image already has /init"
     );
 }
 
@@ -214,7 +214,7 @@ fn what_another_machine_or_kernel_takes_is_refused() {
     assert_eq!(error(&fixture, "", &["--loader", "other"]), "mkinitmod: other: is for aarch64, not x86_64");
     fixture.put("other", Ko::new("o").elf32().machine(8).big_endian().build());
     assert_eq!(error(&fixture, "", &["--loader", "other"]), "mkinitmod: other: is for mips, not x86_64");
-    assert_eq!(error(&fixture, "", &["--loader", "boards/b.toml"]), "mkinitmod: boards/b.toml: is no ELF file");
+    assert_eq!(error(&fixture, "", &["--loader", "boards/b.toml"]), "mkinitmod: boards/b.toml: not an ELF file");
 }
 
 #[test]
@@ -354,5 +354,5 @@ fn files_have_the_time_that_is_asked_for() {
     let image = fs::read(fixture.root().join("image")).unwrap();
     assert_eq!(cpio::newc::Reader::new(&image[..]).unwrap().entry().mtime(), 1_700_000_000);
     let told = String::from_utf8(build("yesterday").stderr).unwrap();
-    assert_eq!(told, "mkinitmod: SOURCE_DATE_EPOCH: `yesterday` is no time in seconds that newc can hold\n");
+    assert_eq!(told, "mkinitmod: SOURCE_DATE_EPOCH: `yesterday` is not a time in seconds below 2^32\n");
 }

@@ -50,7 +50,7 @@ fn signatures_stay_unless_they_are_to_go_and_may() {
     fixture.put("config", "CONFIG_BLK_DEV_INITRD=y\nCONFIG_MODULE_SIG_FORCE=y\n");
     assert_eq!(
         error(&fixture, &[&plain[..], &["--signatures", "drop", "--config", "config"]].concat()),
-        "mkinitmod: config: CONFIG_MODULE_SIG_FORCE is set, which forbids modules without signature"
+        "mkinitmod: config: CONFIG_MODULE_SIG_FORCE is set, which forbids unsigned modules"
     );
 }
 
@@ -63,7 +63,7 @@ fn the_kernel_has_to_take_the_image() {
         fixture.put(&format!("boot/config-{KVER}"), config);
         let told = error(&fixture, &["--compress", method, "-o", "image"]);
         assert!(
-            told.ends_with(&format!("CONFIG_RD_{option} is not set, which an image so compressed needs")),
+            told.ends_with(&format!("CONFIG_RD_{option} is not set, which an image in this compression needs")),
             "{told}"
         );
         fixture.put(&format!("boot/config-{KVER}"), format!("CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_{option}=y\n"));
@@ -83,15 +83,15 @@ fn signatures_that_go_are_spoken_of_where_the_kernel_may_want_them() {
     let fixture = fixture();
     let drop = ["--signatures", "drop", "-o", "image"];
     let text = ok(&fixture, &drop);
-    assert!(text.contains("\nwhether the kernel takes modules without signature is not known (--config FILE tells)\n"));
+    assert!(text.contains("\ncannot check whether the kernel accepts unsigned modules; pass --config FILE\n"));
     let config = "CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_ZSTD=y\n";
     fixture.put("config", format!("{config}CONFIG_LOCK_DOWN_IN_EFI_SECURE_BOOT=y\n"));
     let text = ok(&fixture, &[&drop[..], &["--config", "config"]].concat());
-    assert!(text.contains("\nunder Secure Boot this kernel takes no module without signature\n"), "{text}");
+    assert!(text.contains("\nunder Secure Boot this kernel refuses unsigned modules\n"), "{text}");
     fixture.put("config", format!("{config}CONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY=y\n"));
     fs::remove_file(fixture.root().join("image")).unwrap();
     let told = error(&fixture, &[&drop[..], &["--config", "config"]].concat());
-    assert!(told.ends_with("CONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY is set, which forbids modules without signature"));
+    assert!(told.ends_with("CONFIG_LOCK_DOWN_KERNEL_FORCE_INTEGRITY is set, which forbids unsigned modules"));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn firmware_goes_in_compressed_or_not_and_what_is_missing_is_told() {
     let fixture = fixture();
     let text = ok(&fixture, &["--firmware", "fw", "--compress", "none", "--manifest", "m.json", "-o", "image"]);
     assert!(
-        text.contains("1 firmware files") && text.ends_with("not there: acme/gone.bin (firmware of wifi)\n"),
+        text.contains("1 firmware files") && text.ends_with("missing: acme/gone.bin (firmware of wifi)\n"),
         "{text}"
     );
     let json: serde_json::Value = serde_json::from_slice(&fs::read(fixture.root().join("m.json")).unwrap()).unwrap();
@@ -151,8 +151,5 @@ fn a_tree_is_new_whole_and_nothing_but_lib() {
     assert!(out.join(format!("lib/modules/{KVER}/modules.dep.bin")).is_file());
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
     let again = build(&fixture, &["--tree", "out"]);
-    assert_eq!(
-        String::from_utf8_lossy(&again.stderr),
-        "mkinitmod: out: is there already; a tree is written to a new directory\n"
-    );
+    assert_eq!(String::from_utf8_lossy(&again.stderr), "mkinitmod: out: already exists; give --tree a new directory\n");
 }

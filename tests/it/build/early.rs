@@ -89,7 +89,7 @@ fn the_kernel_finds_microcode_and_tables_before_it_unpacks() {
     for compress in ["none", "zst", "lz4"] {
         let image = image(&fixture, &[&early[..], &["--compress", compress, "--manifest", "m.json"]].concat());
         let intel_at = find(&image, "kernel/x86/microcode/GenuineIntel.bin").unwrap();
-        assert_eq!(intel_at.start % 16, 0, "the CPU reads it where it lies");
+        assert_eq!(intel_at.start % 16, 0, "the CPU reads it in place");
         assert!(image[intel_at] == [intel(1), intel(2)].concat());
         assert!(image[find(&image, "kernel/x86/microcode/AuthenticAMD.bin").unwrap()] == amd(100));
         assert!(image[find(&image, "kernel/firmware/acpi/ssdt.aml").unwrap()] == ssdt());
@@ -100,7 +100,7 @@ fn the_kernel_finds_microcode_and_tables_before_it_unpacks() {
     let files = json["files"].as_array().unwrap();
     let why =
         files.iter().find(|file| file["path"] == "/kernel/x86/microcode/GenuineIntel.bin").unwrap()["why"].clone();
-    assert_eq!(why, "early, of fw/intel-ucode/06-01-01, fw/intel-ucode/06-02-01");
+    assert_eq!(why, "early archive, from fw/intel-ucode/06-01-01, fw/intel-ucode/06-02-01");
 }
 
 #[test]
@@ -141,25 +141,22 @@ fn what_is_damaged_or_of_no_use_is_refused() {
         assert_eq!(fs::read(fixture.root().join("image")).unwrap(), b"as it was");
         String::from_utf8(output.stderr).unwrap().strip_prefix("mkinitmod: ").unwrap().trim_end().to_owned()
     };
-    assert_eq!(
-        error(b"hello", &[]),
-        "x.bin: is neither microcode of Intel or AMD, nor an ACPI table, nor a cpio archive of these"
-    );
+    assert_eq!(error(b"hello", &[]), "x.bin: not Intel or AMD microcode, an ACPI table, or a cpio archive of these");
     let mut bad = [intel(1), intel(2)].concat();
     bad[2048 + 100] ^= 1;
-    assert_eq!(error(&bad, &[]), "x.bin: an Intel microcode update with a wrong checksum at offset 0x800");
-    assert_eq!(error(&bad[..3000], &[]), "x.bin: an Intel microcode update that is cut short at offset 0x800");
-    assert_eq!(error(&amd(100)[..100], &[]), "x.bin: an AMD microcode patch that is cut short at offset 0x1c");
-    assert_eq!(error(&[amd(8), vec![5; 9]].concat(), &[]), "x.bin: no AMD microcode patch at offset 0x2c");
+    assert_eq!(error(&bad, &[]), "x.bin: Intel microcode update with a wrong checksum at offset 0x800");
+    assert_eq!(error(&bad[..3000], &[]), "x.bin: truncated Intel microcode update at offset 0x800");
+    assert_eq!(error(&amd(100)[..100], &[]), "x.bin: truncated AMD microcode patch at offset 0x1c");
+    assert_eq!(error(&[amd(8), vec![5; 9]].concat(), &[]), "x.bin: not an AMD microcode patch at offset 0x2c");
     let mut table = ssdt();
     table[20] ^= 1;
     assert_eq!(error(&table, &[]), "x.bin: ACPI table with a wrong checksum at offset 0x9");
-    assert_eq!(error(b"070701", &[]), "x.bin: the cpio archive is cut short at offset 0x0");
-    assert_eq!(error(&ssdt(), &["--early", "x.bin"]), "x.bin: /kernel/firmware/acpi/x.bin is there already");
+    assert_eq!(error(b"070701", &[]), "x.bin: truncated cpio archive at offset 0x0");
+    assert_eq!(error(&ssdt(), &["--early", "x.bin"]), "x.bin: the image already has /kernel/firmware/acpi/x.bin");
     fixture.put("config", "CONFIG_BLK_DEV_INITRD=y\nCONFIG_RD_ZSTD=y\n");
     assert_eq!(
         error(&intel(1), &["--config", "config"]),
-        "config: CONFIG_MICROCODE is not set, which what is to be found early needs"
+        "config: CONFIG_MICROCODE is not set, which an early archive needs"
     );
     fixture.put("b.toml", "arch = 'aarch64'\n").put("loader", Ko::new("loader").machine(183).build());
     fixture.put(&format!("lib/modules/{KVER}/kernel/a.ko"), Ko::new("a").machine(183).build());
@@ -168,6 +165,6 @@ fn what_is_damaged_or_of_no_use_is_refused() {
     let none = String::from_utf8(build(&fixture, &["--early", "fw/none"]).stderr).unwrap();
     assert_eq!(
         none,
-        "mkinitmod: fw/none: has no microcode of Intel or AMD, no ACPI table, and no cpio archive of these\n"
+        "mkinitmod: fw/none: no Intel or AMD microcode, ACPI table, or cpio archive of these in this directory\n"
     );
 }

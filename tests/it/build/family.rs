@@ -135,7 +135,7 @@ fn what_two_boards_can_t_both_have_is_told_with_its_key() {
     );
     assert_eq!(
         error(&["--board", "one.toml", "--board", "two.toml", "--dtb", "one.dtb"]),
-        "mkinitmod: --dtb: which of several boards it is of is not said; dt.blob in its file says it"
+        "mkinitmod: --dtb: cannot be used with several --board; set dt.blob in each board file"
     );
     fixture.put("bad.toml", "arch = 'x86_64'\nroot = 'sata'\ndt.blob = 'two.dtb'\n");
     assert_eq!(

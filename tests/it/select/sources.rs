@@ -36,13 +36,13 @@ fn weakdeps_come_along_and_softdeps_and_weakdeps_can_be_excluded_by_any_name() {
     assert_eq!(select(&fixture, "modules.names = ['gpu']"), ["gpu", "panel"]);
     assert_eq!(select(&fixture, "modules.names = ['gpu']\nmodules.exclude = ['panel']"), ["gpu"]);
     let text = table(&fixture, "modules.names = ['gpu']", &[]);
-    assert!(text.contains("  weakdep of gpu\n") && text.contains("not there: gone (weakdep of gpu)\n"), "{text}");
+    assert!(text.contains("  weakdep of gpu\n") && text.contains("missing: gone (weakdep of gpu)\n"), "{text}");
 
     assert_eq!(select(&fixture, "modules.names = ['fs']"), ["fs", "sum_fast", "sum_slow"]);
     assert_eq!(select(&fixture, "modules.names = ['fs']\nmodules.exclude = ['sum-slow']"), ["fs", "sum_fast"]);
     let text = table(&fixture, "modules.names = ['fs']\nmodules.exclude = ['sum', 'idle']", &[]);
-    assert!(text.contains("\n1 modules") && !text.contains("not there: sum "), "{text}");
-    assert!(text.contains("not there: idle (modules.exclude)\n"), "{text}");
+    assert!(text.contains("\n1 modules") && !text.contains("missing: sum "), "{text}");
+    assert!(text.contains("missing: idle (modules.exclude)\n"), "{text}");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn the_kernel_s_own_list_and_configuration_tell_what_is_built_in_and_what_was_le
     );
     assert_eq!(table(&fixture, "modules.expected-missing.names = ['i2c-toy']", &config).matches("i2c").count(), 0);
     let optional = table(&fixture, "modules.optional.names = ['i2c-toy']", &config);
-    assert!(optional.contains("not there: i2c-toy (modules.optional.names)\n"), "{optional}");
+    assert!(optional.contains("missing: i2c-toy (modules.optional.names)\n"), "{optional}");
 }
 
 #[test]
@@ -95,7 +95,10 @@ fn a_snapshot_becomes_lines_of_a_board_file() {
         assert_eq!(select(&fixture, &lines), want, "{lines}");
     }
     fixture.put("snapshot", "fs 16384 1\nwhat is this\n");
-    assert_eq!(import(&fixture).unwrap_err(), "snapshot:2: `what is this` is neither a module of lsmod nor a modalias");
+    assert_eq!(
+        import(&fixture).unwrap_err(),
+        "snapshot:2: `what is this` is neither a module of lsmod, a line of a uevent file, nor a modalias"
+    );
 }
 
 fn import(fixture: &Fixture) -> Result<String, String> {
@@ -124,7 +127,7 @@ fn firmware_of_modules_nodes_and_built_in_drivers_goes_in_and_what_is_missing_is
     let args = ["--board", "b.toml", "--loader", "loader", "--compress", "none", "--manifest", "m.json", "-o", "image"];
     let text = stdout(&fixture, "build", &args);
     assert!(text.contains("3 firmware files"), "{text}");
-    assert!(text.contains("not there: wifi/two.bin (firmware of /wifi)\n") && !text.contains("none.fw"), "{text}");
+    assert!(text.contains("missing: wifi/two.bin (firmware of /wifi)\n") && !text.contains("none.fw"), "{text}");
     let manifest = std::fs::read_to_string(fixture.root().join("m.json")).unwrap();
     for (file, who) in [("gpu/micro.bin", "gpu"), ("wifi/one.bin.xz", "/wifi"), ("eth/boot.fw.zst", "eth")] {
         let at = manifest.find(&format!("\"/lib/firmware/{file}\"")).unwrap_or_else(|| panic!("{file}: {manifest}"));
