@@ -1,4 +1,4 @@
-//! Build script: how the loader is linked. Only the `initmod` binary gets these; `mkinitmod` links as usual.
+//! Build script: linker arguments of the loader. They apply to the `initmod` binary only, not to `mkinitmod`.
 
 fn main() {
     println!("cargo:rerun-if-changed=config/loader.ld");
