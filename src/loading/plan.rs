@@ -8,7 +8,7 @@
 
 use crate::error::Error;
 use crate::modules::config::Side;
-use crate::modules::dep_line::{deps, path};
+use crate::modules::dep_line::DepLine;
 use crate::modules::name::modname;
 use crate::modules::resolve::{Failure, Match, Resolver};
 use crate::seen::Met;
@@ -24,7 +24,7 @@ const SOFTDEP_DEPTH: u8 = 32;
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'map> {
     /// Its line of modules.dep, or what there is of one.
-    line: &'map [u8],
+    line: DepLine<'map>,
     hash: u32,
     /// The steps behind it are a binary tree by hash: where those with a lower hash go on, and the others; 0 for nowhere.
     /// So one is found in a few hops, and a plan's beginning is a tree of its own.
@@ -95,10 +95,10 @@ pub struct Plan<'buf, 'map> {
 }
 
 impl<'map> Step<'map> {
-    fn new(line: &'map [u8], need: Need) -> Self {
+    fn new(line: DepLine<'map>, need: Need) -> Self {
         Step {
             line,
-            hash: hash(path(line)),
+            hash: hash(line.path()),
             links: [0; 2],
             settled: false,
             need,
@@ -110,12 +110,12 @@ impl<'map> Step<'map> {
 
     /// Returns the module file's path, relative to /lib/modules/KVER unless it begins with `/`.
     pub fn path(&self) -> &'map [u8] {
-        path(self.line)
+        self.line.path()
     }
 
     /// Yields the paths of all modules it needs, directly or not, leaves last.
     pub fn deps(&self) -> impl DoubleEndedIterator<Item = &'map [u8]> + use<'map> {
-        deps(self.line)
+        self.line.deps()
     }
 
     fn is(&self, path: &[u8], hash: u32) -> bool {
@@ -196,7 +196,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     /// [`Failure::Name`] with [`Error::Full`] when the buffers are too small, with [`Error::TooDeep`] where softdeps
     /// nest too deep; [`Failure::Index`] where the look-up of a dependency meets a damaged index. What the plan held
     /// before stays in it.
-    pub fn add(&mut self, resolver: &Resolver<'map>, line: &'map [u8]) -> Result<(), Failure> {
+    pub fn add(&mut self, resolver: &Resolver<'map>, line: DepLine<'map>) -> Result<(), Failure> {
         let (steps_before, visited_before) = (self.steps.len(), self.visited.len());
         let outcome = self.target(resolver, line, Need::Required, SOFTDEP_DEPTH);
         if outcome.is_err() {
@@ -207,30 +207,30 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         outcome
     }
 
-    fn target(&mut self, resolver: &Resolver<'map>, line: &'map [u8], need: Need, depth: u8) -> Result<(), Failure> {
+    fn target(&mut self, resolver: &Resolver<'map>, line: DepLine<'map>, need: Need, depth: u8) -> Result<(), Failure> {
         // A line of the index is always the same bytes, at the same place: no need to compare these.
         if self.visited.contains(&line.as_ptr()) {
-            for needed in deps(line).chain([path(line)]) {
+            for needed in line.deps().chain([line.path()]) {
                 self.note_need(needed, need);
             }
             return Ok(());
         }
         let depth = depth.checked_sub(1).ok_or(Failure::Name(Error::TooDeep))?;
         self.visited.push(line.as_ptr()).map_err(|_| Failure::Name(Error::Full))?;
-        for dep in deps(line).rev() {
+        for dep in line.deps().rev() {
             // Most are: spare them the look-up.
             if self.is_settled(dep, need) {
                 continue;
             }
             let dep_line = match modname(dep).map(|name| resolver.indexes.dep(&name)) {
-                Ok(found) => found?.filter(|found| path(found) == dep),
+                Ok(found) => found?.filter(|found| found.path() == dep),
                 Err(_) => None,
             };
             // An index without a line for a dependency: its path is all that is needed.
-            self.with_softdeps(resolver, dep_line.unwrap_or(dep), need, depth)?;
+            self.with_softdeps(resolver, dep_line.unwrap_or(DepLine::new(dep)), need, depth)?;
         }
         if self.bare && need == Need::Required {
-            self.note_need(path(line), need);
+            self.note_need(line.path(), need);
             return self.push(line, need).map(drop);
         }
         self.with_softdeps(resolver, line, need, depth)
@@ -246,7 +246,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     }
 
     /// Appends a step, unless the module has one, and returns its place.
-    fn push(&mut self, line: &'map [u8], need: Need) -> Result<usize, Failure> {
+    fn push(&mut self, line: DepLine<'map>, need: Need) -> Result<usize, Failure> {
         let step = Step::new(line, need);
         let at = self.steps.len();
         match locate(self.steps, step.path()) {
@@ -265,11 +265,11 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     fn with_softdeps(
         &mut self,
         resolver: &Resolver<'map>,
-        line: &'map [u8],
+        line: DepLine<'map>,
         need: Need,
         depth: u8,
     ) -> Result<(), Failure> {
-        let path = path(line);
+        let path = line.path();
         if self.is_settled(path, need) {
             return Ok(());
         }
@@ -293,8 +293,14 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         Ok(())
     }
 
-    fn softdeps(&mut self, resolver: &Resolver<'map>, line: &'map [u8], side: Side, depth: u8) -> Result<(), Failure> {
-        let Ok(name) = modname(path(line)) else { return Ok(()) };
+    fn softdeps(
+        &mut self,
+        resolver: &Resolver<'map>,
+        line: DepLine<'map>,
+        side: Side,
+        depth: u8,
+    ) -> Result<(), Failure> {
+        let Ok(name) = line.modname() else { return Ok(()) };
         for (_, softdep) in resolver.config.softdeps(&name).filter(|(on, _)| *on == side) {
             let first = self.matches.len();
             match resolver.resolve(softdep, self.matches) {
@@ -312,7 +318,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
                     Match::Missing(_) => false,
                 };
                 if counts {
-                    self.target(resolver, found.line(softdep), Need::Optional, depth)?;
+                    self.target(resolver, found.dep_line(softdep), Need::Optional, depth)?;
                 }
                 at = at.saturating_add(1);
             }
@@ -329,17 +335,6 @@ impl<'buf, 'map> Plan<'buf, 'map> {
             step.need = need;
         }
         Some(step)
-    }
-}
-
-impl<'map> Match<'map> {
-    /// Returns what a plan knows it by: its line of modules.dep, or else its name, which may be that `asked` for.
-    pub fn line(self, asked: &'map [u8]) -> &'map [u8] {
-        match self {
-            Match::Module(line) => line,
-            Match::Builtin(name) | Match::Missing(name) if !name.is_empty() => name,
-            _ => asked,
-        }
     }
 }
 
@@ -510,7 +505,7 @@ mod tests {
         let (mut steps, mut visited, mut matches) =
             (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
         let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
-        plan.add(&tree.resolver(), b"k/a.ko:").unwrap();
+        plan.add(&tree.resolver(), DepLine::new(b"k/a.ko:")).unwrap();
         let fault = Fault { error: Error::OutOfBounds, off: 32 };
         assert_eq!(plan.left_out, Some(Failure::Index(IndexFile::Alias, fault)));
     }

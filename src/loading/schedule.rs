@@ -9,7 +9,6 @@
 use super::kernel::{Errno, Outcome, Refusal};
 use super::plan::{Step, StepState, position};
 use crate::modules::config::{Side, lines};
-use crate::modules::dep_line::path;
 use crate::modules::name::{modname, same};
 use crate::modules::resolve::{Match, Resolver};
 use core::num::NonZeroU32;
@@ -99,7 +98,7 @@ impl<'buf> Schedule<'buf> {
             let _ = resolver.resolve(softdep, &mut matches);
             for found in matches {
                 let Match::Module(line) = found else { continue };
-                if let Some(other) = position(steps, path(line)) {
+                if let Some(other) = position(steps, line.path()) {
                     let (before, after) = if side == Side::Pre { (other, at) } else { (at, other) };
                     self.hold_back(steps, before, after, true);
                 }

@@ -6,7 +6,6 @@
 
 use super::kernel::{Errno, Refusal};
 use crate::modules::config::Side;
-use crate::modules::dep_line::{deps, path};
 use crate::modules::name::{Modname, modname};
 use crate::modules::resolve::{Match, Resolver};
 use heapless::VecView;
@@ -182,11 +181,11 @@ impl<'a, 'map> Removal<'a, 'map> {
     /// those that only the others used. None insists: failures are nobody's business.
     fn unused_deps(&mut self, name: &[u8]) {
         let Ok(Some(line)) = self.resolver.indexes.dep(name) else { return };
-        for dep in deps(line).rev() {
+        for dep in line.deps().rev() {
             self.unused(dep);
         }
         if !self.policy.dry_run {
-            deps(line).for_each(|dep| self.unused(dep));
+            line.deps().for_each(|dep| self.unused(dep));
         }
     }
 
@@ -211,7 +210,7 @@ impl<'a, 'map> Removal<'a, 'map> {
             // What can't be looked up is not in.
             let _ = self.resolver.resolve(softdep, &mut matches);
             for found in matches.iter().rev() {
-                self.module(path(found.line(softdep)), false, false);
+                self.module(found.dep_line(softdep).path(), false, false);
             }
         }
     }

@@ -6,6 +6,7 @@
 //! the search. Source: kmod, libkmod-module.c, `kmod_module_new_from_lookup`.
 
 use super::config::Config;
+use super::dep_line::DepLine;
 use super::index::{Fault, Index, Value};
 use super::name::{Alias, normalize};
 use crate::error::Error;
@@ -42,8 +43,8 @@ pub struct Resolver<'map> {
 /// One thing that a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match<'map> {
-    /// A module file: its line of modules.dep, `path: dependencies`.
-    Module(&'map [u8]),
+    /// A module file, by its line of modules.dep.
+    Module(DepLine<'map>),
     /// In the kernel already; the text is its modname, empty where only the name asked for says it.
     Builtin(&'map [u8]),
     /// A shell command of modprobe.d for a name that is no module; empty where it is only for removing it.
@@ -70,6 +71,17 @@ pub enum Failure {
     Index(IndexFile, Fault),
     /// The name can't be looked up, or has more matches than there is room for.
     Name(Error),
+}
+
+impl<'map> Match<'map> {
+    /// Returns the line by which a plan knows it; for a match without a module file its name, or the name `asked` for.
+    pub fn dep_line(self, asked: &'map [u8]) -> DepLine<'map> {
+        match self {
+            Match::Module(line) => line,
+            Match::Builtin(name) | Match::Missing(name) if !name.is_empty() => DepLine::new(name),
+            _ => DepLine::new(asked),
+        }
+    }
 }
 
 impl IndexFile {
@@ -107,8 +119,8 @@ impl<'map> Indexes<'map> {
     ///
     /// # Errors
     /// [`Failure::Index`] for a damaged index.
-    pub fn dep(&self, modname: &[u8]) -> Result<Option<&'map [u8]>, Failure> {
-        self.get(IndexFile::Dep, modname)
+    pub fn dep(&self, modname: &[u8]) -> Result<Option<DepLine<'map>>, Failure> {
+        Ok(self.get(IndexFile::Dep, modname)?.map(DepLine::new))
     }
 
     /// Says whether a modname is that of something built in.
@@ -231,10 +243,7 @@ pub(crate) mod tests {
         /// Indexes `lines` of modules.dep, in module order.
         pub(crate) fn new(lines: &[&str]) -> Self {
             let tree = Tree { indexes: Default::default(), config: String::new(), cmdline: String::new() };
-            let keys: Vec<_> = lines
-                .iter()
-                .map(|line| crate::modules::name::modname(crate::modules::dep_line::path(line.as_bytes())).unwrap())
-                .collect();
+            let keys: Vec<_> = lines.iter().map(|line| DepLine::new(line.as_bytes()).modname().unwrap()).collect();
             let entries = keys.iter().zip(lines).map(|(key, line)| (std::str::from_utf8(key).unwrap(), *line));
             tree.with(IndexFile::Dep, &entries.collect::<Vec<_>>())
         }
@@ -280,6 +289,10 @@ pub(crate) mod tests {
         (found, matches.to_vec())
     }
 
+    fn module(line: &str) -> Match<'_> {
+        Match::Module(DepLine::new(line.as_bytes()))
+    }
+
     /// All stages know the name `x` or `symbol:x`; each test takes stages away from the front.
     fn stages(config: &str, known: &[IndexFile]) -> Tree {
         let entries = |file| match file {
@@ -296,7 +309,7 @@ pub(crate) mod tests {
     #[test]
     fn the_first_stage_that_knows_the_name_ends_the_search() {
         use IndexFile::*;
-        let (a, x) = (Match::Module(b"k/a.ko:"), Match::Module(b"k/x.ko:"));
+        let (a, x) = (module("k/a.ko:"), module("k/x.ko:"));
         let install = "install x cmd\ninstall symbol:x cmd\n";
         let all = stages(&format!("alias x a\n{install}"), &IndexFile::ALL);
         assert_eq!(resolve(&all, "x"), (Found::ByAlias, vec![a]), "1: alias lines");
@@ -326,7 +339,7 @@ pub(crate) mod tests {
         let tree =
             Tree::new(&["k/snd-hda.ko:"]).config("alias my-card snd-hda\nalias other gone\nalias third in-kernel\n");
         let tree = tree.with(IndexFile::Builtin, &[("in_kernel", "")]);
-        let module = Match::Module(b"k/snd-hda.ko:");
+        let module = module("k/snd-hda.ko:");
         assert_eq!(resolve(&tree, "snd-hda"), (Found::ByName, vec![module]));
         assert_eq!(resolve(&tree, "my_card"), (Found::ByAlias, vec![module]));
         assert_eq!(resolve(&tree, "other"), (Found::ByAlias, vec![Match::Missing(b"gone")]));
@@ -341,7 +354,7 @@ pub(crate) mod tests {
             IndexFile::Alias,
             &[("pci:*z", "a"), ("pci:v1*", "b"), ("pci:*", "c"), ("pci:v*z", "a"), ("usb:*", "b")],
         );
-        let modules = [&b"k/a.ko:"[..], b"k/b.ko:", b"k/c.ko:"].map(Match::Module).to_vec();
+        let modules = ["k/a.ko:", "k/b.ko:", "k/c.ko:"].map(module).to_vec();
         assert_eq!(resolve(&tree, "pci:v1z"), (Found::ByAlias, modules));
     }
 

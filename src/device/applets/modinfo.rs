@@ -14,7 +14,7 @@ use crate::device::rt::{Args, working_dir};
 use crate::getopt::Spec;
 use crate::loading::kernel::{Errno, Refusal};
 use crate::modules::config::Config;
-use crate::modules::dep_line::path as line_path;
+use crate::modules::dep_line::DepLine;
 use crate::modules::elf::{Elf, strings};
 use crate::modules::name::modname;
 use crate::modules::resolve::{Found, Match, Resolver};
@@ -117,8 +117,8 @@ impl Modinfo {
             Ok(Found::Nothing) => self.unknown(b"", operand),
             Ok(_) => matches.iter().fold(0, |worst, found| {
                 worst.max(match found {
-                    Match::Module(line) => self.file_of_tree(line),
-                    found => match modname(found.line(operand)) {
+                    Match::Module(line) => self.file_of_tree(*line),
+                    found => match found.dep_line(operand).modname() {
                         Ok(name) => self.builtin(&name),
                         Err(_) => self.unknown(b"", operand),
                     },
@@ -133,8 +133,8 @@ impl Modinfo {
         1
     }
 
-    fn file_of_tree(&mut self, line: &'static [u8]) -> i32 {
-        let file = line_path(line);
+    fn file_of_tree(&mut self, line: DepLine<'static>) -> i32 {
+        let file = line.path();
         let dir: &[u8] = if file.starts_with(b"/") { b"" } else { &self.tree.path };
         let shown = path(&[dir, file]);
         self.file(shown.as_ref().map_or(file, Path::as_bytes), file)

@@ -12,7 +12,6 @@ use crate::loading::options::{LOAD_FIRST, LOAD_LAST};
 use crate::loading::plan::{Need, Plan, Step};
 use crate::loading::record::Summary;
 use crate::modules::cmdline;
-use crate::modules::dep_line::path;
 use crate::modules::name::stem;
 use crate::modules::resolve::{Failure, Found, Match, Resolver};
 use crate::seen::Met;
@@ -88,7 +87,7 @@ impl Asks {
         };
         for &one in &matches {
             let Match::Module(dep_line) = one else { continue };
-            let modname = stem(path(dep_line));
+            let modname = stem(dep_line.path());
             let is_left_out = || {
                 self.resolver.config.blacklists(modname)
                     || !self.is_post && self.resolver.config.cmdline_lists(LOAD_LAST, modname)

@@ -16,7 +16,6 @@ use crate::device::kernel::state::state_of;
 use crate::device::modules::tree::Tree;
 use crate::device::rt::{Args, Strings, execve};
 use crate::loading::kernel::{Errno, State};
-use crate::modules::dep_line;
 use crate::modules::name::stem;
 use crate::modules::resolve::{Match, Resolver};
 use crate::modules::uevent::Uevent;
@@ -128,7 +127,7 @@ fn tell_supplier(device: &Path, supplier: &Path, scene: Option<Scene<'_>>) {
     let left_out = scene.and_then(|scene| left_out(uevent, scene.tree));
     let (who, what): (&[u8], &[u8]) = match (known, left_out) {
         (Some(Match::Module(line)), _) => {
-            let modname = stem(dep_line::path(line));
+            let modname = stem(line.path());
             if crate::modules::name::modname(modname).is_ok_and(|modname| state_of(&modname) == State::Live) {
                 (modname, b" is loaded, and did not take it")
             } else {

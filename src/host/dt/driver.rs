@@ -11,7 +11,6 @@ use crate::host::codec;
 use crate::host::modules::file::modname;
 use crate::host::modules::graph::Graph;
 use crate::host::modules::module::{Module, ModuleId};
-use crate::modules::dep_line;
 use crate::modules::resolve::{Found, MATCH_COUNT, Match, Resolver};
 use std::collections::HashMap;
 use std::path::Path;
@@ -141,7 +140,7 @@ impl<'a> Drivers<'a> {
 
     fn place(&self, found: &Match<'_>) -> Option<usize> {
         let Match::Module(line) = found else { return None };
-        self.places.get(modname(&String::from_utf8_lossy(dep_line::path(line))).as_str()).copied()
+        self.places.get(modname(&String::from_utf8_lossy(line.path())).as_str()).copied()
     }
 
     /// Finds the modules for the devices that the core at `at`, or one that it is a front of, makes of its parts: no

@@ -18,7 +18,6 @@ use crate::host::modules::file::modname;
 use crate::host::modules::graph::Graph;
 use crate::host::modules::module::{Module, ModuleId};
 use crate::host::spelling;
-use crate::modules::dep_line;
 use crate::modules::name::{normalize_in_place, same};
 use crate::modules::resolve::{Failure, Found, MATCH_COUNT, Match, Resolver};
 use std::collections::{BTreeSet, HashMap};
@@ -358,7 +357,7 @@ impl<'a> Selecting<'a> {
         for found_as in &matches {
             match found_as {
                 Match::Module(line) => {
-                    let name = modname(&String::from_utf8_lossy(dep_line::path(line)));
+                    let name = modname(&String::from_utf8_lossy(line.path()));
                     let at = self.places.get(name.as_str()).copied();
                     let by_alias = blacklist_counts && found == Found::ByAlias;
                     let blacklisted = by_alias && resolver.config.blacklists(name.as_bytes());

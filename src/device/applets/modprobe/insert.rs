@@ -13,7 +13,7 @@ use crate::getopt::join_options;
 use crate::loading::kernel::{Errno, Kernel, Outcome, Refusal, State};
 use crate::loading::plan::{Need, Plan, Scope, Step};
 use crate::loading::run::{OPTIONS_LEN, OnFailure, Target, run};
-use crate::modules::dep_line::{deps, path};
+use crate::modules::dep_line::DepLine;
 use crate::modules::name::{Modname, modname, stem};
 use crate::modules::resolve::{Found, Match, Resolver};
 use heapless::{Vec, VecView};
@@ -76,19 +76,19 @@ impl<'a> Probe<'a> {
             return 1;
         }
         let by_alias = found == Found::ByAlias;
-        matches.iter().fold(0, |worst, found| worst.max(self.one(name, found.line(name), by_alias, &options)))
+        matches.iter().fold(0, |worst, found| worst.max(self.one(name, found.dep_line(name), by_alias, &options)))
     }
 
     /// Makes the line that modules.dep would have for a file: its absolute path, and what the index says that a module
     /// of its name needs.
-    fn line_of_file(&mut self, file: &'static [u8]) -> Option<&'static [u8]> {
+    fn line_of_file(&mut self, file: &'static [u8]) -> Option<DepLine<'static>> {
         if let Err(errno) = open(CWD, file) {
             fatal("Failed to get module from path %: %", &[file, refusal_prose(Refusal::File(errno))]);
             return None;
         }
         let name = modname(file).ok()?;
         let needs = match self.resolver.indexes.dep(&name) {
-            Ok(found) => found.unwrap_or_default(),
+            Ok(found) => found.unwrap_or(DepLine::new(b"")),
             Err(failure) => {
                 failed(self.tree, file, failure);
                 return None;
@@ -100,17 +100,17 @@ impl<'a> Probe<'a> {
         let line = self.line.take()?; // one operand at most is a path: with -a they are names
         let parts = [dir, slash, file, b":"];
         let mut put = |part: &[u8]| line.extend_from_slice(part).is_ok();
-        if !parts.iter().all(|part| put(part)) || !deps(needs).all(|dep| put(b" ") && put(dep)) {
+        if !parts.iter().all(|part| put(part)) || !needs.deps().all(|dep| put(b" ") && put(dep)) {
             fatal("%: the path is too long", &[file]);
             return None;
         }
-        Some(line)
+        Some(DepLine::new(line))
     }
 
     /// Loads one module, by its line of modules.dep or its name.
-    fn one(&mut self, name: &[u8], line: &'static [u8], by_alias: bool, options: &[u8]) -> i32 {
+    fn one(&mut self, name: &[u8], line: DepLine<'static>, by_alias: bool, options: &[u8]) -> i32 {
         let flags = self.console.flags;
-        let Ok(modname) = modname(path(line)) else {
+        let Ok(modname) = line.modname() else {
             error("%: no module's name", &[name]);
             return 1;
         };
@@ -118,7 +118,7 @@ impl<'a> Probe<'a> {
             show("%\n", &[&modname]);
             return 0;
         }
-        let of_file = path(line).starts_with(b"/");
+        let of_file = line.path().starts_with(b"/");
         let builtin = !of_file && self.resolver.indexes.is_builtin(&modname).unwrap_or(false);
         if !flags.show_depends && (builtin || self.console.sys.state(&modname) == State::Live) {
             if flags.first_time() {
@@ -142,7 +142,7 @@ impl<'a> Probe<'a> {
             return failed(self.tree, name, failure);
         }
         let ignore_command = flags.ignore_commands();
-        let target = Target { path: path(line), asked_as: name, options, ignore_command };
+        let target = Target { path: line.path(), asked_as: name, options, ignore_command };
         let tally = run(&mut self.room.steps, &resolver, Some(target), OnFailure::Stop, &mut self.console);
         i32::from(tally.failed > 0 || (self.console.flags.first_time() && self.console.target.is_empty()))
     }

@@ -9,7 +9,6 @@ use crate::device::modules::tree::Tree;
 use crate::device::rt::clock::{now_ms, sleep_ms};
 use crate::loading::kernel::{Errno, Refusal};
 use crate::loading::unload::{Loaded, Policy, Presence, Removal, Stays};
-use crate::modules::dep_line::path as line_path;
 use crate::modules::name::{Modname, modname};
 use crate::modules::resolve::{Found, Match, Resolver};
 use heapless::VecView;
@@ -42,7 +41,7 @@ pub(crate) fn all(
             }
             Ok(_) => {
                 let mut removal = Removal::new(resolver, policy, &mut console);
-                if !matches.iter().all(|found| removal.remove(line_path(found.line(name)))) {
+                if !matches.iter().all(|found| removal.remove(found.dep_line(name).path())) {
                     status = 1;
                 }
             }
