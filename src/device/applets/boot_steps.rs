@@ -1,57 +1,53 @@
-//! `initmod load`, `coldplug`, `wait`, `explain`: single steps of a boot, for someone else's /init.
+//! `initmod load`, `coldplug`, `wait`, `explain`: the steps of a boot as commands, for the /init of another image.
 //!
-//! With `--free` the file of each module that is in is deleted, where it is in memory.
+//! With `--free` the file of each loaded module is deleted if it is in memory.
 //!
-//! Exit status: 0 done; 1 not all of it, and a line says what; 2 called in another way than this; 3 the time is over.
+//! Exit status: 0 success; 1 a module failed or is unknown, which is reported on stderr; 2 usage error; 3 timeout.
 
 use super::{error, take};
 use crate::bytes;
 use crate::bytes::Decimal;
 use crate::device::boot::POLL_MS;
-use crate::device::buffers::{AppletRoom, PlanRoom, Room};
-use crate::device::io::file::read;
+use crate::device::buffers::{AppletBuffers, Buffers};
 use crate::device::io::log::{Level, line, put};
-use crate::device::loading::dispatch::Lanes;
-use crate::device::modules::tree::{Tree, or_failed, tell_bad_lines, tell_no_tree};
-use crate::device::root::blockdev;
+use crate::device::loading::dispatch::Dispatcher;
+use crate::device::loading::requests::PlanBuffers;
+use crate::device::modules::tree::{Modules, or_failed, read_cmdline};
+use crate::device::root::explain;
+use crate::device::root::wanted::Wanted;
 use crate::device::rt::Args;
 use crate::device::rt::clock::{now_ms, sleep_ms};
 use crate::getopt::Spec;
 use crate::loading::options::{BootOptions, Coldplug};
-use crate::modules::resolve::Resolver;
-use crate::root::rootdev::RootDev;
-use rustix::fs::CWD;
 
 const FAILED: i32 = 1;
 const MISUSED: i32 = 2;
 const LATE: i32 = 3;
 
-/// How long `wait` waits where nothing else is said, ms.
+/// The default timeout of `wait`, ms.
 const PATIENCE_MS: u32 = 30_000;
 
-/// Where the kernel's modules are; `None` was told.
-type Known = Option<(Tree, Resolver<'static>)>;
-
-/// What a step begins with.
+/// The arguments and buffers of a step.
 struct Call {
     operands: &'static [&'static [u8]],
     /// The value of the step's option, ms.
     ms: Option<u32>,
     options: BootOptions<'static>,
-    known: Known,
-    plan: &'static mut PlanRoom,
+    /// `None` without a module tree, which has been reported.
+    modules: Option<Modules>,
+    plan: &'static mut PlanBuffers,
 }
 
 impl Call {
-    /// Takes the arguments, `operand_count` of which are no options, and opens the module tree.
+    /// Parses the arguments, of which `operand_count` are operands, and opens the module tree.
     fn take(
         spec: Spec,
         synopsis: &'static str,
         operand_count: core::ops::RangeInclusive<usize>,
-        room: &'static mut Room,
+        buffers: &'static mut Buffers,
         mut args: Args,
     ) -> Result<Call, i32> {
-        let Room { config, cmdline, plan, applet: AppletRoom { operands, .. }, .. } = room;
+        let Buffers { config, cmdline, plan, applet: AppletBuffers { operands, .. }, .. } = buffers;
         let (mut ms, mut frees) = (None, false);
         let mut each = |letter, value: &[u8]| {
             match letter {
@@ -66,133 +62,117 @@ impl Call {
             error("usage: %", &[synopsis.as_bytes()]);
             return Err(MISUSED);
         }
-        let cmdline = read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
-        let known = match Tree::open() {
-            Ok(tree) => {
-                let resolver = tree.resolver(config, cmdline);
-                tell_bad_lines(&resolver.config);
-                Some((tree, resolver))
-            }
-            Err(errno) => {
-                tell_no_tree(errno);
-                None
-            }
-        };
+        let cmdline = read_cmdline(cmdline);
         let mut options = BootOptions::parse(cmdline);
         options.frees = frees;
-        Ok(Call { operands, ms, options, known, plan })
+        let modules = Modules::open(config, cmdline);
+        Ok(Call { operands, ms, options, modules, plan })
     }
 }
 
-/// Begins to load, where modules are known.
+/// Starts a load loop, if there is a module tree.
 fn begin<'a>(
-    known: &'a Known,
+    modules: &'a Option<Modules>,
     options: &BootOptions<'static>,
-    plan: &'static mut PlanRoom,
+    plan: &'static mut PlanBuffers,
     env: Args,
-) -> Option<Lanes<'a>> {
-    let (tree, resolver) = known.as_ref()?;
-    Some(Lanes::new(tree, *resolver, options, plan, env))
+) -> Option<Dispatcher<'a>> {
+    modules.as_ref().map(|modules| Dispatcher::new(modules, options, plan, env))
 }
 
-/// Ends it, and writes down what it came to.
-fn end(lanes: &mut Lanes<'_>, start_ms: u64) {
-    lanes.finish();
-    lanes.asks.sum_up(start_ms, None);
+/// Ends the load loop and records its numbers.
+fn end(dispatcher: &mut Dispatcher<'_>, start_ms: u64) {
+    dispatcher.finish();
+    dispatcher.requests.sum_up(start_ms, None);
 }
 
-/// `initmod load [--free] NAME...`: loads what the names stand for.
-pub(crate) fn load(room: &'static mut Room, args: Args, env: Args) -> i32 {
-    let mut call =
-        match Call::take("f free\nV version\nh help", "initmod load [--free] NAME...", 1..=usize::MAX, room, args) {
-            Ok(call) => call,
-            Err(status) => return status,
-        };
+/// `initmod load [--free] NAME...`: loads modules by name or alias.
+pub(crate) fn load(buffers: &'static mut Buffers, args: Args, env: Args) -> i32 {
+    let spec = "f free\nV version\nh help";
+    let mut call = match Call::take(spec, "initmod load [--free] NAME...", 1..=usize::MAX, buffers, args) {
+        Ok(call) => call,
+        Err(status) => return status,
+    };
     let start_ms = now_ms();
     call.options.coldplug = Coldplug::None;
-    let Some(mut lanes) = begin(&call.known, &call.options, call.plan, env) else { return FAILED };
-    lanes.release_post();
+    let Some(mut dispatcher) = begin(&call.modules, &call.options, call.plan, env) else { return FAILED };
+    dispatcher.release_post();
     let mut is_known = true;
     for name in call.operands {
-        lanes.make_room(false);
-        is_known &= lanes.asks.named(b"load", name);
+        dispatcher.drain(false);
+        is_known &= dispatcher.requests.named(b"load", name);
     }
-    while !lanes.turn(0) {}
-    end(&mut lanes, start_ms);
-    or_failed(if is_known && lanes.is_in() { 0 } else { FAILED })
+    while !dispatcher.turn(0) {}
+    end(&mut dispatcher, start_ms);
+    or_failed(if is_known && dispatcher.is_in() { 0 } else { FAILED })
 }
 
-/// `initmod coldplug [--free] [--settle MS]`: loads what the devices ask for, and those that come up meanwhile; ends once nothing
-/// has come up for so long.
-pub(crate) fn coldplug(room: &'static mut Room, args: Args, env: Args) -> i32 {
+/// `initmod coldplug [--free] [--settle MS]`: loads the modules of all devices, also of those that appear meanwhile; ends
+/// after MS without a new one.
+pub(crate) fn coldplug(buffers: &'static mut Buffers, args: Args, env: Args) -> i32 {
     let spec = "f free\nm=settle\nV version\nh help";
-    let mut call = match Call::take(spec, "initmod coldplug [--free] [--settle MS]", 0..=0, room, args) {
+    let mut call = match Call::take(spec, "initmod coldplug [--free] [--settle MS]", 0..=0, buffers, args) {
         Ok(call) => call,
         Err(status) => return status,
     };
     let start_ms = now_ms();
     call.options.coldplug = Coldplug::Full;
-    let Some(mut lanes) = begin(&call.known, &call.options, call.plan, env) else { return FAILED };
+    let Some(mut dispatcher) = begin(&call.modules, &call.options, call.plan, env) else { return FAILED };
     let mut busy_ms = start_ms;
     while now_ms().saturating_sub(busy_ms) <= call.ms.unwrap_or(0).into() {
-        if !lanes.turn(POLL_MS) {
+        if !dispatcher.turn(POLL_MS) {
             busy_ms = now_ms();
         }
     }
-    end(&mut lanes, start_ms);
-    or_failed(if lanes.failed_count == 0 { 0 } else { FAILED })
+    end(&mut dispatcher, start_ms);
+    or_failed(if dispatcher.failed_count == 0 { 0 } else { FAILED })
 }
 
-/// `initmod wait [--free] [--timeout MS] DEVICE`: loads what the devices ask for until the one that `DEVICE` means, as root= does,
-/// is there, and prints the path of its node.
-pub(crate) fn wait(room: &'static mut Room, args: Args, env: Args) -> i32 {
+/// `initmod wait [--free] [--timeout MS] DEVICE`: loads the modules of devices until DEVICE, named as in `root=`, is there.
+/// Prints the path of its node.
+pub(crate) fn wait(buffers: &'static mut Buffers, args: Args, env: Args) -> i32 {
     let spec = "f free\nm=timeout\nV version\nh help";
-    let call = match Call::take(spec, "initmod wait [--free] [--timeout MS] DEVICE", 1..=1, room, args) {
+    let call = match Call::take(spec, "initmod wait [--free] [--timeout MS] DEVICE", 1..=1, buffers, args) {
         Ok(call) => call,
         Err(status) => return status,
     };
-    let wanted = call.operands.first().copied().unwrap_or_default();
-    let Some(dev) = blockdev::parse(wanted) else {
-        error("%: %", &[wanted, blockdev::NOT_UNDERSTOOD]);
-        return MISUSED;
+    let text = call.operands.first().copied().unwrap_or_default();
+    let mut wanted = match Wanted::parse(text) {
+        Ok(wanted) => wanted,
+        Err(prose) => {
+            error("%: %", &[text, prose]);
+            return MISUSED;
+        }
     };
-    let mut lanes = begin(&call.known, &call.options, call.plan, env);
+    let mut dispatcher = begin(&call.modules, &call.options, call.plan, env);
     let (start_ms, patience_ms) = (now_ms(), call.ms.unwrap_or(PATIENCE_MS));
-    let found = loop {
-        let is_news = lanes.as_mut().is_none_or(Lanes::block_news);
-        if (is_news || matches!(dev, RootDev::Path(_) | RootDev::Number(..)))
-            && let Some(node) = blockdev::find(&dev)
-        {
-            break Some(node);
-        }
-        if now_ms().saturating_sub(start_ms) >= patience_ms.into() {
-            break None;
-        }
-        match &mut lanes {
-            Some(lanes) => drop(lanes.turn(POLL_MS)),
+    while wanted.look(dispatcher.as_mut().is_none_or(Dispatcher::take_block_news)).is_none()
+        && now_ms().saturating_sub(start_ms) < patience_ms.into()
+    {
+        match &mut dispatcher {
+            Some(dispatcher) => drop(dispatcher.turn(POLL_MS)),
             None => sleep_ms(POLL_MS),
         }
-    };
-    if let Some(lanes) = &mut lanes {
-        end(lanes, start_ms);
     }
-    if let Some(node) = found {
+    if let Some(dispatcher) = &mut dispatcher {
+        end(dispatcher, start_ms);
+    }
+    if let Some(node) = wanted.node() {
         put(false, &[node.as_bytes(), b"\n"]);
         return 0;
     }
     let waited = Decimal::new(patience_ms.into());
-    line(Level::Error, &[wanted, b" did not appear within ", waited.text(), b" ms"]);
+    line(Level::Error, &[text, b" did not appear within ", waited.text(), b" ms"]);
     LATE
 }
 
-/// `initmod explain`: says what keeps devices back, and which block devices are there.
-pub(crate) fn explain(room: &'static mut Room, args: Args, _: Args) -> i32 {
-    use crate::device::root::explain::{Scene, tell, tell_devices};
-    let call = match Call::take("V version\nh help", "initmod explain", 0..=0, room, args) {
+/// `initmod explain`: reports deferred devices with their suppliers, and the block devices that are there.
+pub(crate) fn explain(buffers: &'static mut Buffers, args: Args, _: Args) -> i32 {
+    let call = match Call::take("V version\nh help", "initmod explain", 0..=0, buffers, args) {
         Ok(call) => call,
         Err(status) => return status,
     };
-    tell(call.known.as_ref().map(|(tree, resolver)| Scene { tree, resolver }));
-    tell_devices();
+    explain::report(call.modules.as_ref());
+    explain::report_devices();
     0
 }

@@ -2,7 +2,7 @@
 
 use super::refusal::Witness;
 use super::{error, take};
-use crate::device::buffers::{AppletRoom, Room};
+use crate::device::buffers::{AppletBuffers, Buffers};
 use crate::device::io::file::open;
 use crate::device::io::log::refusal_prose;
 use crate::device::kernel::insert::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, Sys};
@@ -16,8 +16,8 @@ use rustix::fs::CWD;
 const SPEC: Spec = "f force\nG-force-vermagic\nM-force-modversion\np p\ns syslog\nv verbose\nV version\nh help";
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
-pub(super) fn main(room: &'static mut Room, mut args: Args, env: Args) -> i32 {
-    let Room { applet: AppletRoom { operands, .. }, .. } = room;
+pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, env: Args) -> i32 {
+    let Buffers { applet: AppletBuffers { operands, .. }, .. } = buffers;
     let (mut force, mut verbose) = (0, false);
     let mut each = |letter, _: &[u8]| {
         match letter {

@@ -3,7 +3,7 @@
 
 use super::{Out, error, lsmod, take};
 use crate::bytes::{basename, decimal, split_once, words};
-use crate::device::buffers::Room;
+use crate::device::buffers::Buffers;
 use crate::device::io::file::open;
 use crate::device::io::log::{Level, errno_prose, line};
 use crate::device::io::mmap::map;
@@ -24,11 +24,11 @@ const SPEC: Spec = "V version\nh help";
 const NODES_SPEC: Spec = "f=format\no=output\nh help";
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
-pub(super) fn main(room: &'static mut Room, mut args: Args, env: Args) -> i32 {
-    let operands = &mut room.applet.operands;
+pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, env: Args) -> i32 {
+    let operands = &mut buffers.applet.operands;
     let mut first = args.next_bytes();
     match first {
-        Some(b"list") => return lsmod::main(room, args, env),
+        Some(b"list") => return lsmod::main(buffers, args, env),
         Some(b"static-nodes") => return static_nodes(args, operands),
         Some(b"help") => first = Some(b"-h"),
         _ => {}

@@ -2,7 +2,7 @@
 
 use super::{Out, error, take};
 use crate::bytes::{decimal, words};
-use crate::device::buffers::Room;
+use crate::device::buffers::Buffers;
 use crate::device::io::file::read;
 use crate::device::io::log::{Decimal, errno_prose};
 use crate::device::kernel::delete::{each_holder, number};
@@ -14,8 +14,8 @@ use rustix::fs::CWD;
 const SPEC: Spec = "s syslog\nv verbose\nV version\nh help";
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
-pub(super) fn main(room: &'static mut Room, mut args: Args, _: Args) -> i32 {
-    let operands = &mut room.applet.operands;
+pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, _: Args) -> i32 {
+    let operands = &mut buffers.applet.operands;
     if let Err(status) = take(SPEC, "lsmod [OPTION...]", &mut || args.next_bytes(), operands, &mut |_, _| true) {
         return status;
     }
@@ -23,7 +23,7 @@ pub(super) fn main(room: &'static mut Room, mut args: Args, _: Args) -> i32 {
         error("too many arguments provided.", &[]);
         return 1;
     }
-    let modules = match loaded(&mut room.config) {
+    let modules = match loaded(&mut buffers.config) {
         Ok(modules) => modules,
         Err(status) => return status,
     };

@@ -24,9 +24,9 @@ mod snapshot;
 #[cfg(feature = "boot")]
 mod boot_steps;
 
-use super::buffers::Room;
+use super::buffers::Buffers;
 use super::io::log::{Level, fill, line, put, speak_as};
-use super::modules::tree::{Tree, tell_failure};
+use super::modules::tree::{Tree, report_failure};
 use super::rt::Args;
 use crate::modules::resolve::Failure;
 #[cfg(any(feature = "tools", feature = "boot"))]
@@ -36,7 +36,7 @@ use options::take;
 #[derive(Clone, Copy)]
 pub(super) struct Command {
     name: &'static [u8],
-    main: fn(&'static mut Room, Args, Args) -> i32,
+    main: fn(&'static mut Buffers, Args, Args) -> i32,
 }
 
 const COMMANDS: &[Command] = &[
@@ -70,9 +70,9 @@ pub(super) fn find(name: &[u8]) -> Option<Command> {
 
 impl Command {
     /// Runs it; `args` begins behind its name. Returns the exit status.
-    pub(super) fn run(self, room: &'static mut Room, args: Args, env: Args) -> i32 {
+    pub(super) fn run(self, buffers: &'static mut Buffers, args: Args, env: Args) -> i32 {
         speak_as(self.name);
-        (self.main)(room, args, env)
+        (self.main)(buffers, args, env)
     }
 }
 
@@ -106,7 +106,7 @@ fn say(grade: &[u8], template: &'static str, args: &[&[u8]]) {
 
 /// Says why a name can't be looked up; returns the exit status.
 fn failed(tree: &Tree, name: &[u8], failure: Failure) -> i32 {
-    tell_failure(&tree.path, name, failure);
+    report_failure(&tree.path, name, failure);
     1
 }
 

@@ -4,7 +4,7 @@
 use super::module_file::{Image, damaged};
 use super::{Out, error, failed, take};
 use crate::bytes::{basename, split_once};
-use crate::device::buffers::{AppletRoom, Room};
+use crate::device::buffers::{AppletBuffers, Buffers};
 use crate::device::io::file::open;
 use crate::device::io::log::{errno_prose, refusal_prose};
 use crate::device::io::mmap::map;
@@ -33,8 +33,8 @@ struct Asked {
 }
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
-pub(super) fn main(room: &'static mut Room, mut args: Args, _: Args) -> i32 {
-    let Room { applet: AppletRoom { operands, .. }, .. } = room;
+pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, _: Args) -> i32 {
+    let Buffers { applet: AppletBuffers { operands, .. }, .. } = buffers;
     let mut asked = Asked { field: None, end: b"\n", by_name: false };
     let (mut root, mut kver) = (&b""[..], None);
     let mut each = |letter, value: &'static [u8]| {

@@ -1,7 +1,7 @@
 //! `rmmod NAME|FILE...`: takes single modules out, and looks first whether they can go.
 
 use super::{error, take};
-use crate::device::buffers::{AppletRoom, Room};
+use crate::device::buffers::{AppletBuffers, Buffers};
 use crate::device::io::log::errno_prose;
 use crate::device::kernel::delete::{delete_module, each_holder, presence, refcnt};
 use crate::device::modules::tree::Tree;
@@ -16,8 +16,8 @@ use crate::modules::resolve::{Indexes, Resolver};
 const SPEC: Spec = "f force\ns syslog\nv verbose\nV version\nh help";
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
-pub(super) fn main(room: &'static mut Room, mut args: Args, _: Args) -> i32 {
-    let Room { applet: AppletRoom { operands, .. }, .. } = room;
+pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, _: Args) -> i32 {
+    let Buffers { applet: AppletBuffers { operands, .. }, .. } = buffers;
     let (mut force, mut verbose) = (false, false);
     let mut each = |letter, _: &[u8]| {
         force |= letter == b'f';

@@ -2,12 +2,12 @@
 
 use super::lsmod::loaded;
 use super::{Out, error};
-use crate::device::buffers::Room;
+use crate::device::buffers::Buffers;
 use crate::device::loading::coldplug::each_device;
 use crate::device::rt::Args;
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
-pub(super) fn main(room: &'static mut Room, mut args: Args, _: Args) -> i32 {
+pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, _: Args) -> i32 {
     if args.next_bytes().is_some() {
         error("too many arguments provided.", &[]);
         return 1;
@@ -18,7 +18,7 @@ pub(super) fn main(room: &'static mut Room, mut args: Args, _: Args) -> i32 {
             out.put(&[b"MODALIAS=", modalias, b"\n"]);
         }
     });
-    match loaded(&mut room.config) {
+    match loaded(&mut buffers.config) {
         Ok(modules) => out.put(&[modules]),
         Err(status) => return status,
     }

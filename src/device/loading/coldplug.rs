@@ -1,7 +1,7 @@
-//! /sys/devices: the devices that are there already.
+//! The devices that are there already: /sys/devices.
 //!
-//! Read from `uevent` files, not from `modalias` ones: some buses (`mmc:block`, PHYs) put theirs only there. Source:
-//! the kernel's drivers/base/core.c, `uevent_show`.
+//! Reads `uevent` files instead of `modalias` files, as some buses (`mmc:block`, PHYs) have their modalias only there.
+//! Source: the kernel's drivers/base/core.c, `uevent_show`.
 
 use crate::device::io::file::{EntryType, each_entry_of, open, read};
 use crate::modules::name::ALIAS_LEN;
@@ -9,22 +9,22 @@ use crate::modules::uevent::Uevent;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::CWD;
 
-/// Deepest that /sys/devices is followed. USB behind seven hubs, the deepest there is, ends at about 20.
+/// Most levels of /sys/devices that are read. A USB device behind seven hubs, the most that USB allows, is at about 20.
 const DEPTH: u8 = 40;
 
-/// Who asks for a module.
+/// The source of a request.
 #[cfg_attr(not(feature = "boot"), allow(dead_code, reason = "nobody writes it down"))]
 #[derive(Clone, Copy)]
 pub(crate) enum By<'a> {
-    /// A file, or a word of the command line.
+    /// A file, or a word of the command line, that lists modules.
     Word(&'a [u8]),
-    /// A device by its path.
+    /// A device, by its path.
     Path(&'a [u8]),
-    /// A device by its directory.
+    /// A device, by its directory.
     Device(&'a OwnedFd),
 }
 
-/// What hears of a device: its keys, and the directory that it is.
+/// Callback for each device, with its keys and its directory.
 type Each<'a> = dyn FnMut(Uevent<'_>, &OwnedFd) + 'a;
 
 /// Calls `each` with every device under /sys/devices.
@@ -42,7 +42,7 @@ fn walk(dir: &OwnedFd, depth: u8, buf: &mut [u8], each: &mut Each<'_>) {
         {
             walk(&child, depth, buf, each);
         } else if name == b"uevent" {
-            // A device that is going away gives an error: it needs no module any more.
+            // An error means that the device is going away.
             each(Uevent::file(read(dir.as_fd(), name, buf).unwrap_or_default()), dir);
         }
     });

@@ -1,4 +1,4 @@
-//! The boot's load loop: requests, workers, coldplug, events and the flight recorder.
+//! The boot's load loop: requests, workers, coldplug, uevents and the flight recorder.
 
 #[cfg(feature = "boot")]
 pub(crate) mod workers;

@@ -1,66 +1,83 @@
-//! The flight recorder: what became of each module, written out as soon as it is known, to the kernel's log and to
-//! /run/initmod/boot.jsonl, which the real root finds there. The lines' form is in [`crate::loading::record`].
+//! The flight recorder: writes a line for each module as soon as its outcome is known, to the kernel's log and to
+//! /run/initmod/boot.jsonl, which the real root can read. Their form is in [`crate::loading::record`].
 //!
-//! Who asked for what is kept in two buffers of fixed size; once they are full, lines no longer tell.
+//! The texts of requests are kept in buffers of fixed size. When these are full, lines lack `alias` and `by`.
 
 use super::coldplug::By;
 use super::workers::Answer;
-use crate::device::buffers::RecordRoom;
 use crate::device::io::log::{Level, line, refusal_prose};
 use crate::device::rt::clock;
 use crate::loading::kernel::Outcome;
 use crate::loading::plan::Step;
 use crate::loading::record::{LINE_LEN, Record, Run, Style, Summary, TEXT_LEN, Verdict};
 use crate::modules::name::{modname, stem};
-use heapless::VecView;
+use heapless::{Vec, VecView};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, mkdir, openat};
 
-/// Who asked for a step, and when.
+/// Most steps of a plan at a time, one for each module of a tree.
+const STEP_COUNT: usize = 65_536;
+
+/// The recorder's buffers.
+pub(crate) struct RecordBuffers {
+    /// The request of each step of the plan.
+    origins: Vec<Origin, STEP_COUNT>,
+    /// Texts of requests, kept as long as their steps are in the plan.
+    texts: Vec<u8, 0x1_0000>,
+    /// Files and command-line words that list modules, kept for the whole boot.
+    permanent: Vec<u8, 0x4000>,
+}
+
+impl RecordBuffers {
+    pub(crate) const EMPTY: RecordBuffers =
+        RecordBuffers { origins: Vec::new(), texts: Vec::new(), permanent: Vec::new() };
+}
+
+/// The request of a step.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Origin {
-    /// Of the clock the last 32 bits.
+struct Origin {
+    /// The low 32 bits of its time, us.
     asked_us: u32,
     alias: Kept,
     by: Kept,
 }
 
-/// Where a text is that is kept, and its length, in which [`WORD`] says that it is a word.
+/// The offset of a kept text, and its length with [`PERMANENT`].
 #[derive(Clone, Copy, Default)]
 struct Kept(u16, u16);
 
-/// A word is kept for the whole boot, a text as long as its step is in the plan.
-const WORD: u16 = 0x8000;
+/// The bit of a length that marks a text in [`RecordBuffers::permanent`].
+const PERMANENT: u16 = 0x8000;
 
-/// The recorder.
+/// Records the outcome of each step.
 pub(crate) struct Recorder {
-    /// Of each step of the plan.
+    /// The request of each step of the plan.
     origins: &'static mut VecView<Origin>,
     texts: &'static mut VecView<u8>,
-    words: &'static mut VecView<u8>,
-    /// The word that asked last.
+    permanent: &'static mut VecView<u8>,
+    /// The latest text in `permanent`.
     last_word: Kept,
     file: Option<OwnedFd>,
 }
 
 impl Recorder {
-    /// Begins the file.
+    /// Creates the file.
     #[inline(never)] // smaller so
-    pub(crate) fn new(room: &'static mut RecordRoom) -> Recorder {
-        // Exists: fine. Without /run there is the kernel's log.
+    pub(crate) fn new(buffers: &'static mut RecordBuffers) -> Recorder {
+        // It may exist. Without /run the kernel's log has the lines.
         let _ = mkdir(c"/run/initmod", Mode::from_raw_mode(0o755));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
         let file = openat(CWD, c"/run/initmod/boot.jsonl", flags, Mode::from_raw_mode(0o644)).ok();
         Recorder {
-            origins: &mut room.origins,
-            texts: &mut room.texts,
-            words: &mut room.words,
-            last_word: Kept(0, WORD),
+            origins: &mut buffers.origins,
+            texts: &mut buffers.texts,
+            permanent: &mut buffers.permanent,
+            last_word: Kept(0, PERMANENT),
             file,
         }
     }
 
-    /// Hears that the plan has got steps up to `step_count`, if any, for the sake of `alias`.
+    /// Records that a request for `alias` has extended the plan to `step_count` steps.
     #[inline(never)] // smaller so
     pub(crate) fn asked(&mut self, step_count: usize, alias: &[u8], by: By<'_>) {
         if self.origins.len() >= step_count {
@@ -68,11 +85,11 @@ impl Recorder {
         }
         let alias = keep(self.texts, alias);
         let by = match by {
-            // A file that lists modules asks for many.
+            // A file may list many modules.
             By::Word(word) if word == self.text(self.last_word) => self.last_word,
             By::Word(word) => {
-                self.last_word = keep(self.words, word);
-                self.last_word.1 |= WORD;
+                self.last_word = keep(self.permanent, word);
+                self.last_word.1 |= PERMANENT;
                 self.last_word
             }
             By::Path(path) => keep(self.texts, path),
@@ -84,33 +101,33 @@ impl Recorder {
             }
         };
         let origin = Origin { asked_us: clock::now_us() as u32, alias, by };
-        // As many as steps: full when these are.
+        // As long as the plan's steps, which are not full.
         let _ = self.origins.resize(step_count, origin);
     }
 
-    /// Hears that `count` steps at the plan's beginning were taken out of it; what is kept for these alone goes.
+    /// Drops the requests of the first `count` steps, which the plan retired.
     #[inline(never)] // smaller so
     pub(crate) fn retire(&mut self, count: usize) {
         let count = count.min(self.origins.len());
         self.origins.copy_within(count.., 0);
         self.origins.truncate(self.origins.len().saturating_sub(count));
-        // Texts stand in the order of the steps that they were kept for.
+        // Texts are in the order of their steps.
         let cut = self.origins.first().map_or(self.texts.len() as u16, |origin| origin.alias.0);
         self.texts.copy_within(usize::from(cut).., 0);
         self.texts.truncate(self.texts.len().saturating_sub(cut.into()));
         for origin in self.origins.iter_mut() {
-            for kept in [&mut origin.alias, &mut origin.by].into_iter().filter(|kept| kept.1 & WORD == 0) {
+            for kept in [&mut origin.alias, &mut origin.by].into_iter().filter(|kept| kept.1 & PERMANENT == 0) {
                 kept.0 = kept.0.saturating_sub(cut);
             }
         }
     }
 
     fn text(&self, Kept(off, len): Kept) -> &[u8] {
-        let texts = if len & WORD == 0 { &self.texts } else { &self.words };
-        texts.get(off.into()..).and_then(|text| text.get(..(len & !WORD).into())).unwrap_or_default()
+        let texts = if len & PERMANENT == 0 { &self.texts } else { &self.permanent };
+        texts.get(off.into()..).and_then(|text| text.get(..(len & !PERMANENT).into())).unwrap_or_default()
     }
 
-    /// Writes what became of the step `at`.
+    /// Records the outcome of the step `at`.
     #[inline(never)] // smaller so
     pub(crate) fn done(&self, at: usize, step: &Step<'_>, outcome: Outcome<'_>, answer: Option<&Answer>) {
         let Origin { asked_us, alias, by } = self.origins.get(at).copied().unwrap_or_default();
@@ -137,7 +154,7 @@ impl Recorder {
         self.write(&mut |style, out| record.emit(style, out).is_ok());
     }
 
-    /// Writes what the boot came to.
+    /// Records the boot's numbers.
     #[inline(never)] // smaller so
     pub(crate) fn sum_up(&self, summary: &Summary) {
         self.write(&mut |style, out| summary.emit(style, out).is_ok());
@@ -153,7 +170,7 @@ impl Recorder {
             && emit(Style::Json, &mut text)
             && text.push(b'\n').is_ok()
         {
-            // A full /run: the kernel's log has it.
+            // If /run is full, the kernel's log has the line.
             let _ = rustix::io::write(file, &text);
         }
     }
@@ -163,6 +180,6 @@ fn keep(texts: &mut VecView<u8>, text: &[u8]) -> Kept {
     let text = text.get(..TEXT_LEN).unwrap_or(text);
     match u16::try_from(texts.len()) {
         Ok(off) if texts.extend_from_slice(text).is_ok() => Kept(off, text.len() as u16),
-        _ => Kept(0, 0), // full: it is missed in the lines
+        _ => Kept(0, 0), // full
     }
 }

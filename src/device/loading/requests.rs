@@ -1,87 +1,123 @@
-//! What is asked for, and becomes steps of the plan: modules by name, and those that devices ask for by what they say they
-//! are. And what came of it: what all amounts to, and how the boot tells what went wrong.
+//! Turns requests (module names, modaliases of devices) into steps of the plan, counts the loaded modules, and reports
+//! failures on the console.
 
 use super::coldplug::By;
-use super::recorder::Recorder;
+use super::recorder::{RecordBuffers, Recorder};
 use crate::device::io::log::{Level, line, refusal_prose};
 use crate::device::kernel::insert::Sys;
-use crate::device::modules::tree::tell_failure;
+use crate::device::modules::tree::report_failure;
 use crate::device::rt::clock;
 use crate::loading::kernel::{Errno, Kernel, Outcome, Refusal, State};
 use crate::loading::options::{LOAD_FIRST, LOAD_LAST};
 use crate::loading::plan::{Need, Plan, Step};
 use crate::loading::record::Summary;
+use crate::loading::schedule::Edge;
 use crate::modules::cmdline;
 use crate::modules::name::stem;
 use crate::modules::resolve::{Failure, Found, Match, Resolver};
 use crate::seen::Met;
+use core::num::NonZeroU32;
+use heapless::Vec;
 
-/// The plan in the making.
-pub(crate) struct Asks {
+/// Most modules of a tree. Source: depmod numbers modules in 16 bits.
+pub(super) const MODULE_COUNT: usize = 65_536;
+
+/// The buffers of a plan.
+#[cfg_attr(not(feature = "boot"), allow(dead_code, reason = "loading in order needs no edges"))]
+pub(crate) struct PlanBuffers {
+    pub(crate) steps: Vec<Step<'static>, MODULE_COUNT>,
+    pub(crate) visited: Vec<*const u8, MODULE_COUNT>,
+    pub(crate) matches: Vec<Match<'static>, 1024>,
+    /// The modaliases that were requested: see [`crate::seen`].
+    pub(super) seen: [u64; 1024],
+    /// The steps that were retired from the plan.
+    pub(super) past: [u64; 1024],
+    /// The edges between steps. When full, modules load one at a time.
+    pub(super) edges: Vec<Edge, 0x4_0000>,
+    pub(super) firsts: Vec<Option<NonZeroU32>, MODULE_COUNT>,
+    pub(super) record: RecordBuffers,
+}
+
+impl PlanBuffers {
+    pub(crate) const EMPTY: PlanBuffers = PlanBuffers {
+        steps: Vec::new(),
+        visited: Vec::new(),
+        matches: Vec::new(),
+        seen: [0; 1024],
+        past: [0; 1024],
+        edges: Vec::new(),
+        firsts: Vec::new(),
+        record: RecordBuffers::EMPTY,
+    };
+}
+
+/// The plan and the requests that made it.
+pub(crate) struct Requests {
     pub(crate) resolver: Resolver<'static>,
     pub(crate) plan: Plan<'static, 'static>,
-    /// Modaliases that were asked for.
+    /// The modaliases that were requested.
     seen: Met<'static>,
-    told: Option<Failure>,
-    /// The modules of rd.driver.post= are no longer held back.
+    /// The failure that was reported last.
+    reported: Option<Failure>,
+    /// Whether the modules of `rd.driver.post=` are no longer held back.
     pub(crate) is_post: bool,
     pub(crate) recorder: Recorder,
-    /// How many modules were loaded.
+    /// The number of loaded modules.
     pub(crate) loaded: u64,
-    /// How long modules were with the kernel, microseconds; time with several counts once.
+    /// The time that the kernel took to load modules, us; overlapping times count once.
     pub(crate) kernel_us: u64,
-    /// When the last module was done, ms.
+    /// When the last module was loaded, ms.
     pub(crate) last_ms: u64,
 }
 
-impl Asks {
+impl Requests {
     pub(crate) fn new(
         resolver: Resolver<'static>,
         plan: Plan<'static, 'static>,
         seen: &'static mut [u64],
         recorder: Recorder,
-    ) -> Asks {
+    ) -> Requests {
         let (seen, last_ms) = (Met::new(seen), clock::now_ms());
-        Asks { resolver, plan, seen, told: None, is_post: false, recorder, loaded: 0, kernel_us: 0, last_ms }
+        Requests { resolver, plan, seen, reported: None, is_post: false, recorder, loaded: 0, kernel_us: 0, last_ms }
     }
 
-    /// Asks for what leads to the root by the command line: rd.driver.pre=, modules_load=.
+    /// Requests the modules that the command line lists to load first.
     pub(crate) fn first(&mut self) {
         for key in LOAD_FIRST {
             self.listed(key);
         }
     }
 
-    /// Asks for the modules that a parameter of the command line lists.
+    /// Requests the modules that a word of the command line lists.
     pub(crate) fn listed(&mut self, key: &'static [u8]) {
         for name in cmdline::names(self.resolver.config.cmdline, key) {
             self.named(key, name);
         }
     }
 
-    /// Asks for what a name stands for; says whether anything knows it.
+    /// Requests a module by name or alias, and reports an unknown one. Returns whether it is known.
     pub(crate) fn named(&mut self, by: &[u8], name: &[u8]) -> bool {
-        let is_known = self.ask(name, By::Word(by));
+        let is_known = self.resolve(name, By::Word(by));
         if !is_known {
             line(Level::Error, &[by, b": ", name, b": no such module in this image"]);
         }
         is_known
     }
 
-    /// Asks for what a device says it is, once.
+    /// Requests the modules for a modalias, once. Returns whether there are any.
     pub(crate) fn modalias(&mut self, modalias: &[u8], by: By<'_>) -> bool {
-        // Forgotten: it is looked up again when it is met again, which costs time and nothing else.
-        self.seen.note(modalias, false) || self.ask(modalias, by)
+        // If the set lost it, it is looked up again: slower, but harmless.
+        self.seen.note(modalias, false) || self.resolve(modalias, by)
     }
 
-    /// Plans what a name stands for; says whether anything knows it.
-    pub(crate) fn ask(&mut self, name: &[u8], by: By<'_>) -> bool {
+    /// Adds the modules for a name, alias or modalias to the plan. Returns whether it is known.
+    pub(crate) fn resolve(&mut self, name: &[u8], by: By<'_>) -> bool {
         let mut matches = heapless::Vec::<Match<'static>, 128>::new();
         let found = match self.resolver.resolve(name, &mut matches) {
             Ok(Found::Nothing) => return false,
             Ok(found) => found,
             Err(failure) => {
-                self.tell(name, failure);
+                self.report(name, failure);
                 return true;
             }
         };
@@ -97,14 +133,14 @@ impl Asks {
             }
             let added = self.plan.add(&self.resolver, dep_line);
             if let Some(failure) = added.err().or(self.plan.left_out.take()) {
-                self.tell(name, failure);
+                self.report(name, failure);
             }
         }
         self.recorder.asked(self.plan.steps.len(), name, by);
         true
     }
 
-    /// Says what all came to since `start_ms`, and writes it down.
+    /// Returns the boot's numbers since `start_ms`, and records them.
     pub(crate) fn sum_up(&self, start_ms: u64, root_ms: Option<u64>) -> Summary {
         let (modules, modules_ms) = (self.loaded, self.last_ms.saturating_sub(start_ms));
         let summary = Summary { modules, modules_ms, kernel_ms: self.kernel_us / 1000, root_ms };
@@ -112,21 +148,21 @@ impl Asks {
         summary
     }
 
-    /// Says once what is wrong with an index, not once per name.
-    fn tell(&mut self, name: &[u8], failure: Failure) {
-        if self.told == Some(failure) {
+    /// Reports each index failure once, not once per name.
+    fn report(&mut self, name: &[u8], failure: Failure) {
+        if self.reported == Some(failure) {
             return;
         }
-        self.told = Some(failure);
-        tell_failure(b"", name, failure);
+        self.reported = Some(failure);
+        report_failure(b"", name, failure);
     }
 }
 
-/// The kernel as the boot reaches it: failures are lines on the console.
+/// The kernel of a boot. Failures are reported on the console.
 pub(crate) struct BootKernel<'a> {
-    pub(crate) sys: Sys<'a>,
-    /// Files of modules that are in are deleted.
-    pub(crate) frees: bool,
+    pub(super) sys: Sys<'a>,
+    /// Whether the file of a loaded module is deleted.
+    pub(super) frees: bool,
 }
 
 impl Kernel for BootKernel<'_> {
@@ -150,7 +186,7 @@ impl Kernel for BootKernel<'_> {
                 }
                 return;
             }
-            // A driver whose hardware is not here, or that nobody insists on: nothing is wrong.
+            // The hardware of the driver is missing, which is not a failure.
             Outcome::Refused(Refusal::Kernel(Errno::ENODEV)) => return,
             Outcome::Refused(refusal) => (refusal_prose(refusal), b""),
             Outcome::Needs(dep) => (b"left out, it needs ", stem(dep)),

@@ -1,10 +1,8 @@
-//! Workers: child processes that hand modules to the kernel side by side. They take their jobs from one pipe, whoever is
-//! free the next, and have a pipe each for answers. A crash in one, of a decoder or in the kernel on its behalf, is a
-//! failed module and not a dead init.
+//! Workers: child processes that hand modules to the kernel in parallel. All read jobs from one pipe; each has its own
+//! pipe for answers. A crash in a worker, in a decoder or in the kernel, fails one module and leaves PID 1 alive.
 //!
-//! What is to be loaded, and when, is decided by whoever asks; a worker only does it. A few jobs wait in the pipe, so
-//! that no worker has to wait for us. Without workers (one module at a time was asked for, or no process can be had) a
-//! job is done here, at once.
+//! The caller decides what is loaded and when. A few jobs wait in the pipe, so that workers do not wait for PID 1.
+//! Without workers (one module at a time is wanted, or fork fails) a job runs in the calling process.
 //!
 //! ```text
 //! job     u32 at    u8 is_command    u16 text_len    u16 name_len    text    name    options
@@ -26,21 +24,21 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 /// Most workers.
 const WORKER_COUNT: usize = 16;
 
-/// Most jobs that are with the workers or wait for one.
+/// Most jobs that run or wait in the pipe.
 pub(crate) const OUT_COUNT: usize = 2 * WORKER_COUNT;
 
-/// After how long without an answer a job is lost that nobody is at, once a worker was, ms.
+/// After a worker died: the wait before a job that no worker holds is reported lost, ms.
 const LOST_MS: u64 = 100;
 
-/// Longest job, bytes: what a pipe passes on as one. Source: PIPE_BUF, pipe(2) on O_DIRECT.
+/// Longest job, bytes: the longest message of a pipe. Source: PIPE_BUF, pipe(2) on O_DIRECT.
 const JOB_LEN: usize = 4096;
 
 const HEAD_LEN: usize = 9;
 const ANSWER_LEN: usize = 24;
 
-/// A module to hand over, or the command in its place.
+/// A module to load, or its install command to run.
 #[derive(Clone, Copy)]
-pub(crate) struct Errand<'a> {
+pub(crate) struct Job<'a> {
     pub(crate) is_command: bool,
     /// The module file's path, or the command.
     pub(crate) text: &'a [u8],
@@ -49,109 +47,110 @@ pub(crate) struct Errand<'a> {
     pub(crate) options: &'a [u8],
 }
 
-/// What came of an errand.
+/// The result of a job.
 pub(crate) struct Answer {
-    /// The plan's step.
+    /// The number of its step.
     pub(crate) at: usize,
     pub(crate) result: Result<(), Refusal>,
-    /// When it was begun, in microseconds since the machine's start. It wraps after 71 minutes.
+    /// Its start, us since the machine's start. Wraps after 71 minutes.
     pub(crate) start_us: u32,
-    /// How long it took.
+    /// Its duration, us.
     pub(crate) took_us: u32,
-    /// For how long of that it was decompressed here.
+    /// The part of it spent on decompression, us.
     pub(crate) decode_us: u32,
-    /// Which worker had it, counted from 1 as they were started; 0 is none.
+    /// The worker's number, counted from 1 in the order of their starts; 0 for none.
     pub(crate) worker: u32,
 }
 
 /// The workers.
-pub(crate) struct Pool {
-    workers: Vec<Worker, WORKER_COUNT>,
-    /// How many were started.
+pub(crate) struct Workers {
+    live: Vec<Worker, WORKER_COUNT>,
+    /// The number of workers started so far.
     started_count: u32,
-    /// Where jobs come out, and where they go in.
+    /// The pipe of jobs: its reading and its writing end.
     jobs: Option<(OwnedFd, OwnedFd)>,
-    /// The steps that are with the workers, or wait for one.
+    /// The steps whose jobs run or wait in the pipe.
     out: Vec<usize, OUT_COUNT>,
-    /// The step that a worker is at, counted from 1, by its place: in memory that all have.
+    /// For each [`Worker::place`] the step that runs, counted from 1; 0 for none. In memory shared with the workers.
     at: &'static [AtomicU32],
-    /// A worker is gone. It may have had a job that it did not say it was at.
-    lost_one: bool,
+    /// Whether a worker died without a step in `at`; it may have taken a job from the pipe.
+    has_lost_one: bool,
 }
 
 struct Worker {
     number: u32,
-    /// Its place in [`Pool::at`].
+    /// Its index in [`Workers::at`].
     place: usize,
     pid: Option<Pid>,
     answers: OwnedFd,
 }
 
-impl Pool {
-    /// Starts `count` workers; fewer, or none, where the kernel gives no more.
-    pub(crate) fn start(count: u32, sys: &Sys<'_>) -> Pool {
+impl Workers {
+    /// Starts `count` workers, or as many as fork(2) allows.
+    pub(crate) fn start(count: u32, sys: &Sys<'_>) -> Workers {
         let jobs = if count > 0 { pipe_with(PipeFlags::CLOEXEC | PipeFlags::DIRECT).ok() } else { None };
         let at = jobs.as_ref().and_then(|_| share()).unwrap_or_default();
-        let mut pool = Pool { workers: Vec::new(), started_count: 0, jobs, out: Vec::new(), at, lost_one: false };
+        let mut workers =
+            Workers { live: Vec::new(), started_count: 0, jobs, out: Vec::new(), at, has_lost_one: false };
         for _ in 0..count {
-            pool.add(sys);
+            workers.add(sys);
         }
-        pool
+        workers
     }
 
     fn add(&mut self, sys: &Sys<'_>) {
-        let is_taken = |place: &usize| self.workers.iter().any(|worker| worker.place == *place);
+        let is_taken = |place: &usize| self.live.iter().any(|worker| worker.place == *place);
         let Some(place) = (0..WORKER_COUNT).find(|place| !is_taken(place)) else { return };
         let (Some(at), Ok((from_worker, answers))) = (self.at.get(place), pipe_with(PipeFlags::CLOEXEC)) else {
             return;
         };
         match fork() {
             Ok(None) => {
-                // The pipe of jobs has to end with us.
+                // PID 1 keeps the only writing end, so that the pipe ends with it.
                 let Some((jobs, to_workers)) = self.jobs.take() else { exit(1) };
-                self.workers.clear();
+                self.live.clear();
                 drop((to_workers, from_worker));
                 work(sys, at, &jobs, &answers)
             }
             Ok(Some(pid)) => {
                 self.started_count = self.started_count.saturating_add(1);
                 let (number, pid) = (self.started_count, Pid::from_raw(pid));
-                let _ = self.workers.push(Worker { number, place, pid, answers: from_worker });
+                let _ = self.live.push(Worker { number, place, pid, answers: from_worker });
             }
             Err(_) => {}
         }
     }
 
-    /// Says whether modules are loaded here, one after the other.
+    /// Whether jobs run in this process, one at a time.
     pub(crate) fn is_direct(&self) -> bool {
-        self.workers.is_empty()
+        self.live.is_empty()
     }
 
-    /// Says whether a job would be taken up at once.
+    /// Whether a worker is free to start a job at once.
     pub(crate) fn is_free(&self) -> bool {
-        self.is_direct() || self.out.len() < self.workers.len()
+        self.is_direct() || self.out.len() < self.live.len()
     }
 
-    /// Says whether a job would be taken, if only to wait until a worker is free.
-    pub(crate) fn has_room(&self) -> bool {
-        self.is_direct() || self.out.len() < self.workers.len().saturating_mul(2)
+    /// Whether a job may be submitted, to run or to wait in the pipe.
+    pub(crate) fn can_queue(&self) -> bool {
+        self.is_direct() || self.out.len() < self.live.len().saturating_mul(2)
     }
 
-    /// Gives the job for the step `at` to the workers; without any it is done at once, and its answer returned.
-    pub(crate) fn submit(&mut self, sys: &Sys<'_>, at: usize, errand: &Errand<'_>) -> Option<Answer> {
-        let (Some((_, to_workers)), Some(head)) = (self.jobs.as_ref().filter(|_| !self.is_direct()), head(at, errand))
+    /// Submits the job of the step `at`. Without workers, runs it and returns its answer.
+    pub(crate) fn submit(&mut self, sys: &Sys<'_>, at: usize, job: &Job<'_>) -> Option<Answer> {
+        let (Some((_, to_workers)), Some(head)) = (self.jobs.as_ref().filter(|_| !self.is_direct()), head(at, job))
         else {
-            return Some(run(sys, at, errand));
+            return Some(run(sys, at, job));
         };
-        let parts = [&head, errand.text, errand.name, errand.options].map(IoSlice::new);
-        // The pipe has room for as many jobs as there may be.
+        let parts = [&head, job.text, job.name, job.options].map(IoSlice::new);
+        // The pipe can hold all jobs that `out` can.
         if rustix::io::writev(to_workers, &parts).is_err() || self.out.push(at).is_err() {
-            return Some(run(sys, at, errand));
+            return Some(run(sys, at, job));
         }
         None
     }
 
-    /// Waits until a worker answers, `also` can be read or `wait_ms` are over, and calls `each` with the answers.
+    /// Waits up to `wait_ms` until a worker answers or `also` is readable, and calls `each` with the answers.
     pub(crate) fn wait(
         &mut self,
         sys: &Sys<'_>,
@@ -159,14 +158,14 @@ impl Pool {
         wait_ms: u64,
         each: &mut dyn FnMut(Answer),
     ) {
-        let ready = self.poll(also, if self.lost_one { wait_ms.min(LOST_MS) } else { wait_ms });
-        if self.lost_one && !ready.contains(&true) {
-            self.tell_lost(each);
+        let ready = self.poll(also, if self.has_lost_one { wait_ms.min(LOST_MS) } else { wait_ms });
+        if self.has_lost_one && !ready.contains(&true) {
+            self.report_lost(each);
         }
-        for (index, _) in ready.iter().enumerate().take(self.workers.len()).filter(|(_, is_ready)| **is_ready) {
-            let Some(worker) = self.workers.get(index) else { return };
+        for (index, _) in ready.iter().enumerate().take(self.live.len()).filter(|(_, is_ready)| **is_ready) {
+            let Some(worker) = self.live.get(index) else { return };
             let mut words = [0u8; ANSWER_LEN];
-            // A pipe takes and gives what is so short as one.
+            // Writes to a pipe of up to PIPE_BUF bytes are atomic.
             if rustix::io::read(&worker.answers, &mut words) == Ok(words.len()) {
                 let answer = Answer { worker: worker.number, ..decode(&words) };
                 if self.returned(answer.at) {
@@ -174,65 +173,65 @@ impl Pool {
                 }
                 continue;
             }
-            // It is gone: so is its module, and another worker takes its place.
-            let Worker { number, place, pid, .. } = self.workers.swap_remove(index);
+            // It died, its module has failed, and a new worker takes its place.
+            let Worker { number, place, pid, .. } = self.live.swap_remove(index);
             let killed = crate::device::kernel::child::wait_for(pid).err().unwrap_or(Refusal::Killed(0));
             let at = self.at.get(place).map_or(0, |at| at.load(Ordering::Relaxed));
             match (at as usize).checked_sub(1).filter(|&at| self.returned(at)) {
                 Some(at) => each(lost(at, killed, number)),
-                None => self.lost_one = true,
+                None => self.has_lost_one = true,
             }
             if let Some(at) = self.at.get(place) {
                 at.store(0, Ordering::Relaxed);
             }
             self.add(sys);
             if self.is_direct() {
-                // Nobody is left to do what waits.
+                // No worker is left for the jobs in the pipe.
                 while let Some(at) = self.out.pop() {
                     each(lost(at, killed, number));
                 }
             }
-            return; // the places have changed
+            return; // the indexes have changed
         }
     }
 
-    /// Tells of the jobs that no worker is at and that no longer wait: whoever took them is gone.
-    fn tell_lost(&mut self, each: &mut dyn FnMut(Answer)) {
+    /// Reports jobs that no worker runs and that are no longer in the pipe: a worker took them and died.
+    fn report_lost(&mut self, each: &mut dyn FnMut(Answer)) {
         let waits = self.jobs.as_ref().is_none_or(|(jobs, _)| rustix::io::ioctl_fionread(jobs) != Ok(0));
         if waits || self.at.iter().any(|at| at.load(Ordering::Relaxed) != 0) {
             return;
         }
-        self.lost_one = false;
+        self.has_lost_one = false;
         while let Some(at) = self.out.pop() {
             each(lost(at, Refusal::Killed(0), 0));
         }
     }
 
-    /// Takes a step from those that are out; says whether it was there.
+    /// Removes a step from `out`. Returns whether it was there.
     fn returned(&mut self, at: usize) -> bool {
         let index = self.out.iter().position(|&out| out == at);
         index.map(|index| self.out.swap_remove(index)).is_some()
     }
 
-    /// Tells of each worker, and of `also` behind them, whether there is something to read.
+    /// Returns for each worker, and for `also` after them, whether there is something to read.
     fn poll(&self, also: Option<BorrowedFd<'_>>, wait_ms: u64) -> Vec<bool, { WORKER_COUNT + 1 }> {
         let mut fds = Vec::<PollFd<'_>, { WORKER_COUNT + 1 }>::new();
-        for fd in self.workers.iter().map(|worker| worker.answers.as_fd()).chain(also) {
+        for fd in self.live.iter().map(|worker| worker.answers.as_fd()).chain(also) {
             let _ = fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
         }
         let timeout = Timespec {
             tv_sec: (wait_ms / 1000) as i64,
             tv_nsec: ((wait_ms % 1000) as i64).saturating_mul(1_000_000) as _,
         };
-        // Cut short: nothing is ready, and whoever waits asks again.
+        // Interrupted by a signal: nothing is ready.
         let _ = poll(&mut fds, Some(&timeout));
         fds.iter().map(|fd| !fd.revents().is_empty()).collect()
     }
 
-    /// Lets the workers end. One that is still with the kernel is left to the real init.
+    /// Ends the workers. One that is still in the kernel is left to the real init.
     pub(crate) fn stop(&mut self) {
         self.jobs = None;
-        while let Some(worker) = self.workers.pop() {
+        while let Some(worker) = self.live.pop() {
             if self.out.is_empty() {
                 let _ = waitpid(worker.pid, WaitOptions::empty());
             }
@@ -240,24 +239,21 @@ impl Pool {
     }
 }
 
-/// Makes the answer of a worker that is gone.
+/// Returns the answer in the name of a worker that died.
 fn lost(at: usize, killed: Refusal, worker: u32) -> Answer {
     Answer { at, result: Err(killed), start_us: 0, took_us: 0, decode_us: 0, worker }
 }
 
-/// Runs an errand of the step `at`, and takes its time.
-fn run(sys: &Sys<'_>, at: usize, errand: &Errand<'_>) -> Answer {
+/// Runs the job of the step `at`, and measures its time.
+fn run(sys: &Sys<'_>, at: usize, job: &Job<'_>) -> Answer {
     let start_us = clock::now_us() as u32;
-    let result = if errand.is_command {
-        sys.command(errand.text, errand.name, errand.options)
-    } else {
-        sys.insert(errand.text, errand.options)
-    };
+    let result =
+        if job.is_command { sys.command(job.text, job.name, job.options) } else { sys.insert(job.text, job.options) };
     let took_us = (clock::now_us() as u32).wrapping_sub(start_us);
     Answer { at, result, start_us, took_us, decode_us: sys.decode_us.take(), worker: 0 }
 }
 
-/// What a worker does until the pipe of jobs ends. It leaves in `place` what it is at.
+/// Runs jobs in a worker until the pipe of jobs ends. Stores the running step in `place`, for [`Workers::at`].
 fn work(sys: &Sys<'_>, place: &AtomicU32, jobs: &OwnedFd, answers: &OwnedFd) -> ! {
     let mut job = [0u8; JOB_LEN];
     loop {
@@ -267,31 +263,31 @@ fn work(sys: &Sys<'_>, place: &AtomicU32, jobs: &OwnedFd, answers: &OwnedFd) -> 
             Err(rustix::io::Errno::INTR) => continue,
             Err(_) => exit(1),
         };
-        let Some((at, errand)) = decode_job(job) else { exit(1) };
+        let Some((at, job)) = decode_job(job) else { exit(1) };
         place.store(at.saturating_add(1), Ordering::Relaxed);
-        let _ = rustix::io::write(answers, &encode_answer(&run(sys, at as usize, &errand)));
+        let _ = rustix::io::write(answers, &encode_answer(&run(sys, at as usize, &job)));
         place.store(0, Ordering::Relaxed);
     }
 }
 
-/// Writes the head of a job, which goes to the workers as one message; `None` where it is too long for one.
-fn head(at: usize, errand: &Errand<'_>) -> Option<[u8; HEAD_LEN]> {
+/// Encodes the head of a job; `None` if the job is longer than one message.
+fn head(at: usize, job: &Job<'_>) -> Option<[u8; HEAD_LEN]> {
     let mut head = [0; HEAD_LEN];
     let (at_bytes, rest) = head.split_first_chunk_mut()?;
     *at_bytes = u32::try_from(at).ok()?.to_ne_bytes();
     let (is_command, lens) = rest.split_first_mut()?;
-    *is_command = errand.is_command.into();
+    *is_command = job.is_command.into();
     let (lens, _) = lens.as_chunks_mut::<2>();
-    let mut job_len = HEAD_LEN.saturating_add(errand.options.len());
-    for (len, part) in lens.iter_mut().zip([errand.text, errand.name]) {
+    let mut job_len = HEAD_LEN.saturating_add(job.options.len());
+    for (len, part) in lens.iter_mut().zip([job.text, job.name]) {
         *len = u16::try_from(part.len()).ok()?.to_ne_bytes();
         job_len = job_len.saturating_add(part.len());
     }
     Some(head).filter(|_| job_len <= JOB_LEN)
 }
 
-/// Reads a job: of which step it is, and what.
-fn decode_job(job: &[u8]) -> Option<(u32, Errand<'_>)> {
+/// Decodes a job and the number of its step.
+fn decode_job(job: &[u8]) -> Option<(u32, Job<'_>)> {
     let (at, rest) = job.split_first_chunk()?;
     let (&[is_command, ref lens @ ..], mut options) = rest.split_first_chunk::<{ HEAD_LEN - 4 }>()?;
     let (lens, _) = lens.as_chunks::<2>();
@@ -300,7 +296,7 @@ fn decode_job(job: &[u8]) -> Option<(u32, Errand<'_>)> {
         (*part, options) = options.split_at_checked(u16::from_ne_bytes(*len).into())?;
     }
     let [text, name] = parts;
-    Some((u32::from_ne_bytes(*at), Errand { is_command: is_command != 0, text, name, options }))
+    Some((u32::from_ne_bytes(*at), Job { is_command: is_command != 0, text, name, options }))
 }
 
 fn encode_answer(answer: &Answer) -> [u8; ANSWER_LEN] {
@@ -368,43 +364,43 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_nobody_is_at_and_that_no_longer_waits_is_lost() {
+    fn a_job_that_is_neither_in_the_pipe_nor_with_a_worker_is_lost() {
         let at: &[AtomicU32] = Box::leak(Box::new([const { AtomicU32::new(0) }; 2]));
         let jobs = pipe_with(PipeFlags::CLOEXEC | PipeFlags::DIRECT).unwrap();
         let out = Vec::from_slice(&[7]).unwrap();
-        let mut pool = Pool { workers: Vec::new(), started_count: 0, jobs: Some(jobs), out, at, lost_one: true };
-        let mut told = std::vec::Vec::new();
-        let mut tell = |pool: &mut Pool| {
-            pool.tell_lost(&mut |answer| told.push((answer.at, answer.result)));
-            told.len()
+        let mut workers = Workers { live: Vec::new(), started_count: 0, jobs: Some(jobs), out, at, has_lost_one: true };
+        let mut reported = std::vec::Vec::new();
+        let mut report = |workers: &mut Workers| {
+            workers.report_lost(&mut |answer| reported.push((answer.at, answer.result)));
+            reported.len()
         };
         at[1].store(8, Ordering::Relaxed);
-        assert_eq!(tell(&mut pool), 0, "a worker is at it");
+        assert_eq!(report(&mut workers), 0, "a worker runs it");
         at[1].store(0, Ordering::Relaxed);
-        rustix::io::write(&pool.jobs.as_ref().unwrap().1, b"job").unwrap();
-        assert_eq!(tell(&mut pool), 0, "it waits");
-        rustix::io::read(&pool.jobs.as_ref().unwrap().0, &mut [0; 8]).unwrap();
-        assert_eq!(tell(&mut pool), 1);
-        assert_eq!(told, [(7, Err(Refusal::Killed(0)))]);
+        rustix::io::write(&workers.jobs.as_ref().unwrap().1, b"job").unwrap();
+        assert_eq!(report(&mut workers), 0, "it is in the pipe");
+        rustix::io::read(&workers.jobs.as_ref().unwrap().0, &mut [0; 8]).unwrap();
+        assert_eq!(report(&mut workers), 1);
+        assert_eq!(reported, [(7, Err(Refusal::Killed(0)))]);
     }
 
     #[test]
     fn a_job_that_is_too_long_is_not_cut() {
         let options = [b'x'; JOB_LEN];
-        let errand = Errand { is_command: false, text: b"k/a.ko", name: b"a", options: &options };
-        assert_eq!(head(0, &errand), None);
-        assert!(head(0, &Errand { options: &options[HEAD_LEN + 7..], ..errand }).is_some());
+        let job = Job { is_command: false, text: b"k/a.ko", name: b"a", options: &options };
+        assert_eq!(head(0, &job), None);
+        assert!(head(0, &Job { options: &options[HEAD_LEN + 7..], ..job }).is_some());
     }
 
     #[test]
     fn a_job_comes_back_and_a_part_of_its_head_is_none() {
-        let errand = Errand { is_command: true, text: b"true", name: b"a", options: b"p=1" };
-        let job = [&head(65_535, &errand).unwrap()[..], errand.text, errand.name, errand.options].concat();
-        for len in 0..job.len() - errand.options.len() {
+        let job = Job { is_command: true, text: b"true", name: b"a", options: b"p=1" };
+        let job = [&head(65_535, &job).unwrap()[..], job.text, job.name, job.options].concat();
+        for len in 0..job.len() - job.options.len() {
             assert!(decode_job(&job[..len]).is_none());
         }
         let (at, back) = decode_job(&job).unwrap();
         assert!(at == 65_535 && back.is_command);
-        assert_eq!([back.text, back.name, back.options], [errand.text, errand.name, errand.options]);
+        assert_eq!([back.text, back.name, back.options], [job.text, job.name, job.options]);
     }
 }

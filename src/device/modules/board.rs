@@ -1,6 +1,6 @@
-//! Which of several boards this is: an image for a family has /etc/initmod/boards/COMPATIBLE.conf for each, which stands
-//! in for initmod.conf of modules-load.d, where all boards' modules are, and COMPATIBLE.order for initmod-order.conf of
-//! modprobe.d. The first of the device tree's compatible strings that has a file counts.
+//! The files of the board, in an image for several: /etc/initmod/boards/COMPATIBLE.conf replaces initmod.conf of
+//! modules-load.d, which has the modules of all boards, and COMPATIBLE.order replaces initmod-order.conf of modprobe.d.
+//! COMPATIBLE is the first of the device tree's compatible strings that has such a file.
 
 use crate::bytes::split_once;
 use crate::device::io::file::read;
@@ -9,7 +9,8 @@ use crate::loading::kernel::Errno;
 use heapless::VecView;
 use rustix::fs::{AtFlags, CWD, statat};
 
-/// Writes to `out`, which is empty, where a file of modules-load.d or modprobe.d is, or what stands in for it; with a NUL.
+/// Writes to `out`, which is empty, the path of a file of modules-load.d or modprobe.d, or of the board's file in its
+/// place, with a NUL.
 pub(crate) fn locate(place: &[u8], name: &[u8], out: &mut VecView<u8>) -> Result<(), Errno> {
     let suffix: &[u8] = match (place.ends_with(b"/modules-load.d"), name) {
         (true, b"initmod.conf") => b".conf",

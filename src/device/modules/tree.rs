@@ -1,8 +1,8 @@
-//! The module tree of the running kernel, as depmod left it, and what is configured: all that a [`Resolver`] needs.
+//! The module tree of the running kernel with depmod's indexes, and modprobe.d: what a [`Resolver`] needs.
 
 use super::board;
 use crate::device::io::config_dirs::{append_config, each_config};
-use crate::device::io::file::open;
+use crate::device::io::file::{each_entry, open, read};
 use crate::device::io::log::{Decimal, Level, errno_prose, line};
 use crate::device::io::mmap::map;
 use crate::loading::kernel::Errno;
@@ -14,15 +14,15 @@ use heapless::VecView;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::CWD;
 
-/// Where modules are, without the kernel's version.
+/// The directory of the module trees, one for each kernel version.
 pub(crate) const MODULES: &[u8] = b"/lib/modules/";
 
 /// The module tree of the running kernel.
 pub(crate) struct Tree {
-    /// /lib/modules/KVER, ends in `/`.
+    /// Its path, with a `/` at the end: /lib/modules/KVER/
     pub(crate) path: heapless::Vec<u8, 512>,
     pub(crate) dir: OwnedFd,
-    /// For a command, which looks up one name.
+    /// Whether few names are looked up, as by a command.
     #[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
     is_for_one: bool,
 }
@@ -31,16 +31,16 @@ impl Tree {
     /// Opens the tree of the running kernel.
     ///
     /// # Errors
-    /// Why /lib/modules/KVER can't be opened.
+    /// The errno of open(2) on /lib/modules/KVER.
     pub(crate) fn open() -> Result<Tree, Errno> {
         Tree::at(b"", None, false)
     }
 
-    /// Opens the tree under `root`, of the running kernel unless `kver` says otherwise, for a command: where there is none,
-    /// all indexes are missing, and only configuration and paths lead anywhere.
+    /// Opens the tree of `kver`, by default the running kernel's, under the directory `root`, for a command. If it is
+    /// missing, so are its indexes, and only modprobe.d and paths resolve.
     ///
     /// # Errors
-    /// Why that can't be.
+    /// The errno of open(2), or [`Errno::EFBIG`] for a path that is too long.
     #[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
     pub(crate) fn open_at(root: &[u8], kver: Option<&[u8]>) -> Result<Tree, Errno> {
         Tree::at(root, kver, true)
@@ -49,51 +49,79 @@ impl Tree {
     fn at(root: &[u8], kver: Option<&[u8]>, is_for_one: bool) -> Result<Tree, Errno> {
         let path = path(root, kver)?;
         let dir = match open(CWD, &path) {
-            // A directory that has no indexes, as a descriptor is needed.
+            // A directory without indexes, as a descriptor is needed.
             Err(_) if is_for_one => open(CWD, b"/"),
             dir => dir,
         };
         Ok(Tree { dir: dir?, path, is_for_one })
     }
 
-    /// Maps the indexes. One that is missing counts as empty, a damaged one too, but is told.
+    /// Maps the indexes. A missing one counts as empty; a damaged one too, and is reported.
     pub(crate) fn indexes(&self) -> Indexes<'static> {
         Indexes(IndexFile::ALL.map(|file| {
             let mut header = [0; 12];
             let data = open(self.dir.as_fd(), file.file_name().as_bytes()).and_then(|file| {
-                // Fails or is short: so is the index.
+                // If this fails or is short, the index is damaged.
                 let _ = rustix::io::pread(&file, &mut header, 0);
                 map(&file)
             });
             let data = data.unwrap_or_default();
-            // Who looks up much comes by nearly all.
+            // Many look-ups touch most pages.
             #[cfg(feature = "tools")]
             let near: Near = if self.is_for_one { crate::device::io::mmap::map_less } else { |_| {} };
             #[cfg(not(feature = "tools"))]
             let near: Near = |_| {};
             let header = header.get(..data.len()).unwrap_or(&header);
             Index::with_header(data, header, near).unwrap_or_else(|fault| {
-                tell_failure(&self.path, b"", Failure::Index(file, fault));
+                report_failure(&self.path, b"", Failure::Index(file, fault));
                 Index::EMPTY
             })
         }))
     }
 
-    /// Maps the indexes and reads modprobe.d and the tree's softdeps into `text`.
-    pub(crate) fn resolver(&self, text: &'static mut VecView<u8>, cmdline: &'static [u8]) -> Resolver<'static> {
-        self.resolver_with(MODPROBE_DIRS, text, cmdline)
-    }
-
-    /// The same, with other directories, or files, than modprobe.d's.
-    pub(crate) fn resolver_with(
+    /// Reads modprobe.d from `places` (directories or files), and the tree's softdeps, into `text`; maps the indexes.
+    /// Reports lines that are not understood.
+    pub(crate) fn with_config(
         &self,
         places: &[&'static [u8]],
         text: &'static mut VecView<u8>,
         cmdline: &'static [u8],
     ) -> Resolver<'static> {
         read_modprobe_d(self, places, text);
-        Resolver { indexes: self.indexes(), config: Config::new(text, cmdline) }
+        let resolver = Resolver { indexes: self.indexes(), config: Config::new(text, cmdline) };
+        for bad in resolver.config.bad_lines() {
+            let number = Decimal::new(bad.number.into());
+            line(Level::Error, &[bad.file, b":", number.text(), b": not understood: ", bad.text]);
+        }
+        resolver
     }
+}
+
+/// The modules of the running kernel, and their configuration.
+pub(crate) struct Modules {
+    pub(crate) tree: Tree,
+    pub(crate) resolver: Resolver<'static>,
+}
+
+impl Modules {
+    /// Opens the tree with modprobe.d, like [`Tree::with_config`]. If there is none, reports that, and for which kernels
+    /// the image has modules.
+    #[inline(never)] // one copy for the boot and its steps as commands
+    pub(crate) fn open(text: &'static mut VecView<u8>, cmdline: &'static [u8]) -> Option<Modules> {
+        match Tree::open() {
+            Ok(tree) => Some(Modules { resolver: tree.with_config(MODPROBE_DIRS, text, cmdline), tree }),
+            Err(errno) => {
+                report_no_tree(errno);
+                None
+            }
+        }
+    }
+}
+
+/// Reads the kernel command line; empty without /proc.
+#[inline(never)] // one copy for its callers
+pub(crate) fn read_cmdline(buf: &mut [u8]) -> &[u8] {
+    read(CWD, b"/proc/cmdline", buf).unwrap_or_default()
 }
 
 fn path(root: &[u8], kver: Option<&[u8]>) -> Result<heapless::Vec<u8, 512>, Errno> {
@@ -106,17 +134,17 @@ fn path(root: &[u8], kver: Option<&[u8]>) -> Result<heapless::Vec<u8, 512>, Errn
     Ok(path)
 }
 
-/// It was told that a look-up failed.
+/// Whether the failure of a look-up was reported.
 static FAILED: AtomicBool = AtomicBool::new(false);
 
-/// Returns the exit status of a command that would end with `status`: a damaged index counts even where the answer is in
-/// another.
+/// Returns the exit status of a command: `status`, or 1 after a failed look-up. A damaged index counts as a failure even if
+/// another index had the answer.
 pub(crate) fn or_failed(status: i32) -> i32 {
     status.max(FAILED.load(Ordering::Relaxed).into())
 }
 
-/// Says why a name can't be looked up in the tree at `dir`; where an index is damaged, with its file and offset.
-pub(crate) fn tell_failure(dir: &[u8], name: &[u8], failure: Failure) {
+/// Reports why a name cannot be looked up in the tree at `dir`; for a damaged index with file and offset.
+pub(crate) fn report_failure(dir: &[u8], name: &[u8], failure: Failure) {
     FAILED.store(true, Ordering::Relaxed);
     match failure {
         Failure::Index(file, fault) => {
@@ -128,22 +156,14 @@ pub(crate) fn tell_failure(dir: &[u8], name: &[u8], failure: Failure) {
     }
 }
 
-/// Says which lines of modprobe.d are not understood.
-pub(crate) fn tell_bad_lines(config: &Config<'_>) {
-    for bad in config.bad_lines() {
-        let number = Decimal::new(bad.number.into());
-        line(Level::Error, &[bad.file, b":", number.text(), b": not understood: ", bad.text]);
-    }
-}
-
-/// Says that the image has no modules for this kernel, and for which it has.
-pub(crate) fn tell_no_tree(errno: Errno) {
+/// Reports that the image has no modules for this kernel, and which kernels it has modules for.
+fn report_no_tree(errno: Errno) {
     let uname = rustix::system::uname();
     line(
         Level::Error,
         &[b"no modules for this kernel: ", MODULES, uname.release().to_bytes(), b": ", errno_prose(errno)],
     );
-    crate::device::io::file::each_entry(CWD, MODULES, &mut |kver, _| {
+    each_entry(CWD, MODULES, &mut |kver, _| {
         line(Level::Error, &[b"this image was built for ", kver]);
     });
 }
@@ -154,27 +174,27 @@ fn read_modprobe_d(tree: &Tree, places: &[&'static [u8]], text: &mut VecView<u8>
             Some(place) => with_config(place, name, &mut |path, file| append_config(file, &[path], text)),
             None => match open(tree.dir.as_fd(), name).and_then(|file| map(&file)) {
                 Ok(file) => append_config(file, &[&tree.path, name], text),
-                Err(Errno::ENOENT) => Ok(()), // a tree without softdeps
+                Err(Errno::ENOENT) => Ok(()), // the tree has no softdeps
                 Err(errno) => Err(errno),
             },
         };
-        tell_unread(place.unwrap_or(&tree.path), name, done);
+        report_unread(place.unwrap_or(&tree.path), name, done);
     });
 }
 
-/// Uses the path and text of a configuration file.
+/// Callback with the path and the text of a configuration file.
 type Use<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), Errno> + 'a;
 
-/// Calls `each` with every file of modules-load.d. They are mapped, and not copied: a list may name any number of modules.
+/// Calls `each` with every file of modules-load.d. The files are mapped, so they may have any length.
 pub(crate) fn each_load_d(each: &mut Use<'_>) {
     each_config(LOAD_DIRS, &[], &mut |place, name| {
         if let Some(place) = place {
-            tell_unread(place, name, with_config(place, name, each));
+            report_unread(place, name, with_config(place, name, each));
         }
     });
 }
 
-/// Calls `each` with a configuration file, or with what stands in for it.
+/// Calls `each` with a configuration file, or with the board's file in its place.
 fn with_config(place: &[u8], name: &[u8], each: &mut Use<'_>) -> Result<(), Errno> {
     let mut path = heapless::Vec::<u8, 1024>::new();
     board::locate(place, name, &mut path)?;
@@ -182,7 +202,7 @@ fn with_config(place: &[u8], name: &[u8], each: &mut Use<'_>) -> Result<(), Errn
     each(&path, map(&open(CWD, &path)?)?)
 }
 
-fn tell_unread(dir: &[u8], name: &[u8], done: Result<(), Errno>) {
+fn report_unread(dir: &[u8], name: &[u8], done: Result<(), Errno>) {
     if let Err(errno) = done {
         line(Level::Error, &[dir, b"/", name, b": ", errno_prose(errno)]);
     }

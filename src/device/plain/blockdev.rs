@@ -1,4 +1,4 @@
-//! In the place of `blockdev`, in a build without it: devices by name only.
+//! Block devices of a plain loader: found by path only.
 
 use crate::device::io::file::each_entry;
 use crate::device::io::path::{Name, Path};
@@ -6,7 +6,7 @@ use crate::device::root::node::block_node;
 use crate::root::rootdev::RootDev;
 use rustix::fs::CWD;
 
-/// Finds the device's node.
+/// Returns the device's node, if it is there.
 pub(crate) fn find(wanted: &RootDev<'_>) -> Option<Path> {
     match *wanted {
         RootDev::Path(node) => block_node(node),
@@ -19,23 +19,23 @@ pub(crate) fn parse(text: &[u8]) -> Option<RootDev<'_>> {
     text.starts_with(b"/dev/").then_some(RootDev::Path(text))
 }
 
-/// What root= takes.
-pub(crate) const NOT_UNDERSTOOD: &[u8] = b"this loader was built for root=/dev/... only";
+/// The message for a `root=` in another form.
+pub(crate) const NOT_UNDERSTOOD: &[u8] = b"root= is not understood: this loader takes root=/dev/... only";
 
-/// Calls `tell` with the block devices that are there, in one line.
-pub(crate) fn describe(tell: &mut dyn FnMut(&[&[u8]])) {
+/// Calls `report` with the parts of one line, the names of the block devices.
+pub(crate) fn describe(report: &mut dyn FnMut(&[&[u8]])) {
     let mut list = heapless::Vec::<u8, 512>::new();
     each_entry(CWD, b"/sys/class/block", &mut |name, _| {
-        // What does not fit is left out: the first dozens tell enough.
+        // Names that do not fit are left out.
         if list.capacity().saturating_sub(list.len()) > name.len() {
             let _ = list.push(b' ');
             let _ = list.extend_from_slice(name);
         }
     });
     if !list.is_empty() {
-        tell(&[b"here:", &list]);
+        report(&[b"here:", &list]);
     }
 }
 
-/// Is never known.
+/// Leaves `out` empty: the type is unknown.
 pub(crate) fn fs_type(_: &Path, _: &mut Name) {}

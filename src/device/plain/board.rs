@@ -1,4 +1,4 @@
-//! In the place of `boards`: an image for one board.
+//! The configuration files of a plain loader: each from its own directory, as the image is for one board.
 
 use crate::device::io::path::join;
 use crate::loading::kernel::Errno;

@@ -1,99 +1,98 @@
-//! In the place of `lanes`, in a build without workers: one module after the other, in the order of the plan, and /sys
-//! looked through again for the devices that come up.
+//! The load loop of a loader without workers: one module after the other, in the plan's order. Repeated scans of /sys
+//! find new devices.
 
-use super::coldplug::By;
+use super::coldplug::{By, each_device};
 use super::recorder::Recorder;
-use super::requests::{Asks, BootKernel};
-use crate::device::buffers::PlanRoom;
+use super::requests::{BootKernel, PlanBuffers, Requests};
 use crate::device::kernel::insert::Sys;
-use crate::device::modules::tree::Tree;
-use crate::device::rt::Args;
-use crate::device::rt::clock;
+use crate::device::modules::tree::{Modules, each_load_d};
+use crate::device::rt::{Args, clock};
 use crate::loading::options::{BootOptions, LOAD_LAST};
 use crate::loading::plan::Plan;
 use crate::loading::run::{OnFailure, run};
 use crate::modules::config::lines;
-use crate::modules::resolve::Resolver;
 
-/// Loads what is asked for, and remembers what was.
-pub(crate) struct Lanes<'a> {
-    pub(crate) kernel: BootKernel<'a>,
-    pub(crate) asks: Asks,
+/// Loads requested modules.
+pub(crate) struct Dispatcher<'a> {
+    kernel: BootKernel<'a>,
+    pub(crate) requests: Requests,
 }
 
-impl<'a> Lanes<'a> {
+impl<'a> Dispatcher<'a> {
     pub(crate) fn new(
-        tree: &'a Tree,
-        resolver: Resolver<'static>,
+        modules: &'a Modules,
         options: &BootOptions<'static>,
-        room: &'static mut PlanRoom,
+        buffers: &'static mut PlanBuffers,
         env: Args,
     ) -> Self {
-        let plan = Plan::new(&mut room.steps, &mut room.visited, &mut room.matches);
-        Lanes {
-            kernel: BootKernel { sys: Sys::new(tree, env), frees: options.frees },
-            asks: Asks::new(resolver, plan, &mut room.seen, Recorder::new(&mut room.record)),
+        let plan = Plan::new(&mut buffers.steps, &mut buffers.visited, &mut buffers.matches);
+        let recorder = Recorder::new(&mut buffers.record);
+        Dispatcher {
+            kernel: BootKernel { sys: Sys::new(&modules.tree, env), frees: options.frees },
+            requests: Requests::new(modules.resolver, plan, &mut buffers.seen, recorder),
         }
     }
 
-    /// Loads what leads to the root.
-    pub(crate) fn ask_first(&mut self) {
-        self.asks.first();
-        crate::device::modules::tree::each_load_d(&mut |file, text| {
+    /// Loads the listed modules: those of the command line, then those of modules-load.d.
+    pub(crate) fn request_listed(&mut self) {
+        self.requests.first();
+        each_load_d(&mut |file, text| {
             for name in lines(text) {
-                self.asks.named(file, name.text);
+                self.requests.named(file, name.text);
             }
             Ok(())
         });
         self.load();
     }
 
-    /// Loads what the devices ask for that are there now; where that was nothing new, waits `wait_ms`. Returns whether
-    /// nothing was left to do.
+    /// Loads the modules of the devices that are there now; if nothing is new, waits `wait_ms`. Returns whether nothing
+    /// was left to do.
     pub(crate) fn turn(&mut self, wait_ms: u64) -> bool {
-        let step_count = self.asks.plan.steps.len();
-        super::coldplug::each_device(&mut |device, dir| {
+        let step_count = self.requests.plan.steps.len();
+        each_device(&mut |device, dir| {
             if let Some(modalias) = device.get(b"MODALIAS") {
-                self.asks.modalias(modalias, By::Device(dir));
+                self.requests.modalias(modalias, By::Device(dir));
             }
         });
-        if self.asks.plan.steps.len() > step_count {
+        if self.requests.plan.steps.len() > step_count {
             self.load();
             return false;
         }
-        if core::mem::replace(&mut self.asks.is_post, true) {
+        if core::mem::replace(&mut self.requests.is_post, true) {
             clock::sleep_ms(wait_ms);
             return true;
         }
-        self.asks.listed(LOAD_LAST);
+        self.requests.listed(LOAD_LAST);
         self.load();
         false
     }
 
-    pub(crate) fn first_lane_is_done(&self) -> bool {
+    /// Whether each listed module is loaded or has failed: always, as [`Dispatcher::request_listed`] loads them.
+    pub(crate) fn is_listed_done(&self) -> bool {
         true
     }
 
-    /// Nothing tells of them but a look.
-    pub(crate) fn block_news(&mut self) -> bool {
+    /// Returns whether block devices may have changed since the last call: always, as nothing reports changes.
+    pub(crate) fn take_block_news(&mut self) -> bool {
         true
     }
 
-    /// Whether loading ends once the root is mounted: never, the devices' modules are loaded as well.
+    /// Whether loading ends once the root is mounted: never, the modules of all devices are loaded.
     pub(crate) fn ends_at_root(&self) -> bool {
         false
     }
 
+    /// Has nothing to end.
     pub(crate) fn finish(&mut self) {}
 
     fn load(&mut self) {
         let start_us = clock::now_us();
-        let Asks { plan, resolver, .. } = &mut self.asks;
+        let Requests { plan, resolver, .. } = &mut self.requests;
         let tally = run(plan.steps, resolver, None, OnFailure::GoOn, &mut self.kernel);
         if tally.loaded > 0 {
-            self.asks.last_ms = clock::now_ms();
-            self.asks.kernel_us = self.asks.kernel_us.saturating_add(clock::now_us().saturating_sub(start_us));
+            self.requests.last_ms = clock::now_ms();
+            self.requests.kernel_us = self.requests.kernel_us.saturating_add(clock::now_us().saturating_sub(start_us));
         }
-        self.asks.loaded = self.asks.loaded.saturating_add(tally.loaded.into());
+        self.requests.loaded = self.requests.loaded.saturating_add(tally.loaded.into());
     }
 }

@@ -4,17 +4,16 @@
 use super::flags::Flags;
 use super::insert;
 use crate::device::applets::error;
-use crate::device::buffers::{AppletRoom, Room};
-use crate::device::io::file::read;
+use crate::device::buffers::{AppletBuffers, Buffers};
 use crate::device::io::log::errno_prose;
 use crate::device::kernel::insert::Sys;
-use crate::device::modules::tree::{Tree, or_failed, tell_bad_lines};
+use crate::device::modules::tree::{Tree, or_failed, read_cmdline};
 use crate::device::rt::Args;
-use rustix::fs::CWD;
+use crate::modules::config::MODPROBE_DIRS;
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
-pub(crate) fn main(room: &'static mut Room, mut args: Args, env: Args) -> i32 {
-    let Room { config, cmdline, plan, applet: AppletRoom { operands, line, .. }, .. } = room;
+pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, env: Args) -> i32 {
+    let Buffers { config, cmdline, plan, applet: AppletBuffers { operands, line, .. }, .. } = buffers;
     let mut flags = Flags::default();
     while let Some(arg) = args.next_bytes() {
         match arg {
@@ -31,9 +30,7 @@ pub(crate) fn main(room: &'static mut Room, mut args: Args, env: Args) -> i32 {
         Ok(tree) => tree,
         Err(errno) => return misuse("the module tree: %", errno_prose(errno)),
     };
-    let cmdline = read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
-    let resolver = tree.resolver(config, cmdline);
-    tell_bad_lines(&resolver.config);
+    let resolver = tree.with_config(MODPROBE_DIRS, config, read_cmdline(cmdline));
     let sys = Sys::new(&tree, env);
     or_failed(insert::Probe::new(&sys, &tree, resolver, plan, line, &flags).all(operands))
 }

@@ -1,9 +1,9 @@
-//! In the place of `net`, in a build without it: no root by NFS.
+//! The network of a loader without the feature `nfs`, which mounts no root on NFS.
 
 use crate::device::io::path::Path;
 use crate::loading::options::BootOptions;
 
-/// There is none.
+/// The network: never there.
 pub(crate) enum Net {}
 
 impl Net {
@@ -15,7 +15,7 @@ impl Net {
         match *self {}
     }
 
-    pub(crate) fn tell(&self) {}
+    pub(crate) fn report(&self) {}
 
     pub(crate) fn source(&self) -> Option<Path> {
         match *self {}

@@ -1,14 +1,20 @@
-//! In the place of `record`, in a build without it: nothing is written down.
+//! The flight recorder of a plain loader, which records nothing.
 
 use super::coldplug::By;
-use crate::device::buffers::RecordRoom;
 use crate::loading::record::Summary;
 
-/// Keeps nothing.
+/// No buffers.
+pub(crate) struct RecordBuffers;
+
+impl RecordBuffers {
+    pub(crate) const EMPTY: RecordBuffers = RecordBuffers;
+}
+
+/// Records nothing.
 pub(crate) struct Recorder;
 
 impl Recorder {
-    pub(crate) fn new(_: &'static mut RecordRoom) -> Recorder {
+    pub(crate) fn new(_: &'static mut RecordBuffers) -> Recorder {
         Recorder
     }
 

@@ -1,5 +1,5 @@
-//! Block devices: finding the one that `root=` means, and what is on it. The kernel lists them in /sys/class/block; what
-//! they hold is read from the devices themselves.
+//! Block devices: finds the one that `root=` names, and describes those that are there. Names come from
+//! /sys/class/block, file systems and partition tables from the devices.
 
 use super::node::block_node;
 use crate::bytes::decimal;
@@ -14,7 +14,7 @@ use heapless::VecView;
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-/// Finds the device's node. Of several that fit, the one whose name comes first.
+/// Returns the device's node, if it is there. If several match, returns the first by name.
 pub(crate) fn find(wanted: &RootDev<'_>) -> Option<Path> {
     match *wanted {
         RootDev::Path(node) => block_node(node),
@@ -37,11 +37,11 @@ pub(crate) fn parse(text: &[u8]) -> Option<RootDev<'_>> {
     RootDev::parse(text)
 }
 
-/// What root= takes.
+/// The message for a `root=` in another form.
 pub(crate) const NOT_UNDERSTOOD: &[u8] =
     b"root= is not understood: a device in /dev, MAJOR:MINOR, UUID=, LABEL=, PARTUUID= or PARTLABEL=";
 
-/// Returns the path of the block device with a number.
+/// Returns the node of the block device with this number.
 fn numbered_node(major: u32, minor: u32) -> Option<Path> {
     let [major, minor] = [major, minor].map(|number| Decimal::new(number.into()));
     let mut text = [0; 1024];
@@ -50,8 +50,8 @@ fn numbered_node(major: u32, minor: u32) -> Option<Path> {
     path(&[b"/dev/", Uevent::file(uevent).get(b"DEVNAME")?]).ok()
 }
 
-/// Calls `tell` with a line about each block device that holds something, or could.
-pub(crate) fn describe(tell: &mut dyn FnMut(&[&[u8]])) {
+/// Calls `report` with the parts of a line for each block device that is not empty.
+pub(crate) fn describe(report: &mut dyn FnMut(&[&[u8]])) {
     let mut last = Name::new();
     while let Some(name) = first(&mut |name| name > last.as_slice() && !is_idle(name)) {
         let mut text = heapless::Vec::<u8, 900>::new();
@@ -73,19 +73,19 @@ pub(crate) fn describe(tell: &mut dyn FnMut(&[&[u8]])) {
             add(b" PARTUUID=", &|text| uuid.emit(text));
             add(b" PARTLABEL=", &|text| label.emit(text));
         });
-        tell(&[b"/dev/", &name, b":", if text.is_empty() { b" nothing known on it" } else { &text }]);
+        report(&[b"/dev/", &name, b":", if text.is_empty() { b" no known file system or partition" } else { &text }]);
         last = name;
     }
 }
 
-/// Writes the type of the file system on a device into `out`; leaves it empty where it is not known.
+/// Writes the device's file system type to `out`, which stays empty if it is unknown.
 pub(crate) fn fs_type(node: &Path, out: &mut Name) {
     if let Some(device) = open_device(node.as_c_str().to_bytes()) {
         with_superblock_of(&device, &mut |found| drop(out.extend_from_slice(found.fs_type)));
     }
 }
 
-/// Returns the device whose name comes first of those that `fits` takes.
+/// Returns the first device by name for which `fits` is true.
 fn first(fits: &mut dyn FnMut(&[u8]) -> bool) -> Option<Name> {
     let mut best: Option<Name> = None;
     each_entry(CWD, b"/sys/class/block", &mut |name, _| {
@@ -99,7 +99,7 @@ fn first(fits: &mut dyn FnMut(&[u8]) -> bool) -> Option<Name> {
     best
 }
 
-/// Says whether a device holds nothing: loop devices without a file, RAM disks. Floppies are not asked, which takes long.
+/// Whether a device is empty: a loop device without a file, a RAM disk. Floppy drives count as empty, as reads take long.
 fn is_idle(name: &[u8]) -> bool {
     let mut text = [0; 32];
     let size = path(&[b"/sys/class/block/", name, b"/size"]);
@@ -120,7 +120,7 @@ fn matches_tag(name: &[u8], tag: Tag, text: &[u8]) -> bool {
     fits
 }
 
-/// A device's path: what stands as `!` in /sys is a `/` in /dev.
+/// Returns a device's path. `!` in its name in /sys is `/` in /dev.
 fn node(name: &[u8]) -> Option<Path> {
     let mut text = Name::from_slice(name).ok()?;
     text.iter_mut().filter(|byte| **byte == b'!').for_each(|byte| *byte = b'/');
@@ -129,7 +129,7 @@ fn node(name: &[u8]) -> Option<Path> {
 
 fn open_device(node: &[u8]) -> Option<OwnedFd> {
     let node = path(&[node]).ok()?;
-    // Not to wait for a medium, nor to have a drive draw one in.
+    // NONBLOCK: does not wait for a medium and does not close a drive's tray.
     openat(CWD, node.as_c_str(), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
@@ -146,7 +146,7 @@ fn with_superblock_of(device: &OwnedFd, each: &mut dyn FnMut(Superblock<'_>)) {
     }
 }
 
-/// Calls `each` with the identity of a partition, as its disk's table has it.
+/// Calls `each` with the partition's UUID and label in its disk's partition table.
 fn with_partition(name: &[u8], each: &mut dyn FnMut(Uuid<'_>, Label<'_>)) {
     let Some((disk, number)) = partition(name) else { return };
     let Some(disk) = node(&disk).and_then(|node| open_device(node.as_bytes())) else { return };
@@ -164,7 +164,7 @@ fn with_partition(name: &[u8], each: &mut dyn FnMut(Uuid<'_>, Label<'_>)) {
     }
 }
 
-/// Returns the disk that a partition is on, and its number; `None` for what is no partition.
+/// Returns a partition's disk and number; `None` for other devices.
 fn partition(name: &[u8]) -> Option<(Name, u32)> {
     let mut text = [0; 16];
     let number = path(&[b"/sys/class/block/", name, b"/partition"]).ok()?;
@@ -175,9 +175,9 @@ fn partition(name: &[u8]) -> Option<(Name, u32)> {
     Some((Name::from_slice(disk).ok()?, number))
 }
 
-/// Reads what there is from `from` on, at most a whole `buf`.
+/// Reads from `from` on, up to the length of `buf`.
 fn read_at<'buf>(device: &OwnedFd, from: u64, buf: &'buf mut [u8]) -> &'buf [u8] {
-    // A bad sector, a device that goes away: nothing is known of it.
+    // A bad sector, or a device that goes away, counts as empty.
     let len = rustix::io::pread(device, &mut *buf, from).unwrap_or(0);
     buf.get(..len).unwrap_or_default()
 }

@@ -1,21 +1,20 @@
-//! The real root: what the command line says of it, waiting for its device, mounting it, handing over to it.
+//! The real root: found by the command line's options, mounted on [`MOUNT_POINT`].
 //!
-//! Source: the kernel's init/do_mounts.c for the parameters and their defaults; its
-//! Documentation/filesystems/ramfs-rootfs-initramfs.rst for the hand-over.
+//! Source: the kernel's init/do_mounts.c for the options and their defaults.
 
 use super::blockdev;
 use super::net::Net;
+use super::wanted::Wanted;
 use crate::device::io::file::read;
+use crate::device::io::log::errno_prose;
 use crate::device::io::path::{Name, Path, errno, path};
 use crate::loading::kernel::Errno;
 use crate::loading::options::BootOptions;
-use crate::loading::wait::Limits;
-use crate::root::rootdev::RootDev;
 use core::ffi::CStr;
 use rustix::fs::CWD;
 use rustix::mount::{MountFlags, mount};
 
-/// Where the real root is mounted before it becomes the root.
+/// Where the real root is mounted before the switch to it.
 pub(crate) const MOUNT_POINT: &CStr = c"/root";
 
 /// The root that the command line names.
@@ -23,11 +22,15 @@ pub(crate) struct Root<'a> {
     /// The value of `root=`.
     pub(crate) text: &'static [u8],
     pub(crate) options: &'a BootOptions<'static>,
-    dev: RootDev<'static>,
-    /// The network, if the root is on NFS.
-    net: Option<Net>,
-    /// The device's path, once it is there: `/dev/mmcblk0p2`
-    node: Option<Path>,
+    place: Place,
+}
+
+/// Where the root is.
+#[allow(clippy::large_enum_variant, reason = "there is one, and no heap")]
+enum Place {
+    Device(Wanted),
+    /// On NFS; the source to mount, once the network is up.
+    Nfs(Net, Option<Path>),
 }
 
 impl<'a> Root<'a> {
@@ -38,59 +41,56 @@ impl<'a> Root<'a> {
     #[inline(never)] // smaller so
     pub(crate) fn new(options: &'a BootOptions<'static>) -> Result<Root<'a>, &'static [u8]> {
         let text = options.root.ok_or(&b"no root= on the kernel command line"[..])?;
-        let dev = blockdev::parse(text).ok_or(blockdev::NOT_UNDERSTOOD)?;
-        Ok(Root { text, options, dev, net: Net::of(options)?, node: None })
+        let place = match Net::of(options)? {
+            Some(net) => Place::Nfs(net, None),
+            None => Place::Device(Wanted::parse(text)?),
+        };
+        Ok(Root { text, options, place })
     }
 
-    /// Returns the limits of the wait for it.
-    pub(crate) fn limits(&self, ends_at_root: bool) -> Limits {
-        Limits { patience_ms: self.options.patience_ms, delay_ms: self.options.delay_ms, ends_at_root }
-    }
-
-    /// Says whether the device is there. One that is named by what is on it is looked for only where `block_news` says
-    /// that block devices have changed.
-    pub(crate) fn is_there(&mut self, block_news: bool) -> bool {
-        if let Some(net) = &mut self.net {
-            if self.node.is_none() && net.turn() {
-                self.node = net.source();
+    /// Whether the device is there, or the network for a root on NFS is up. `block_news`: block devices have changed.
+    pub(crate) fn look(&mut self, block_news: bool) -> bool {
+        match &mut self.place {
+            Place::Device(wanted) => wanted.look(block_news).is_some(),
+            Place::Nfs(net, source) => {
+                if source.is_none() && net.turn() {
+                    *source = net.source();
+                }
+                source.is_some()
             }
-        } else if block_news || matches!(self.dev, RootDev::Path(_) | RootDev::Number(..)) {
-            self.node = blockdev::find(&self.dev);
         }
-        self.node.is_some()
     }
 
     /// Mounts the root and returns its type.
     ///
     /// # Errors
-    /// The errno of the type that came furthest: one that fits, but fails, over those that do not fit.
+    /// The errno of the last type that did not give EINVAL, or EINVAL.
     #[inline(never)] // smaller so
     pub(crate) fn mount(&self) -> Result<Name, Errno> {
-        let node = self.node.as_ref().ok_or(Errno::ENODEV)?;
-        if let Some(net) = &self.net {
+        let node = self.node().ok_or(Errno::ENODEV)?;
+        if let Place::Nfs(net, _) = &self.place {
             let mut options = heapless::Vec::new();
             net.options(self.options.root_flags, &mut options);
             return self.mount_as(node, b"nfs", &options).map(|()| Name::from_slice(b"nfs").unwrap_or_default());
         }
         let mut known = [0; 4096];
         let known = read(CWD, b"/proc/filesystems", &mut known).unwrap_or_default();
-        // A type of a device stands behind a tab; one that needs none behind `nodev` and a tab.
+        // Types that need no device have `nodev` before the tab.
         let known = known.split(|&byte| byte == b'\n').filter_map(|line| line.strip_prefix(b"\t"));
-        let wanted =
-            self.options.root_types.unwrap_or_default().split(|&byte| byte == b',').filter(|word| !word.is_empty());
-        // ext4's driver mounts ext2 and ext3 as well, and asking for them first is two refusals on the console.
+        let types = self.options.root_types;
+        let wanted = types.unwrap_or_default().split(|&byte| byte == b',').filter(|word| !word.is_empty());
+        // The ext4 driver also mounts ext2 and ext3; trying these names first puts two refusals on the console.
         let has_ext4 = known.clone().any(|fs_type| fs_type == b"ext4");
         let is_ext = |fs_type: &[u8]| matches!(fs_type, b"ext2" | b"ext3");
-        // What is on it first: mount(2) has the kernel ask for its module, where it is not in yet.
+        // The type on the device comes first: mount(2) makes the kernel request its module.
         let mut found = Name::new();
-        if self.options.root_types.is_none() {
+        if types.is_none() {
             self.fs_type(&mut found);
             if has_ext4 && is_ext(&found) {
                 found.clear();
             }
         }
-        let known = known
-            .filter(|fs_type| self.options.root_types.is_none() && !(has_ext4 && is_ext(fs_type)) && *fs_type != found);
+        let known = known.filter(|fs_type| types.is_none() && !(has_ext4 && is_ext(fs_type)) && *fs_type != found);
         let mut best = Errno::EINVAL;
         for fs_type in Some(found.as_slice()).filter(|found| !found.is_empty()).into_iter().chain(wanted).chain(known) {
             match self.mount_as(node, fs_type, self.options.root_flags) {
@@ -102,23 +102,30 @@ impl<'a> Root<'a> {
         Err(best)
     }
 
-    /// Says what is wrong with the network, where the root is there.
-    pub(crate) fn tell_net(&self) {
-        if let Some(net) = &self.net {
-            net.tell();
+    /// Reports what the network lacks, for a root on NFS.
+    pub(crate) fn report_net(&self) {
+        if let Place::Nfs(net, _) = &self.place {
+            net.report();
         }
     }
 
-    /// Writes the type of the file system on it into `out`; leaves it empty where that can't be told.
+    fn node(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Device(wanted) => wanted.node(),
+            Place::Nfs(_, source) => source.as_ref(),
+        }
+    }
+
+    /// Writes the device's file system type to `out`, which stays empty if it is unknown.
     pub(crate) fn fs_type(&self, out: &mut Name) {
-        if let Some(node) = &self.node {
+        if let Some(node) = self.node() {
             blockdev::fs_type(node, out);
         }
     }
 
-    /// Returns the device's path, or what root= says while there is none.
+    /// Returns the device's path, or the value of `root=` as long as there is no device.
     pub(crate) fn node_path(&self) -> &[u8] {
-        self.node.as_ref().map_or(self.text, |node| node.as_bytes())
+        self.node().map_or(self.text, |node| node.as_bytes())
     }
 
     #[inline(never)] // smaller so
@@ -141,16 +148,16 @@ impl<'a> Root<'a> {
     }
 }
 
-/// Says what mount(2) means by an errno.
+/// Returns the message for an errno of mount(2).
 pub(crate) fn mount_prose(error: Errno) -> &'static [u8] {
     match error {
-        // Of those that the kernel knows none fits, or it does not know the one that is named.
+        // No type of the kernel fits, or it lacks the type of rootfstype=.
         Errno::EINVAL | Errno::ENODEV => b"the kernel knows no such file system; is its module in the image?",
-        other => crate::device::io::log::errno_prose(other),
+        other => errno_prose(other),
     }
 }
 
-/// The options of rootflags= that are flags of mount(2), not text for the file system.
+/// The words of `rootflags=` that are flags of mount(2); the others go to the file system as text.
 const FLAGS: [(&[u8], MountFlags); 13] = [
     (b"ro", MountFlags::RDONLY),
     (b"rw", MountFlags::empty()),

@@ -1,5 +1,5 @@
-//! The network for a root by NFS: an interface with a link, an address, by the command line's `ip=` or from a DHCP server,
-//! and the options that mount(2) has to be given. What the kernel does itself where it has this built in.
+//! The network for a root on NFS: an interface with a link, its address from `ip=` or a DHCP server, and the options of
+//! mount(2). A kernel with CONFIG_IP_PNP and CONFIG_ROOT_NFS does this itself.
 //!
 //! Source: the kernel's net/ipv4/ipconfig.c and fs/nfs/nfsroot.c; netdevice(7), packet formats in [`crate::root::nfsroot`].
 
@@ -22,7 +22,7 @@ use rustix::io::Errno as Error;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, bind, sendto, socket_with, sockopt};
 
-/// How long an answer is waited for until the question is put again, ms.
+/// Wait for an answer before the request is sent again, ms.
 const AGAIN_MS: u64 = 1000;
 
 const SYS_NET: &[u8] = b"/sys/class/net";
@@ -35,26 +35,26 @@ const SIOCSIFNETMASK: Opcode = 0x891c;
 const IFF_UP_MULTICAST: [u8; 2] = 0x1001_u16.to_ne_bytes();
 const RTF_UP_GATEWAY: u16 = 3;
 
-/// The network in the making.
+/// The network, as it is brought up.
 pub(crate) struct Net {
     ip: Ip<'static>,
     nfs: NfsRoot<'static>,
     state: State,
     /// The interface.
     device: Name,
-    /// What a DHCP server has said of the root's place: `SERVER:PATH`.
-    said_root: Vec<u8, 256>,
+    /// The DHCP server's root path: `SERVER:PATH`.
+    dhcp_root: Vec<u8, 256>,
 }
 
 #[allow(clippy::large_enum_variant, reason = "there is one, and no heap")]
 enum State {
-    /// There is no interface with a link.
+    /// No interface has a link.
     NoLink,
-    /// A DHCP server was asked, at this time, or is about to be.
+    /// A DHCP server is asked.
     Asking(Dhcp),
-    /// There is an address.
+    /// The interface has an address.
     Ready,
-    /// There can't be one.
+    /// The interface cannot be configured.
     Failed,
 }
 
@@ -63,15 +63,15 @@ struct Dhcp {
     mac: [u8; 6],
     xid: u32,
     asked_ms: u64,
-    /// An offer, as it came.
+    /// The packet of the first offer.
     offer: Vec<u8, 1500>,
 }
 
 impl Net {
-    /// Reads `ip=` and `nfsroot=`, where `root=` says /dev/nfs.
+    /// Reads `ip=` and `nfsroot=` if `root=` is /dev/nfs.
     ///
     /// # Errors
-    /// What is not understood.
+    /// The message for an `ip=` that is not understood.
     pub(crate) fn of(options: &BootOptions<'static>) -> Result<Option<Net>, &'static [u8]> {
         if options.root != Some(b"/dev/nfs") {
             return Ok(None);
@@ -82,11 +82,11 @@ impl Net {
             nfs: NfsRoot::parse(options.nfsroot),
             state: State::NoLink,
             device: Name::new(),
-            said_root: Vec::new(),
+            dhcp_root: Vec::new(),
         }))
     }
 
-    /// Does the next step that can be done; says whether the root's server can be reached, as far as we know.
+    /// Does the next step towards an address. Returns whether the interface has one.
     #[inline(never)] // smaller so
     pub(crate) fn turn(&mut self) -> bool {
         let now_ms = clock::now_ms();
@@ -101,14 +101,14 @@ impl Net {
             State::Asking(dhcp) => {
                 let mut packet = [0; 1500];
                 if let Some(given) = dhcp.turn(now_ms, &mut packet) {
-                    // What the command line says counts.
-                    let (said, given_ip) = (self.ip, given.ip);
+                    // The command line overrides the server.
+                    let (own, given_ip) = (self.ip, given.ip);
                     self.ip.client = given_ip.client;
-                    self.ip.server = said.server.or(given_ip.server).or(Some(given.id));
-                    self.ip.gateway = said.gateway.or(given_ip.gateway);
-                    self.ip.netmask = said.netmask.or(given_ip.netmask);
-                    // Too long: as if it were not said.
-                    let _ = self.said_root.extend_from_slice(given.root);
+                    self.ip.server = own.server.or(given_ip.server).or(Some(given.id));
+                    self.ip.gateway = own.gateway.or(given_ip.gateway);
+                    self.ip.netmask = own.netmask.or(given_ip.netmask);
+                    // If it is too long, the server has none.
+                    let _ = self.dhcp_root.extend_from_slice(given.root);
                     self.state = self.configure();
                 }
             }
@@ -116,7 +116,7 @@ impl Net {
         matches!(self.state, State::Ready)
     }
 
-    /// Switches interfaces on until one has a link; says whether one has.
+    /// Brings interfaces up until one has a link. Returns whether one has.
     fn find_link(&mut self) -> bool {
         let Ok(socket) = socket() else { return false };
         let (wanted, found) = (self.ip.device, &mut self.device);
@@ -126,7 +126,7 @@ impl Net {
             if !found.is_empty() || !is_ethernet || !(wanted.is_empty() || wanted == name) {
                 return;
             }
-            // It is up, or can't be: its link tells.
+            // If this fails, it has no link.
             let _ = configure(&socket, SIOCSIFFLAGS, name, &IFF_UP_MULTICAST);
             if read_joined(CWD, &[SYS_NET, b"/", name, b"/carrier"], &mut carrier) == Ok(b"1\n") {
                 let _ = found.extend_from_slice(name);
@@ -135,7 +135,7 @@ impl Net {
         !self.device.is_empty()
     }
 
-    /// Begins to ask DHCP servers.
+    /// Opens the socket to ask DHCP servers.
     fn ask(&self, now_ms: u64) -> State {
         let begun = || {
             let mut text = [0; 32];
@@ -165,7 +165,7 @@ impl Net {
                 configure(&socket, SIOCSIFNETMASK, &self.device, &inet(netmask))?;
             }
             if let Some(gateway) = self.ip.gateway {
-                // There already, or of another network: then what is on ours can be reached.
+                // Fails if the route exists, or the gateway is on another network; the local network works without it.
                 let _ = call(&socket, SIOCADDRT, &mut Route::by(gateway));
             }
             Ok(())
@@ -178,23 +178,28 @@ impl Net {
     }
 
     fn failed(&self, error: Errno) -> State {
-        line(Level::Error, &[&self.device, b" can't be configured: ", crate::device::io::log::errno_prose(error)]);
+        line(
+            Level::Error,
+            &[&self.device, b": cannot configure the interface: ", crate::device::io::log::errno_prose(error)],
+        );
         State::Failed
     }
 
-    /// Says what there is no root for.
-    pub(crate) fn tell(&self) {
+    /// Reports what the network lacks.
+    pub(crate) fn report(&self) {
         let (device, what): (&[u8], &[u8]) = match self.state {
-            State::NoLink if self.ip.device.is_empty() => (b"no network interface is here with a link", b""),
-            State::NoLink => (self.ip.device, b" is not here, or has no link"),
+            State::NoLink if self.ip.device.is_empty() => (b"no network interface has a link", b""),
+            State::NoLink => (self.ip.device, b": no such network interface, or it has no link"),
             State::Asking(_) => (&self.device, b": no DHCP server answers"),
-            State::Ready if self.place().is_none() => (b"nobody says where the root is: nfsroot= is missing", b""),
+            State::Ready if self.place().is_none() => {
+                (b"no path for the NFS root: set nfsroot= or DHCP option 17", b"")
+            }
             State::Ready | State::Failed => return,
         };
         line(Level::Error, &[device, what]);
     }
 
-    /// Returns what to mount; `None` where nobody says it.
+    /// Returns the source to mount, `SERVER:PATH`; `None` without a path.
     pub(crate) fn source(&self) -> Option<Path> {
         let (server, place) = self.place()?;
         let client = dotted(self.ip.client.unwrap_or_default());
@@ -203,7 +208,7 @@ impl Net {
         path(&[&dotted(server), b":", before, client, behind]).ok()
     }
 
-    /// Writes what the kernel has to be told to mount it, and then `flags`. What does not fit is left out.
+    /// Writes the options of mount(2) and then `flags`, as far as they fit.
     pub(crate) fn options(&self, flags: &[u8], out: &mut Vec<u8, 1024>) {
         let server = self.place().map(|(server, _)| dotted(server)).unwrap_or_default();
         for part in [b"nolock,vers=3,proto=tcp,mountproto=tcp,addr=", &server[..], b",", self.nfs.options, b",", flags]
@@ -213,15 +218,15 @@ impl Net {
     }
 
     fn place(&self) -> Option<(Ipv4, &[u8])> {
-        let said = NfsRoot::parse(&self.said_root);
-        let server = self.nfs.server.or(said.server).or(self.ip.server)?;
-        let place = if self.nfs.path.is_empty() { said.path } else { self.nfs.path };
+        let given = NfsRoot::parse(&self.dhcp_root);
+        let server = self.nfs.server.or(given.server).or(self.ip.server)?;
+        let place = if self.nfs.path.is_empty() { given.path } else { self.nfs.path };
         (!place.is_empty()).then_some((server, place))
     }
 }
 
 impl Dhcp {
-    /// Hears answers, and asks again in time. Returns what a server gives us at last.
+    /// Reads an answer, and sends the request again when it is due. Returns the server's acknowledgement.
     fn turn<'buf>(&mut self, now_ms: u64, packet: &'buf mut [u8]) -> Option<Reply<'buf>> {
         let len = rustix::io::read(&self.socket, &mut *packet).unwrap_or(0);
         let packet = packet.get(..len).unwrap_or_default();
@@ -236,7 +241,7 @@ impl Dhcp {
         if now_ms.saturating_sub(self.asked_ms) >= AGAIN_MS {
             self.asked_ms = now_ms;
             let question = emit(self.mac, self.xid, Reply::parse(&self.offer, self.xid).as_ref());
-            // Not sent: it is sent again.
+            // If this fails, it is sent again.
             let _ = sendto(&self.socket, &question, SendFlags::empty(), &SocketAddrV4::new(Ipv4Addr::BROADCAST, 67));
         }
         None
@@ -273,7 +278,7 @@ struct Route {
 }
 
 impl Route {
-    /// The way to all that is not on our network.
+    /// The default route.
     fn by(gateway: Ipv4) -> Route {
         let any = inet([0; 4]);
         let (flags, [pad1, pad3, pad4, dev, mtu, window]) = (RTF_UP_GATEWAY, [0; 6]);
@@ -303,10 +308,10 @@ fn inet(address: Ipv4) -> [u8; 16] {
     [low, high, 0, 0, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0]
 }
 
-/// Sets something of an interface.
+/// Sets an attribute of an interface.
 fn configure(socket: &OwnedFd, opcode: Opcode, name: &[u8], value: &[u8]) -> Result<(), Error> {
     let mut request = Ifreq { name: [0; 16], value: [0; 24] };
-    // The name ends in NUL. Source: IFNAMSIZ.
+    // Its name ends with NUL. Source: IFNAMSIZ.
     let (Some(name_slot), Some(value_slot)) =
         (request.name.get_mut(..name.len()).filter(|slot| slot.len() < 16), request.value.get_mut(..value.len()))
     else {
@@ -337,7 +342,7 @@ fn call<T>(socket: &OwnedFd, opcode: Opcode, request: &mut T) -> Result<(), Erro
     unsafe { ioctl(socket, Call(opcode, core::ptr::from_mut(request).cast())) }
 }
 
-/// Reads `52:54:00:12:34:56`.
+/// Parses `52:54:00:12:34:56`.
 fn mac(text: &[u8]) -> Option<[u8; 6]> {
     let (mut mac, mut rest) = ([0; 6], text.trim_ascii());
     for byte in &mut mac {
@@ -348,7 +353,7 @@ fn mac(text: &[u8]) -> Option<[u8; 6]> {
     Some(mac)
 }
 
-/// Writes an address as people do.
+/// Formats an address in dotted decimal.
 fn dotted(address: Ipv4) -> Vec<u8, 16> {
     let mut text = Vec::new();
     for (at, byte) in address.into_iter().enumerate() {

@@ -1,9 +1,9 @@
-//! The device node that a path names, where it is a block device.
+//! Device nodes.
 
 use crate::device::io::path::{Path, path};
 use rustix::fs::{AtFlags, CWD, FileType, statat};
 
-/// Returns the path of a block device that is there.
+/// Returns the path if it is that of a block device.
 pub(crate) fn block_node(node: &[u8]) -> Option<Path> {
     let node = path(&[node]).ok()?;
     let stat = statat(CWD, node.as_c_str(), AtFlags::empty()).ok()?;

@@ -1,5 +1,8 @@
-//! The switch to the real root: mounts move over, the initramfs is freed, the real init starts.
+//! The switch to the real root: moves the mounts, frees the initramfs and starts the real init.
+//!
+//! Source: the kernel's Documentation/filesystems/ramfs-rootfs-initramfs.rst.
 
+use super::explain::report_left_behind;
 use super::mount::{MOUNT_POINT, Root};
 use crate::device::io::file::{EntryType, each_entry, is_in_memory, open};
 use crate::device::io::log::{Level, line};
@@ -13,12 +16,12 @@ use rustix::mount::mount_move;
 use rustix::process::{chdir, chroot};
 
 impl Root<'_> {
-    /// Makes the mounted root the root and starts its init; returns only where no init can be started.
+    /// Switches to the mounted root and starts its init. Returns only if no init can be started.
     #[inline(never)] // smaller so
     pub(crate) fn switch(&self, args: Args, env: Args) -> Errno {
         let Some(init) = self.find_init() else { return Errno::ENOENT };
         for place in [c"/dev", c"/proc", c"/sys", c"/run"] {
-            self.take_along(place);
+            self.move_mount(place);
         }
         free_initramfs();
         let switched = chdir(MOUNT_POINT)
@@ -32,51 +35,51 @@ impl Root<'_> {
         Errno(execve(init.as_c_str(), &argv, &Strings::new(env)))
     }
 
-    /// Moves a mount into the root, and makes a directory for it there where there is none.
-    fn take_along(&self, place: &CStr) {
+    /// Moves a mount into the root, in which it creates the directory if it is missing.
+    fn move_mount(&self, place: &CStr) {
         let moved = path(&[MOUNT_POINT.to_bytes(), place.to_bytes()]).and_then(|to| {
-            // Exists: fine. Fails otherwise: that is why nothing can be mounted there.
+            // It may exist. Otherwise this failure is why the move fails.
             let made = mkdir(to.as_c_str(), Mode::from_raw_mode(0o755)).map_err(errno);
             mount_move(place, to.as_c_str()).map_err(|error| made.err().unwrap_or(errno(error)))
         });
         let Err(error) = moved else { return };
-        super::explain::tell_left_behind(place.to_bytes(), self, error);
-        // Nothing of the image may stay mounted under it.
+        report_left_behind(place.to_bytes(), self, error);
+        // No mount of the image may stay under the new root.
         let _ = rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH);
     }
 
+    /// Finds the init in the mounted root: that of `init=`, or the first of the kernel's usual ones.
     #[inline(never)] // smaller so
-    /// Finds the init in the mounted root: the command line's, or the first of those that the kernel tries.
     fn find_init(&self) -> Option<Path> {
         let root = openat(CWD, MOUNT_POINT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         let usual = [&b"/sbin/init"[..], b"/etc/init", b"/bin/init", b"/bin/sh"];
-        let said = self.options.init.into_iter().filter(|path| {
+        let wanted = self.options.init.into_iter().filter(|path| {
             let there = exists(&root, path);
             if !there {
-                line(Level::Error, &[b"init=", path, b": not in the root ", self.text]);
+                line(Level::Error, &[b"init=", path, b": no such file in the root ", self.text]);
             }
             there
         });
-        path(&[said.chain(usual.into_iter().filter(|path| exists(&root, path))).next()?]).ok()
+        path(&[wanted.chain(usual.into_iter().filter(|path| exists(&root, path))).next()?]).ok()
     }
 }
 
-/// Says whether `wanted` is in `root`, with links followed as a process in that root would.
+/// Whether `wanted` is in `root`, with symbolic links resolved inside `root`.
 fn exists(root: &OwnedFd, wanted: &[u8]) -> bool {
     let relative = wanted.strip_prefix(b"/").unwrap_or(wanted);
     let Ok(relative) = path(&[relative]) else { return false };
     match openat2(root, relative.as_c_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT) {
-        // Before 5.6: see at least whether there is something of that name.
+        // openat2 is missing before Linux 5.6: check for the name, without following links.
         Err(rustix::io::Errno::NOSYS) => statat(root, relative.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok(),
         other => other.is_ok(),
     }
 }
 
-/// Deepest directory of the image that is emptied.
+/// Most levels of directories that are deleted.
 const DEPTH: u8 = 32;
 
-/// Deletes what the kernel unpacked: its memory is lost otherwise. Other file systems are not entered, and where this one
-/// is no initramfs, as when somebody boots a disk with us as init, nothing is touched.
+/// Deletes the files of the initramfs, whose memory would be lost. Other file systems are not entered. If the root is not
+/// in memory (a disk booted with the loader as its init), nothing is deleted.
 fn free_initramfs() {
     if let Ok(root) = open(CWD, b"/")
         && is_in_memory(root.as_fd())
@@ -98,7 +101,7 @@ fn empty(dir: &OwnedFd, device: u64, depth: u8) {
             empty(&child, device, depth);
             how = AtFlags::REMOVEDIR;
         }
-        // What stays, stays: it costs memory and nothing else.
+        // A file that stays costs memory only.
         if let Ok(name) = path(&[name]) {
             let _ = unlinkat(dir, name.as_c_str(), how);
         }

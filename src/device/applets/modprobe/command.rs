@@ -4,21 +4,19 @@ use super::flags::{Flags, SPEC};
 use super::{insert, remove};
 use crate::bytes::split_once;
 use crate::device::applets::{Out, error, failed, fatal, take};
-use crate::device::buffers::{AppletRoom, Room};
-use crate::device::io::file::read;
+use crate::device::buffers::{AppletBuffers, Buffers};
 use crate::device::io::log::errno_prose;
 use crate::device::io::path::c_str;
 use crate::device::kernel::insert::{MODPROBE_OPTIONS, Sys};
-use crate::device::modules::tree::{Tree, or_failed, tell_bad_lines};
+use crate::device::modules::tree::{Tree, or_failed, read_cmdline};
 use crate::device::rt::Args;
 use crate::getopt::split_words;
 use crate::modules::config::MODPROBE_DIRS;
 use crate::modules::show_config;
-use rustix::fs::CWD;
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
-pub(crate) fn main(room: &'static mut Room, mut args: Args, mut env: Args) -> i32 {
-    let Room { config, cmdline, plan, applet: AppletRoom { operands, words, line }, .. } = room;
+pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, mut env: Args) -> i32 {
+    let Buffers { config, cmdline, plan, applet: AppletBuffers { operands, words, line }, .. } = buffers;
     let mut flags = Flags::default();
     let whole_env = env;
     let inherited = env.find_map(|var| var.to_bytes().strip_prefix(MODPROBE_OPTIONS)).unwrap_or_default();
@@ -64,9 +62,7 @@ pub(crate) fn main(room: &'static mut Room, mut args: Args, mut env: Args) -> i3
         }
     };
     let places = if flags.places.is_empty() { MODPROBE_DIRS } else { flags.places.as_slice() };
-    let cmdline = read(CWD, b"/proc/cmdline", cmdline).unwrap_or_default();
-    let resolver = tree.resolver_with(places, config, cmdline);
-    tell_bad_lines(&resolver.config);
+    let resolver = tree.with_config(places, config, read_cmdline(cmdline));
     if flags.show_config {
         let mut out = Out::new();
         show_config::config(&resolver.config, &mut |parts| out.put(parts));

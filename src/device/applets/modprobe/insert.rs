@@ -3,10 +3,10 @@
 use super::flags::Flags;
 use crate::device::applets::refusal::Witness;
 use crate::device::applets::{error, failed, fatal, say, show};
-use crate::device::buffers::PlanRoom;
 use crate::device::io::file::open;
 use crate::device::io::log::refusal_prose;
 use crate::device::kernel::insert::Sys;
+use crate::device::loading::requests::PlanBuffers;
 use crate::device::modules::tree::Tree;
 use crate::device::rt::working_dir;
 use crate::getopt::join_options;
@@ -24,7 +24,7 @@ use rustix::fs::CWD;
 pub(crate) struct Probe<'a> {
     tree: &'a Tree,
     resolver: Resolver<'static>,
-    room: &'static mut PlanRoom,
+    buffers: &'static mut PlanBuffers,
     line: Option<&'static mut VecView<u8>>,
     console: Console<'a>,
 }
@@ -34,13 +34,13 @@ impl<'a> Probe<'a> {
         sys: &'a Sys<'a>,
         tree: &'a Tree,
         resolver: Resolver<'static>,
-        room: &'static mut PlanRoom,
+        buffers: &'static mut PlanBuffers,
         line: &'static mut VecView<u8>,
         flags: &'a Flags,
     ) -> Self {
         let witness = if flags.dry_run || flags.lookup_only() { None } else { Some(Witness::new()) };
         let console = Console { sys, tree, resolver, flags, target: Modname::new(), witness };
-        Probe { tree, resolver, room, line: Some(line), console }
+        Probe { tree, resolver, buffers, line: Some(line), console }
     }
 
     /// Loads what the operands ask for: every one a module, or the first one, and the others its options.
@@ -131,7 +131,7 @@ impl<'a> Probe<'a> {
         }
         self.console.target = modname;
         let resolver = self.resolver;
-        let mut plan = Plan::new(&mut self.room.steps, &mut self.room.visited, &mut self.room.matches);
+        let mut plan = Plan::new(&mut self.buffers.steps, &mut self.buffers.visited, &mut self.buffers.matches);
         plan.scope = if flags.dry_run { Scope::Listing } else { Scope::Commands };
         plan.bare = flags.ignore_commands();
         let planned = plan.add(&resolver, line);
@@ -143,7 +143,7 @@ impl<'a> Probe<'a> {
         }
         let ignore_command = flags.ignore_commands();
         let target = Target { path: line.path(), asked_as: name, options, ignore_command };
-        let tally = run(&mut self.room.steps, &resolver, Some(target), OnFailure::Stop, &mut self.console);
+        let tally = run(&mut self.buffers.steps, &resolver, Some(target), OnFailure::Stop, &mut self.console);
         i32::from(tally.failed > 0 || (self.console.flags.first_time() && self.console.target.is_empty()))
     }
 }

@@ -1,0 +1,35 @@
+//! The device that is waited for: by the boot the root, by `initmod wait` its operand.
+
+use super::blockdev;
+use crate::device::io::path::Path;
+use crate::root::rootdev::RootDev;
+
+/// A device and, once it is there, its node.
+pub(crate) struct Wanted {
+    dev: RootDev<'static>,
+    node: Option<Path>,
+}
+
+impl Wanted {
+    /// Parses a device as `root=` names it.
+    ///
+    /// # Errors
+    /// The forms that are understood, as a message.
+    pub(crate) fn parse(text: &'static [u8]) -> Result<Wanted, &'static [u8]> {
+        Ok(Wanted { dev: blockdev::parse(text).ok_or(blockdev::NOT_UNDERSTOOD)?, node: None })
+    }
+
+    /// Looks for the device and returns its node. A device that is named by its content is looked for only with
+    /// `block_news`, after block devices have changed.
+    pub(crate) fn look(&mut self, block_news: bool) -> Option<&Path> {
+        if block_news || matches!(self.dev, RootDev::Path(_) | RootDev::Number(..)) {
+            self.node = blockdev::find(&self.dev);
+        }
+        self.node.as_ref()
+    }
+
+    /// Returns the node that the last look found.
+    pub(crate) fn node(&self) -> Option<&Path> {
+        self.node.as_ref()
+    }
+}
