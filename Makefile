@@ -81,7 +81,7 @@ test: setup-qemu all
 check: setup-build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
-	$(CARGO) clippy --bin initmod --no-default-features --features device,$(CODECS),$(FEATURES) --target $(TRIPLE_x86_64) --profile loader -- -D warnings
+	config/lint
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	config/size --enforce
 
