@@ -4,7 +4,8 @@
 //!
 //! Exit status: 0 success; 1 a module failed or is unknown, which is reported on stderr; 2 usage error; 3 timeout.
 
-use super::{error, take};
+use super::options::take;
+use super::print::error;
 use crate::bytes;
 use crate::bytes::Decimal;
 use crate::device::boot::POLL_MS;

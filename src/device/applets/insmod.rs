@@ -1,11 +1,12 @@
 //! `insmod FILE [PARAM=VALUE...]`: loads one file, and nothing that it needs.
 
-use super::refusal::Witness;
-use super::{error, take};
+use super::options::take;
+use super::print::{error, show};
+use super::refusal::KernelLog;
 use crate::device::buffers::{AppletBuffers, Buffers};
 use crate::device::io::file::open;
 use crate::device::io::log::refusal_prose;
-use crate::device::kernel::insert::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, Sys};
+use crate::device::kernel::insert::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, Inserter};
 use crate::device::rt::Args;
 use crate::getopt::{Spec, join_options};
 use crate::loading::kernel::Refusal;
@@ -47,14 +48,14 @@ pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, env: Args) -> 
         return 1;
     }
     if verbose {
-        super::show("insmod % %\n", &[file, &options]);
+        show("insmod % %\n", &[file, &options]);
     }
-    let witness = Witness::new();
-    let mut sys = Sys::at(CWD, env);
-    sys.force = force;
-    let Err(refusal) = sys.insert(file, &options) else { return 0 };
+    let kernel_log = KernelLog::new();
+    let mut inserter = Inserter::at(CWD, env);
+    inserter.force = force;
+    let Err(refusal) = inserter.insert(file, &options) else { return 0 };
     let verb: &[u8] = if matches!(refusal, Refusal::File(_)) { b"load" } else { b"insert" };
     error("could not % module %: %", &[verb, file, refusal_prose(refusal)]);
-    witness.explain(refusal, stem(file), &|| open(CWD, file).ok());
+    kernel_log.explain(refusal, stem(file), &|| open(CWD, file).ok());
     1
 }

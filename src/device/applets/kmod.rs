@@ -1,7 +1,9 @@
 //! `kmod list` and `kmod static-nodes`: the device nodes that modules.devname has for modules that are loaded when
 //! somebody opens one.
 
-use super::{Out, error, lsmod, take};
+use super::lsmod;
+use super::options::take;
+use super::print::{Out, error};
 use crate::bytes::{basename, decimal, split_once, words};
 use crate::device::buffers::Buffers;
 use crate::device::io::file::open;

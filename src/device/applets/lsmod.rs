@@ -1,6 +1,7 @@
 //! `lsmod`: what is in the kernel, from /proc/modules and /sys/module.
 
-use super::{Out, error, take};
+use super::options::take;
+use super::print::{Out, error};
 use crate::bytes::{decimal, words};
 use crate::device::buffers::Buffers;
 use crate::device::io::file::read;

@@ -1,8 +1,9 @@
 //! `modinfo NAME|FILE...`: what a module says of itself: the strings of its .modinfo, its parameters with their types, its
 //! build ID, who signed it.
 
-use super::module_file::{Image, damaged};
-use super::{Out, error, failed, take};
+use super::module_file::{ModuleFile, damaged};
+use super::options::take;
+use super::print::{Out, error, failed};
 use crate::bytes::{basename, split_once};
 use crate::device::buffers::{AppletBuffers, Buffers};
 use crate::device::io::file::open;
@@ -145,7 +146,7 @@ impl Modinfo {
         if self.title(b"filename", shown) {
             return 0;
         }
-        let image = match open(CWD, shown).map_err(Refusal::File).and_then(|file| Image::read(&file)) {
+        let image = match open(CWD, shown).map_err(Refusal::File).and_then(|file| ModuleFile::read(&file)) {
             Ok(image) => image,
             Err(refusal) => {
                 self.out.flush();
@@ -274,7 +275,7 @@ impl Modinfo {
         }
         self.field(key, b"");
         // The field's end follows the bytes.
-        self.out.0.pop();
+        self.out.pop();
         for (at, byte) in bytes.iter().enumerate() {
             let separator: &[u8] = match at {
                 0 => b"",

@@ -1,11 +1,11 @@
 //! A module's file as the commands look into it: mapped, and decompressed where it is compressed; and what modprobe
 //! prints of its symbols.
 
-use super::{Out, error, fatal};
+use super::print::{Out, error, fatal};
 use crate::device::io::file::open;
 use crate::device::io::log::{Decimal, refusal_prose};
 use crate::device::io::mmap::map;
-use crate::device::kernel::codec::{CodecError, Mapping, decode, sniff};
+use crate::device::kernel::codec::{Mapping, decode, sniff};
 use crate::loading::kernel::Refusal;
 use crate::modules::elf::Elf;
 use crate::modules::index::Fault;
@@ -13,40 +13,36 @@ use rustix::fd::OwnedFd;
 use rustix::fs::CWD;
 
 /// A module's content.
-pub(crate) enum Image {
+pub(crate) enum ModuleFile {
     Plain(&'static [u8]),
     Decoded(Mapping),
 }
 
-impl Image {
+impl ModuleFile {
     /// Takes a file's content.
     ///
     /// # Errors
     /// Why that can't be read.
-    pub(crate) fn read(file: &OwnedFd) -> Result<Image, Refusal> {
+    pub(crate) fn read(file: &OwnedFd) -> Result<ModuleFile, Refusal> {
         let data = map(file).map_err(Refusal::File)?;
         if sniff(data).is_none() {
-            return Ok(Image::Plain(data));
+            return Ok(ModuleFile::Plain(data));
         }
-        decode(data).map(Image::Decoded).map_err(|error| match error {
-            CodecError::Damaged => Refusal::Damaged,
-            CodecError::Unsupported | CodecError::NotBuiltIn => Refusal::NoDecoder,
-            CodecError::NoMemory => Refusal::NoMemory,
-        })
+        decode(data).map(ModuleFile::Decoded).map_err(Refusal::from)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Image::Plain(data) => data,
-            Image::Decoded(data) => data,
+            ModuleFile::Plain(data) => data,
+            ModuleFile::Decoded(data) => data,
         }
     }
 }
 
 /// Prints the symbols that a module file has for others, or wants from them, with their checksums; returns the exit
 /// status.
-pub(crate) fn show(has: bool, file: &[u8]) -> i32 {
-    let image = match open(CWD, file).map_err(Refusal::File).and_then(|file| Image::read(&file)) {
+pub(crate) fn show_symbols(has: bool, file: &[u8]) -> i32 {
+    let image = match open(CWD, file).map_err(Refusal::File).and_then(|file| ModuleFile::read(&file)) {
         Ok(image) => image,
         Err(refusal) => {
             fatal("Module %: %", &[file, refusal_prose(refusal)]);

@@ -1,6 +1,6 @@
 //! Options as getopt takes them, and what a command says of them.
 
-use super::error;
+use super::print::error;
 use crate::device::io::log::{Level, line, put, to_kmsg};
 use crate::getopt::{Arg, Getopt, Spec};
 use heapless::VecView;

@@ -1,7 +1,7 @@
 //! Why the kernel refused a module, beyond the number that it answers with: what it wrote to its log meanwhile, and what
 //! the module's file and the kernel's settings say.
 
-use super::module_file::Image;
+use super::module_file::ModuleFile;
 use crate::bytes::split_once;
 use crate::device::io::file::read;
 use crate::device::io::log::{Level, line};
@@ -13,17 +13,17 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, SeekFrom, open, seek};
 
 /// Reads the kernel's log from the moment it was made.
-pub(crate) struct Witness(Option<OwnedFd>);
+pub(crate) struct KernelLog(Option<OwnedFd>);
 
-impl Witness {
+impl KernelLog {
     pub(crate) fn new() -> Self {
         let kmsg = open(c"/dev/kmsg", OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
-        Witness(kmsg.ok().filter(|kmsg| seek(kmsg, SeekFrom::End(0)).is_ok()))
+        KernelLog(kmsg.ok().filter(|kmsg| seek(kmsg, SeekFrom::End(0)).is_ok()))
     }
 
     /// Repeats what the kernel said of a module since; says whether it did. Source: the kernel's
     /// Documentation/ABI/testing/dev-kmsg.
-    fn testify(&self, modname: &[u8]) -> bool {
+    fn repeat(&self, modname: &[u8]) -> bool {
         let Some(kmsg) = &self.0 else { return false };
         let mut told = false;
         let mut record = [0; 1024];
@@ -47,7 +47,7 @@ impl Witness {
     /// Says a line or more on why a module was refused, where there is more to say.
     pub(crate) fn explain(&self, refusal: Refusal, name: &[u8], file: &dyn Fn() -> Option<OwnedFd>) {
         let Refusal::Kernel(errno) = refusal else { return };
-        let told = modname(name).is_ok_and(|name| self.testify(&name));
+        let told = modname(name).is_ok_and(|name| self.repeat(&name));
         if errno == Errno::EPERM {
             let mut buf = [0; 64];
             if read(CWD, b"/proc/sys/kernel/modules_disabled", &mut buf) == Ok(b"1\n") {
@@ -67,7 +67,7 @@ fn of_file(errno: Errno, told: bool, file: &dyn Fn() -> Option<OwnedFd>) {
     if !signing && (told || errno != Errno::ENOEXEC) {
         return;
     }
-    let Some(Ok(image)) = file().map(|file| Image::read(&file)) else { return };
+    let Some(Ok(image)) = file().map(|file| ModuleFile::read(&file)) else { return };
     if signing {
         match Signature::of(image.bytes()) {
             Ok(Some(signature)) => line(

@@ -1,6 +1,7 @@
 //! `rmmod NAME|FILE...`: takes single modules out, and looks first whether they can go.
 
-use super::{error, take};
+use super::options::take;
+use super::print::{error, show};
 use crate::device::buffers::{AppletBuffers, Buffers};
 use crate::device::io::log::errno_prose;
 use crate::device::kernel::delete::{delete_module, each_holder, presence, refcnt};
@@ -47,7 +48,7 @@ fn one(operand: &[u8], resolver: &Resolver<'_>, force: bool, verbose: bool) -> i
         return 1;
     }
     if verbose {
-        super::show("rmmod %\n", &[&name]);
+        show("rmmod %\n", &[&name]);
     }
     match delete_module(&name, force) {
         Ok(()) => 0,

@@ -1,7 +1,7 @@
 //! `initmod snapshot`: what the machine's devices ask for, and what is loaded, as `mkinitmod snapshot import` reads it.
 
 use super::lsmod::loaded;
-use super::{Out, error};
+use super::print::{Out, error};
 use crate::device::buffers::Buffers;
 use crate::device::loading::coldplug::each_device;
 use crate::device::rt::Args;

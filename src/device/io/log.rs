@@ -137,7 +137,7 @@ pub(crate) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
     match refusal {
         Refusal::File(Errno::ENOENT) => b"its file is missing from the tree",
         Refusal::Kernel(Errno::ENOENT) => b"unknown symbol, or unknown parameter",
-        Refusal::Kernel(Errno(8)) => b"not a module for this kernel (another version or machine, or damaged)",
+        Refusal::Kernel(Errno::ENOEXEC) => b"not a module for this kernel (another version or machine, or damaged)",
         Refusal::File(errno) | Refusal::Kernel(errno) => errno_prose(errno),
         Refusal::Damaged => b"its compressed data is damaged",
         Refusal::NoDecoder => b"neither this kernel nor this build of the loader can decompress it",
@@ -154,27 +154,60 @@ pub(crate) fn errno_prose(errno: Errno) -> &'static [u8] {
     prose.map_or(b"refused by the kernel", |(_, prose)| prose)
 }
 
-/// A line for each: the error number as a byte, and what it means. A table would cost 16 bytes more for each.
-const PROSE: &[u8] = b"\x01not permitted (by module_blacklist=, or loading is disabled)
-\x02not found
-\x05input/output error
-\x06not ready
-\x08not a program for this machine
-\x0bin use
-\x0cout of memory
-\x0dpermission denied
-\x10busy
-\x11in the kernel already
-\x13no such device: its hardware is not here
-\x16invalid parameter, or damaged file
-\x1cno space left
-\x1eread-only file system
-\x4adamaged file
-\x5fnot supported here
-\x6etimed out
-\x7bno medium in it
-\x7eits signing key is not known to this kernel
-\x81its signature was rejected";
+/// The errors that a module or a mount meets, and the words for each. It is not in the loader: [`PROSE`] is made of it.
+const ERRNOS: [(rustix::io::Errno, &str); 20] = [
+    (rustix::io::Errno::PERM, "not permitted (by module_blacklist=, or loading is disabled)"),
+    (rustix::io::Errno::NOENT, "not found"),
+    (rustix::io::Errno::IO, "input/output error"),
+    (rustix::io::Errno::NXIO, "not ready"),
+    (rustix::io::Errno::NOEXEC, "not a program for this machine"),
+    (rustix::io::Errno::AGAIN, "in use"),
+    (rustix::io::Errno::NOMEM, "out of memory"),
+    (rustix::io::Errno::ACCESS, "permission denied"),
+    (rustix::io::Errno::BUSY, "busy"),
+    (rustix::io::Errno::EXIST, "in the kernel already"),
+    (rustix::io::Errno::NODEV, "no such device: its hardware is not here"),
+    (rustix::io::Errno::INVAL, "invalid parameter, or damaged file"),
+    (rustix::io::Errno::NOSPC, "no space left"),
+    (rustix::io::Errno::ROFS, "read-only file system"),
+    (rustix::io::Errno::BADMSG, "damaged file"),
+    (rustix::io::Errno::OPNOTSUPP, "not supported here"),
+    (rustix::io::Errno::TIMEDOUT, "timed out"),
+    (rustix::io::Errno::NOMEDIUM, "no medium in it"),
+    (rustix::io::Errno::NOKEY, "its signing key is not known to this kernel"),
+    (rustix::io::Errno::KEYREJECTED, "its signature was rejected"),
+];
+
+/// A line per error: its number as a byte, then the words. A slice of tuples would take 16 bytes more per error.
+const PROSE: &[u8] = &PACKED;
+const PACKED: [u8; packed(&mut [])] = {
+    let mut bytes = [0; packed(&mut [])];
+    packed(&mut bytes);
+    bytes
+};
+
+/// Fills `out` with the lines of [`PROSE`], as far as it reaches, and returns how many bytes all of them take.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "runs in the compiler only")]
+#[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "all these errnos are below 256")]
+const fn packed(out: &mut [u8]) -> usize {
+    let (mut len, mut entry) = (0, 0);
+    while entry < ERRNOS.len() {
+        let (errno, words) = &ERRNOS[entry];
+        let mut at = 0;
+        while at < words.len() + 2 {
+            if len < out.len() {
+                out[len] = match at {
+                    0 => errno.raw_os_error() as u8,
+                    _ if at <= words.len() => words.as_bytes()[at - 1],
+                    _ => b'\n',
+                };
+            }
+            (len, at) = (len + 1, at + 1);
+        }
+        entry += 1;
+    }
+    len
+}
 
 /// Ends a process that met what cannot be: a failed child, or, as PID 1, a kernel panic that names us.
 pub fn died() -> ! {

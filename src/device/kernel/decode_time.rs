@@ -5,15 +5,15 @@ use rustix::fd::OwnedFd;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 /// The time, in the taking.
-pub(crate) struct Lap {
+pub(crate) struct DecodeTimer {
     start_us: u32,
     pipe: Option<(OwnedFd, OwnedFd)>,
 }
 
-impl Lap {
+impl DecodeTimer {
     /// Begins to take the time.
-    pub(crate) fn start() -> Lap {
-        Lap { start_us: clock::now_us() as u32, pipe: pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok() }
+    pub(crate) fn start() -> DecodeTimer {
+        DecodeTimer { start_us: clock::now_us() as u32, pipe: pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok() }
     }
 
     /// Ends it, in the child.

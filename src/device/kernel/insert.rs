@@ -9,19 +9,18 @@
 
 use super::child::in_child;
 use super::codec::{CodecError, Format, decode, sniff};
-use super::decode_time::Lap;
+use super::decode_time::DecodeTimer;
 use super::state::state_of;
 use crate::device::io::file::open;
 use crate::device::io::mmap::map;
 use crate::device::io::path::{Text, c_str, errno, join, path};
-use crate::device::modules::tree::Tree;
 use crate::device::rt::{Args, Strings, execve};
 use crate::loading::kernel::{Errno, Refusal, State};
 #[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
 use crate::modules::elf::Elf;
 use core::cell::Cell;
 use core::ffi::CStr;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, unlinkat};
 use rustix::system::{finit_module, init_module};
 
@@ -36,7 +35,7 @@ pub(crate) const IGNORE_MODVERSIONS: i32 = 1;
 pub(crate) const IGNORE_VERMAGIC: i32 = 2;
 
 /// The kernel and the directory that it loads from.
-pub(crate) struct Sys<'a> {
+pub(crate) struct Inserter<'a> {
     dir: BorrowedFd<'a>,
     env: Args,
     /// What the kernel is to overlook: `IGNORE_*`.
@@ -47,14 +46,10 @@ pub(crate) struct Sys<'a> {
     pub(crate) decode_us: Cell<u32>,
 }
 
-impl<'a> Sys<'a> {
-    pub(crate) fn new(tree: &'a Tree, env: Args) -> Self {
-        Sys::at(tree.dir.as_fd(), env)
-    }
-
-    /// The same with paths that begin in `dir`.
+impl<'a> Inserter<'a> {
+    /// Makes an inserter whose relative paths begin in `dir`.
     pub(crate) fn at(dir: BorrowedFd<'a>, env: Args) -> Self {
-        Sys { dir, env, force: 0, modprobe_options: None, decode_us: Cell::new(0) }
+        Inserter { dir, env, force: 0, modprobe_options: None, decode_us: Cell::new(0) }
     }
 
     /// Reads /sys/module/MODNAME/initstate.
@@ -96,28 +91,23 @@ impl<'a> Sys<'a> {
         if cfg!(not(any(feature = "gz", feature = "xz", feature = "zst"))) {
             return Err(Refusal::NoDecoder);
         }
-        let lap = Lap::start();
+        let timer = DecodeTimer::start();
         let status = in_child(|| {
-            let Ok(image) = map(file) else { return NO_MEMORY };
+            let Ok(image) = map(file) else { return CodecError::NoMemory.status() };
             let decoded = decode(image);
-            lap.end();
+            timer.end();
             match decoded {
                 Ok(mut image) => {
                     overlook(&mut image, self.force);
                     init_module(&image, params).map_or_else(|error| error.raw_os_error(), |()| 0)
                 }
-                Err(CodecError::Damaged) => DAMAGED,
-                Err(CodecError::Unsupported | CodecError::NotBuiltIn) => NO_DECODER,
-                Err(CodecError::NoMemory) => NO_MEMORY,
+                Err(error) => error.status(),
             }
         });
-        self.decode_us.set(lap.took_us());
+        self.decode_us.set(timer.took_us());
         match status? {
             0 => Ok(()),
-            DAMAGED => Err(Refusal::Damaged),
-            NO_DECODER => Err(Refusal::NoDecoder),
-            NO_MEMORY => Err(Refusal::NoMemory),
-            error => Err(Refusal::Kernel(Errno(error))),
+            status => Err(CodecError::of_status(status).map_or(Refusal::Kernel(Errno(status)), Refusal::from)),
         }
     }
 
@@ -214,11 +204,6 @@ fn kernel_name(format: Format) -> &'static [u8] {
         Format::Zst => b"zstd",
     }
 }
-
-// What the child ends with where it is no errno of the kernel's, which stay below 134.
-const DAMAGED: i32 = 200;
-const NO_DECODER: i32 = 201;
-const NO_MEMORY: i32 = 202;
 
 /// Which compression the kernel undoes by itself, as its name in /sys/module/compression; empty for none.
 pub(crate) fn kernel_codec(buf: &mut [u8]) -> &[u8] {

@@ -9,7 +9,7 @@ use super::requests::{BootKernel, PlanBuffers, Requests};
 use super::workers::{Answer, Job, OUT_COUNT, Workers};
 use crate::device::io::file::open;
 use crate::device::io::mmap::map;
-use crate::device::kernel::insert::Sys;
+use crate::device::kernel::insert::Inserter;
 use crate::device::modules::tree::{Modules, each_load_d};
 use crate::device::rt::{Args, clock};
 use crate::loading::kernel::{Errno, Kernel, Outcome, Refusal};
@@ -21,6 +21,7 @@ use crate::modules::config::lines;
 use crate::modules::name::stem;
 use crate::modules::uevent::Uevent;
 use core::mem::MaybeUninit;
+use rustix::fd::AsFd;
 use rustix::fs::CWD;
 
 /// Unfinished steps at which no more are requested: enough to keep all workers busy.
@@ -84,7 +85,7 @@ impl<'a> Dispatcher<'a> {
                 rustix::thread::sched_getaffinity(None).map_or(2, |cpus| cpus.count().saturating_mul(2).min(8))
             }
         };
-        let sys = Sys::new(&modules.tree, env);
+        let sys = Inserter::at(modules.tree.dir.as_fd(), env);
         let workers = Workers::start(job_count, &sys);
         let serial = if workers.is_direct() { b"1" } else { options.serial };
         // Most images have no such file.

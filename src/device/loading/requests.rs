@@ -4,7 +4,7 @@
 use super::coldplug::By;
 use super::recorder::{RecordBuffers, Recorder};
 use crate::device::io::log::{Level, line, refusal_prose};
-use crate::device::kernel::insert::Sys;
+use crate::device::kernel::insert::Inserter;
 use crate::device::modules::tree::report_failure;
 use crate::device::rt::clock;
 use crate::loading::kernel::{Errno, Kernel, Outcome, Refusal, State};
@@ -160,7 +160,7 @@ impl Requests {
 
 /// The kernel of a boot. Failures are reported on the console.
 pub(crate) struct BootKernel<'a> {
-    pub(super) sys: Sys<'a>,
+    pub(super) sys: Inserter<'a>,
     /// Whether the file of a loaded module is deleted.
     pub(super) frees: bool,
 }

@@ -10,7 +10,7 @@
 //! ```
 
 use crate::device::io::mmap::share;
-use crate::device::kernel::insert::Sys;
+use crate::device::kernel::insert::Inserter;
 use crate::device::rt::{clock, exit, fork};
 use crate::loading::kernel::{Errno, Refusal};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -87,7 +87,7 @@ struct Worker {
 
 impl Workers {
     /// Starts `count` workers, or as many as fork(2) allows.
-    pub(crate) fn start(count: u32, sys: &Sys<'_>) -> Workers {
+    pub(crate) fn start(count: u32, sys: &Inserter<'_>) -> Workers {
         let jobs = if count > 0 { pipe_with(PipeFlags::CLOEXEC | PipeFlags::DIRECT).ok() } else { None };
         let at = jobs.as_ref().and_then(|_| share()).unwrap_or_default();
         let mut workers =
@@ -98,7 +98,7 @@ impl Workers {
         workers
     }
 
-    fn add(&mut self, sys: &Sys<'_>) {
+    fn add(&mut self, sys: &Inserter<'_>) {
         let is_taken = |place: &usize| self.live.iter().any(|worker| worker.place == *place);
         let Some(place) = (0..WORKER_COUNT).find(|place| !is_taken(place)) else { return };
         let (Some(at), Ok((from_worker, answers))) = (self.at.get(place), pipe_with(PipeFlags::CLOEXEC)) else {
@@ -137,7 +137,7 @@ impl Workers {
     }
 
     /// Submits the job of the step `at`. Without workers, runs it and returns its answer.
-    pub(crate) fn submit(&mut self, sys: &Sys<'_>, at: usize, job: &Job<'_>) -> Option<Answer> {
+    pub(crate) fn submit(&mut self, sys: &Inserter<'_>, at: usize, job: &Job<'_>) -> Option<Answer> {
         let (Some((_, to_workers)), Some(head)) = (self.jobs.as_ref().filter(|_| !self.is_direct()), head(at, job))
         else {
             return Some(run(sys, at, job));
@@ -153,7 +153,7 @@ impl Workers {
     /// Waits up to `wait_ms` until a worker answers or `also` is readable, and calls `each` with the answers.
     pub(crate) fn wait(
         &mut self,
-        sys: &Sys<'_>,
+        sys: &Inserter<'_>,
         also: Option<BorrowedFd<'_>>,
         wait_ms: u64,
         each: &mut dyn FnMut(Answer),
@@ -245,7 +245,7 @@ fn lost(at: usize, killed: Refusal, worker: u32) -> Answer {
 }
 
 /// Runs the job of the step `at`, and measures its time.
-fn run(sys: &Sys<'_>, at: usize, job: &Job<'_>) -> Answer {
+fn run(sys: &Inserter<'_>, at: usize, job: &Job<'_>) -> Answer {
     let start_us = clock::now_us() as u32;
     let result =
         if job.is_command { sys.command(job.text, job.name, job.options) } else { sys.insert(job.text, job.options) };
@@ -254,7 +254,7 @@ fn run(sys: &Sys<'_>, at: usize, job: &Job<'_>) -> Answer {
 }
 
 /// Runs jobs in a worker until the pipe of jobs ends. Stores the running step in `place`, for [`Workers::at`].
-fn work(sys: &Sys<'_>, place: &AtomicU32, jobs: &OwnedFd, answers: &OwnedFd) -> ! {
+fn work(sys: &Inserter<'_>, place: &AtomicU32, jobs: &OwnedFd, answers: &OwnedFd) -> ! {
     let mut job = [0u8; JOB_LEN];
     loop {
         let job = match rustix::io::read(jobs, &mut job) {

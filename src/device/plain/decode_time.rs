@@ -1,11 +1,11 @@
-//! In the place of `lap`, in a build without a recorder: no time is taken.
+//! In the place of decode_time, in a build without a recorder: no time is taken.
 
 /// Nothing.
-pub(crate) struct Lap;
+pub(crate) struct DecodeTimer;
 
-impl Lap {
-    pub(crate) fn start() -> Lap {
-        Lap
+impl DecodeTimer {
+    pub(crate) fn start() -> DecodeTimer {
+        DecodeTimer
     }
 
     pub(crate) fn end(&self) {}

@@ -4,13 +4,14 @@
 use super::coldplug::{By, each_device};
 use super::recorder::Recorder;
 use super::requests::{BootKernel, PlanBuffers, Requests};
-use crate::device::kernel::insert::Sys;
+use crate::device::kernel::insert::Inserter;
 use crate::device::modules::tree::{Modules, each_load_d};
 use crate::device::rt::{Args, clock};
 use crate::loading::options::{BootOptions, LOAD_LAST};
 use crate::loading::plan::Plan;
 use crate::loading::run::{OnFailure, run};
 use crate::modules::config::lines;
+use rustix::fd::AsFd;
 
 /// Loads requested modules.
 pub(crate) struct Dispatcher<'a> {
@@ -28,7 +29,7 @@ impl<'a> Dispatcher<'a> {
         let plan = Plan::new(&mut buffers.steps, &mut buffers.visited, &mut buffers.matches);
         let recorder = Recorder::new(&mut buffers.record);
         Dispatcher {
-            kernel: BootKernel { sys: Sys::new(&modules.tree, env), frees: options.frees },
+            kernel: BootKernel { sys: Inserter::at(modules.tree.dir.as_fd(), env), frees: options.frees },
             requests: Requests::new(modules.resolver, plan, &mut buffers.seen, recorder),
         }
     }

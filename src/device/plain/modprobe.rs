@@ -3,13 +3,14 @@
 
 use super::flags::Flags;
 use super::insert;
-use crate::device::applets::error;
+use crate::device::applets::print::error;
 use crate::device::buffers::{AppletBuffers, Buffers};
 use crate::device::io::log::errno_prose;
-use crate::device::kernel::insert::Sys;
+use crate::device::kernel::insert::Inserter;
 use crate::device::modules::tree::{Tree, or_failed, read_cmdline};
 use crate::device::rt::Args;
 use crate::modules::config::MODPROBE_DIRS;
+use rustix::fd::AsFd;
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
 pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, env: Args) -> i32 {
@@ -31,8 +32,8 @@ pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, env: Args) -> 
         Err(errno) => return misuse("the module tree: %", errno_prose(errno)),
     };
     let resolver = tree.with_config(MODPROBE_DIRS, config, read_cmdline(cmdline));
-    let sys = Sys::new(&tree, env);
-    or_failed(insert::Probe::new(&sys, &tree, resolver, plan, line, &flags).all(operands))
+    let sys = Inserter::at(tree.dir.as_fd(), env);
+    or_failed(insert::Insertion::new(&sys, &tree, resolver, plan, line, &flags).all(operands))
 }
 
 fn misuse(template: &'static str, what: &[u8]) -> i32 {

@@ -4,11 +4,11 @@ use crate::loading::kernel::Refusal;
 use rustix::fd::OwnedFd;
 
 /// Sees nothing.
-pub(crate) struct Witness;
+pub(crate) struct KernelLog;
 
-impl Witness {
+impl KernelLog {
     pub(crate) fn new() -> Self {
-        Witness
+        KernelLog
     }
 
     /// Says nothing.

@@ -3,37 +3,26 @@
 //!
 //! Source: the kernel's net/ipv4/ipconfig.c and fs/nfs/nfsroot.c; netdevice(7), packet formats in [`crate::root::nfsroot`].
 
-#![allow(unsafe_code, reason = "interfaces are configured by ioctl")]
-
 use crate::bytes::split_once;
 use crate::device::io::file::{each_entry, read_joined};
 use crate::device::io::log::{Decimal, Level, line};
 use crate::device::io::path::{Name, Path, errno, path};
+use crate::device::rt::ioctl::{Setting, add_route, configure};
 use crate::device::rt::{bind_to_device, clock};
 use crate::loading::kernel::Errno;
 use crate::loading::options::BootOptions;
 use crate::root::nfsroot::{ACK, Ip, Ipv4, NfsRoot, OFFER, Reply, around_client, emit};
-use core::ffi::c_void;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use heapless::Vec;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::CWD;
 use rustix::io::Errno as Error;
-use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, bind, sendto, socket_with, sockopt};
 
 /// Wait for an answer before the request is sent again, ms.
 const AGAIN_MS: u64 = 1000;
 
 const SYS_NET: &[u8] = b"/sys/class/net";
-
-// Source: include/uapi/linux/sockios.h, if.h, route.h.
-const SIOCADDRT: Opcode = 0x890b;
-const SIOCSIFFLAGS: Opcode = 0x8914;
-const SIOCSIFADDR: Opcode = 0x8916;
-const SIOCSIFNETMASK: Opcode = 0x891c;
-const IFF_UP_MULTICAST: [u8; 2] = 0x1001_u16.to_ne_bytes();
-const RTF_UP_GATEWAY: u16 = 3;
 
 /// The network, as it is brought up.
 pub(crate) struct Net {
@@ -127,7 +116,7 @@ impl Net {
                 return;
             }
             // If this fails, it has no link.
-            let _ = configure(&socket, SIOCSIFFLAGS, name, &IFF_UP_MULTICAST);
+            let _ = configure(&socket, Setting::Up, name);
             if read_joined(CWD, &[SYS_NET, b"/", name, b"/carrier"], &mut carrier) == Ok(b"1\n") {
                 let _ = found.extend_from_slice(name);
             }
@@ -160,13 +149,13 @@ impl Net {
         let client = self.ip.client.unwrap_or_default();
         let done = || {
             let socket = socket()?;
-            configure(&socket, SIOCSIFADDR, &self.device, &inet(client))?;
+            configure(&socket, Setting::Address(client), &self.device)?;
             if let Some(netmask) = self.ip.netmask {
-                configure(&socket, SIOCSIFNETMASK, &self.device, &inet(netmask))?;
+                configure(&socket, Setting::Netmask(netmask), &self.device)?;
             }
             if let Some(gateway) = self.ip.gateway {
                 // Fails if the route exists, or the gateway is on another network; the local network works without it.
-                let _ = call(&socket, SIOCADDRT, &mut Route::by(gateway));
+                let _ = add_route(&socket, gateway);
             }
             Ok(())
         };
@@ -250,96 +239,6 @@ impl Dhcp {
 
 fn socket() -> Result<OwnedFd, Error> {
     socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
-}
-
-/// `struct ifreq`. The kernel reads 40 bytes of it, on 32 bits 32.
-#[repr(C)]
-struct Ifreq {
-    name: [u8; 16],
-    value: [u8; 24],
-}
-
-/// `struct rtentry`. Source: include/uapi/linux/route.h.
-#[repr(C)]
-struct Route {
-    pad1: usize,
-    dst: [u8; 16],
-    gateway: [u8; 16],
-    netmask: [u8; 16],
-    flags: u16,
-    pad2: u16,
-    pad3: usize,
-    pad4: usize,
-    metric: u16,
-    dev: usize,
-    mtu: usize,
-    window: usize,
-    irtt: u16,
-}
-
-impl Route {
-    /// The default route.
-    fn by(gateway: Ipv4) -> Route {
-        let any = inet([0; 4]);
-        let (flags, [pad1, pad3, pad4, dev, mtu, window]) = (RTF_UP_GATEWAY, [0; 6]);
-        let gateway = inet(gateway);
-        Route {
-            pad1,
-            dst: any,
-            gateway,
-            netmask: any,
-            flags,
-            pad2: 0,
-            pad3,
-            pad4,
-            metric: 0,
-            dev,
-            mtu,
-            window,
-            irtt: 0,
-        }
-    }
-}
-
-/// `struct sockaddr_in` without a port.
-fn inet(address: Ipv4) -> [u8; 16] {
-    let [a, b, c, d] = address;
-    let [low, high] = 2_u16.to_ne_bytes(); // AF_INET
-    [low, high, 0, 0, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0]
-}
-
-/// Sets an attribute of an interface.
-fn configure(socket: &OwnedFd, opcode: Opcode, name: &[u8], value: &[u8]) -> Result<(), Error> {
-    let mut request = Ifreq { name: [0; 16], value: [0; 24] };
-    // Its name ends with NUL. Source: IFNAMSIZ.
-    let (Some(name_slot), Some(value_slot)) =
-        (request.name.get_mut(..name.len()).filter(|slot| slot.len() < 16), request.value.get_mut(..value.len()))
-    else {
-        return Err(Error::INVAL);
-    };
-    name_slot.copy_from_slice(name);
-    value_slot.copy_from_slice(value);
-    call(socket, opcode, &mut request)
-}
-
-fn call<T>(socket: &OwnedFd, opcode: Opcode, request: &mut T) -> Result<(), Error> {
-    struct Call(Opcode, *mut c_void);
-    // SAFETY: the opcodes above read the structure that is passed with them, and write nothing
-    unsafe impl Ioctl for Call {
-        type Output = ();
-        const IS_MUTATING: bool = false;
-        fn opcode(&self) -> Opcode {
-            self.0
-        }
-        fn as_ptr(&mut self) -> *mut c_void {
-            self.1
-        }
-        unsafe fn output_from_ptr(_: IoctlOutput, _: *mut c_void) -> Result<(), Error> {
-            Ok(())
-        }
-    }
-    // SAFETY: `request` is the structure that `opcode` takes, and lives on
-    unsafe { ioctl(socket, Call(opcode, core::ptr::from_mut(request).cast())) }
 }
 
 /// Parses `52:54:00:12:34:56`.

@@ -3,13 +3,15 @@
 //! target.
 #![allow(unsafe_code, reason = "this is the floor: entry, memory and raw system calls")]
 
-#[cfg(feature = "xz")]
-pub(crate) mod arena;
-mod args;
 #[cfg(not(test))]
 mod mem;
+mod args;
 mod raw;
 pub(crate) mod clock;
+#[cfg(feature = "nfs")]
+pub(crate) mod ioctl;
+#[cfg(feature = "xz")]
+pub(crate) mod arena;
 #[cfg(not(test))]
 mod start;
 

@@ -2,6 +2,7 @@
 //! auxiliary vector. Source: the System V ABI supplements of each architecture.
 
 use super::args::Args;
+use super::raw::exit;
 use core::ffi::c_char;
 
 #[cfg(target_arch = "x86_64")]
@@ -51,7 +52,7 @@ unsafe extern "C" fn enter(stack: *const usize) -> ! {
     let argv = unsafe { stack.add(1) }.cast::<*const c_char>();
     // SAFETY: envp follows argv's null
     let envp = unsafe { argv.add(argc.wrapping_add(1)) };
-    super::exit(crate::device::main(Args::at(argv), Args::at(envp)))
+    exit(crate::device::main(Args::at(argv), Args::at(envp)))
 }
 
 // The prebuilt core library names these; with panic=abort nothing calls them.

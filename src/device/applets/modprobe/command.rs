@@ -1,18 +1,20 @@
 //! The command: reads its options and starts the job that they name.
 
-use super::flags::{Flags, SPEC};
+use super::flags::{Flags, SPEC, Symbols};
 use super::{insert, remove};
 use crate::bytes::split_once;
-use crate::device::applets::{Out, error, failed, fatal, take};
+use crate::device::applets::module_file::show_symbols;
+use crate::device::applets::options::take;
+use crate::device::applets::print::{Out, error, failed, fatal};
 use crate::device::buffers::{AppletBuffers, Buffers};
 use crate::device::io::log::errno_prose;
-use crate::device::io::path::c_str;
-use crate::device::kernel::insert::{MODPROBE_OPTIONS, Sys};
+use crate::device::kernel::insert::{Inserter, MODPROBE_OPTIONS};
 use crate::device::modules::tree::{Tree, or_failed, read_cmdline};
 use crate::device::rt::Args;
 use crate::getopt::split_words;
 use crate::modules::config::MODPROBE_DIRS;
 use crate::modules::show_config;
+use rustix::fd::AsFd;
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
 pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, mut env: Args) -> i32 {
@@ -20,10 +22,7 @@ pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, mut env: Args)
     let mut flags = Flags::default();
     let whole_env = env;
     let inherited = env.find_map(|var| var.to_bytes().strip_prefix(MODPROBE_OPTIONS)).unwrap_or_default();
-    let fits = flags.children.extend_from_slice(MODPROBE_OPTIONS).is_ok()
-        && flags.children.extend_from_slice(inherited).is_ok()
-        && split_words(inherited, words).is_ok();
-    if !fits {
+    if !flags.inherited.begin(inherited) || split_words(inherited, words).is_err() {
         error("MODPROBE_OPTIONS is too long", &[]);
         return 1;
     }
@@ -45,14 +44,8 @@ pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, mut env: Args)
         error("missing parameters. See -h.", &[]);
         return 1;
     }
-    if let (Some(letter), Some(file)) = (flags.symbols, operands.first()) {
-        #[cfg(feature = "modinfo")]
-        return crate::device::applets::module_file::show(letter == b'E', file);
-        #[cfg(not(feature = "modinfo"))]
-        return {
-            error("% -%: this build leaves modinfo out", &[file, &[letter]]);
-            1
-        };
+    if let (Some(symbols), Some(file)) = (flags.symbols, operands.first()) {
+        return show_symbols(symbols == Symbols::Exports, file);
     }
     let tree = match Tree::open_at(flags.root, flags.kver) {
         Ok(tree) => tree,
@@ -72,14 +65,13 @@ pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, mut env: Args)
         }
         return or_failed(0);
     }
-    // Full: it is cut, and what is asked for stands.
-    let _ = flags.children.push(0);
-    let mut sys = Sys::new(&tree, whole_env);
-    sys.force = flags.force;
-    sys.modprobe_options = flags.changes_children.then_some(c_str(&flags.children));
+    flags.inherited.end();
+    let mut inserter = Inserter::at(tree.dir.as_fd(), whole_env);
+    inserter.force = flags.force;
+    inserter.modprobe_options = flags.inherited.variable();
     or_failed(if flags.remove {
-        remove::all(&sys, &tree, &resolver, &flags, operands)
+        remove::all(&inserter, &tree, &resolver, &flags, operands)
     } else {
-        insert::Probe::new(&sys, &tree, resolver, plan, line, &flags).all(operands)
+        insert::Insertion::new(&inserter, &tree, resolver, plan, line, &flags).all(operands)
     })
 }

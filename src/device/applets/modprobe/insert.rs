@@ -1,11 +1,11 @@
 //! `modprobe NAME`: loads all that a name stands for.
 
 use super::flags::Flags;
-use crate::device::applets::refusal::Witness;
-use crate::device::applets::{error, failed, fatal, say, show};
+use crate::device::applets::print::{error, failed, fatal, say, show};
+use crate::device::applets::refusal::KernelLog;
 use crate::device::io::file::open;
 use crate::device::io::log::refusal_prose;
-use crate::device::kernel::insert::Sys;
+use crate::device::kernel::insert::Inserter;
 use crate::device::loading::requests::PlanBuffers;
 use crate::device::modules::tree::Tree;
 use crate::device::rt::working_dir;
@@ -21,7 +21,7 @@ use rustix::fd::AsFd;
 use rustix::fs::CWD;
 
 /// A name and what became of it so far.
-pub(crate) struct Probe<'a> {
+pub(crate) struct Insertion<'a> {
     tree: &'a Tree,
     resolver: Resolver<'static>,
     buffers: &'static mut PlanBuffers,
@@ -29,18 +29,18 @@ pub(crate) struct Probe<'a> {
     console: Console<'a>,
 }
 
-impl<'a> Probe<'a> {
+impl<'a> Insertion<'a> {
     pub(crate) fn new(
-        sys: &'a Sys<'a>,
+        inserter: &'a Inserter<'a>,
         tree: &'a Tree,
         resolver: Resolver<'static>,
         buffers: &'static mut PlanBuffers,
         line: &'static mut VecView<u8>,
         flags: &'a Flags,
     ) -> Self {
-        let witness = if flags.dry_run || flags.lookup_only() { None } else { Some(Witness::new()) };
-        let console = Console { sys, tree, resolver, flags, target: Modname::new(), witness };
-        Probe { tree, resolver, buffers, line: Some(line), console }
+        let kernel_log = if flags.dry_run || flags.lookup_only() { None } else { Some(KernelLog::new()) };
+        let console = Console { inserter, tree, resolver, flags, target: Modname::new(), kernel_log };
+        Insertion { tree, resolver, buffers, line: Some(line), console }
     }
 
     /// Loads what the operands ask for: every one a module, or the first one, and the others its options.
@@ -120,7 +120,7 @@ impl<'a> Probe<'a> {
         }
         let of_file = line.path().starts_with(b"/");
         let builtin = !of_file && self.resolver.indexes.is_builtin(&modname).unwrap_or(false);
-        if !flags.show_depends && (builtin || self.console.sys.state(&modname) == State::Live) {
+        if !flags.show_depends && (builtin || self.console.inserter.state(&modname) == State::Live) {
             if flags.first_time() {
                 error("could not insert '%': Module already in kernel", &[&modname]);
             }
@@ -150,13 +150,13 @@ impl<'a> Probe<'a> {
 
 /// The kernel as a command reaches it: by its flags a real one, or one that only tells.
 struct Console<'a> {
-    sys: &'a Sys<'a>,
+    inserter: &'a Inserter<'a>,
     tree: &'a Tree,
     resolver: Resolver<'static>,
     flags: &'a Flags,
     /// The module asked for; empty once somebody else was faster.
     target: Modname,
-    witness: Option<Witness>,
+    kernel_log: Option<KernelLog>,
 }
 
 impl Console<'_> {
@@ -174,7 +174,7 @@ impl Console<'_> {
 
 impl Kernel for Console<'_> {
     fn state(&mut self, modname: &[u8]) -> State {
-        if self.flags.show_depends { State::Unknown } else { self.sys.state(modname) }
+        if self.flags.show_depends { State::Unknown } else { self.inserter.state(modname) }
     }
 
     fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
@@ -188,14 +188,14 @@ impl Kernel for Console<'_> {
             let dir: &[u8] = if path.starts_with(b"/") { b"" } else { &self.tree.path };
             show("insmod %% %\n", &[dir, path, options]);
         }
-        if self.flags.dry_run { Ok(()) } else { self.sys.insert(path, options) }
+        if self.flags.dry_run { Ok(()) } else { self.inserter.insert(path, options) }
     }
 
     fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal> {
         if self.flags.shows() {
             show("install % %\n", &[command, options]);
         }
-        if self.flags.dry_run { Ok(()) } else { self.sys.command(command, modname, options) }
+        if self.flags.dry_run { Ok(()) } else { self.inserter.command(command, modname, options) }
     }
 
     fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
@@ -215,8 +215,8 @@ impl Kernel for Console<'_> {
             return;
         }
         error("could not insert '%': %%", &[name, cause, detail]);
-        if let (Outcome::Refused(refusal), Some(witness)) = (outcome, &self.witness) {
-            witness.explain(refusal, name, &|| open(self.tree.dir.as_fd(), step.path()).ok());
+        if let (Outcome::Refused(refusal), Some(kernel_log)) = (outcome, &self.kernel_log) {
+            kernel_log.explain(refusal, name, &|| open(self.tree.dir.as_fd(), step.path()).ok());
         }
     }
 }

@@ -1,10 +1,10 @@
 //! `modprobe -r`, and how all commands take a module out and see what is in.
 
 use super::flags::Flags;
-use crate::device::applets::{error, failed, say, show};
+use crate::device::applets::print::{error, failed, say, show};
 use crate::device::io::log::errno_prose;
 use crate::device::kernel::delete::{delete_module, each_holder, presence, refcnt};
-use crate::device::kernel::insert::Sys;
+use crate::device::kernel::insert::Inserter;
 use crate::device::modules::tree::Tree;
 use crate::device::rt::clock::{now_ms, sleep_ms};
 use crate::loading::kernel::{Errno, Refusal};
@@ -15,7 +15,7 @@ use heapless::VecView;
 
 /// Takes out all that the names stand for; returns the exit status.
 pub(crate) fn all(
-    sys: &Sys<'_>,
+    inserter: &Inserter<'_>,
     tree: &Tree,
     resolver: &Resolver<'static>,
     flags: &Flags,
@@ -28,7 +28,7 @@ pub(crate) fn all(
         waits: flags.wait_ms.is_some_and(|wait_ms| wait_ms > 0),
         dry_run: flags.dry_run,
     };
-    let mut console = Console { sys, resolver: *resolver, flags, fatal: false };
+    let mut console = Console { inserter, resolver: *resolver, flags, fatal: false };
     let mut status = 0;
     for name in names {
         let mut matches = heapless::Vec::<Match<'static>, 128>::new();
@@ -59,7 +59,7 @@ fn grade(flags: &Flags) -> &'static [u8] {
 }
 
 struct Console<'a> {
-    sys: &'a Sys<'a>,
+    inserter: &'a Inserter<'a>,
     resolver: Resolver<'static>,
     flags: &'a Flags,
     fatal: bool,
@@ -107,7 +107,7 @@ impl Loaded for Console<'_> {
         if self.flags.shows() {
             show("remove %\n", &[command]);
         }
-        if self.flags.dry_run { Ok(()) } else { self.sys.command(command, modname, b"") }
+        if self.flags.dry_run { Ok(()) } else { self.inserter.command(command, modname, b"") }
     }
 
     fn told(&mut self, modname: &[u8], why: Stays) {

@@ -19,6 +19,7 @@ mod zst;
 #[cfg(test)]
 mod tests;
 
+use crate::loading::kernel::Refusal;
 pub(crate) use mapping::Mapping;
 
 /// A compression that modules come in.
@@ -43,6 +44,37 @@ pub(crate) enum CodecError {
     NotBuiltIn,
     /// The kernel gives no memory, or the content is past all bounds.
     NoMemory,
+}
+
+impl CodecError {
+    /// Returns the exit status of a process that failed by it. The kernel's errnos stay below 134.
+    pub(crate) fn status(self) -> i32 {
+        match self {
+            CodecError::Damaged => 200,
+            CodecError::Unsupported | CodecError::NotBuiltIn => 201,
+            CodecError::NoMemory => 202,
+        }
+    }
+
+    /// Returns the error that ends a process with this exit status.
+    pub(crate) fn of_status(status: i32) -> Option<CodecError> {
+        match status {
+            200 => Some(CodecError::Damaged),
+            201 => Some(CodecError::Unsupported),
+            202 => Some(CodecError::NoMemory),
+            _ => None,
+        }
+    }
+}
+
+impl From<CodecError> for Refusal {
+    fn from(error: CodecError) -> Refusal {
+        match error {
+            CodecError::Damaged => Refusal::Damaged,
+            CodecError::Unsupported | CodecError::NotBuiltIn => Refusal::NoDecoder,
+            CodecError::NoMemory => Refusal::NoMemory,
+        }
+    }
 }
 
 /// Tells by its magic, not by a name, how `data` is compressed; `None` is plain, or not known.
