@@ -171,7 +171,7 @@ fn hold(options: &BootOptions<'_>, env: Args) {
         // Fails only without CAP_SYS_BOOT.
         let _ = reboot(RebootCommand::Restart);
     }
-    line(Level::Error, &[b"cannot continue booting; fix the image or the kernel command line and reset"]);
+    line(Level::Error, &[b"cannot continue booting; fix the image or the command line and reset"]);
     if !explain::shell(env) {
         loop {
             sleep_ms(3_600_000);

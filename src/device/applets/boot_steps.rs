@@ -147,9 +147,11 @@ pub(crate) fn wait(buffers: &'static mut Buffers, args: Args, env: Args) -> i32 
     };
     let mut dispatcher = begin(&call.modules, &call.options, call.plan, env);
     let (start_ms, patience_ms) = (now_ms(), call.ms.unwrap_or(PATIENCE_MS));
-    while wanted.look(dispatcher.as_mut().is_none_or(Dispatcher::take_block_news)).is_none()
-        && now_ms().saturating_sub(start_ms) < patience_ms.into()
-    {
+    loop {
+        wanted.look(dispatcher.as_mut().is_none_or(Dispatcher::take_block_news));
+        if wanted.node.is_some() || now_ms().saturating_sub(start_ms) >= patience_ms.into() {
+            break;
+        }
         match &mut dispatcher {
             Some(dispatcher) => drop(dispatcher.turn(POLL_MS)),
             None => sleep_ms(POLL_MS),
@@ -158,7 +160,7 @@ pub(crate) fn wait(buffers: &'static mut Buffers, args: Args, env: Args) -> i32 
     if let Some(dispatcher) = &mut dispatcher {
         end(dispatcher, start_ms);
     }
-    if let Some(node) = wanted.node() {
+    if let Some(node) = wanted.node {
         put(false, &[node.as_bytes(), b"\n"]);
         return 0;
     }

@@ -119,22 +119,24 @@ fn report_supplier(device: &Path, supplier: &Path, modules: Option<&Modules>) {
     let uevent = Uevent::file(uevent.unwrap_or_default());
     let known = modules.and_then(|modules| driver(uevent.get(b"MODALIAS")?, modules));
     let left_out = modules.and_then(|modules| left_out(uevent, &modules.tree));
-    let fix: &[u8] = if known.is_none() { b"; rebuild it with mkinitmod build --dtb FILE" } else { b"" };
     let (who, what): (&[u8], &[u8]) = match (known, left_out) {
         (Some(Match::Module(line)), _) => {
             let modname = stem(line.path());
             if crate::modules::name::modname(modname).is_ok_and(|modname| state_of(&modname) == State::Live) {
                 (modname, b" is loaded but did not bind to it")
             } else {
-                (modname, b" is in this image but not loaded; see its own line")
+                (modname, b" is in this image but not loaded; see its line")
             }
         }
         (Some(_), _) => (b"its driver", b" is built in but did not bind to it"),
-        (None, Some(modname)) => (modname, b" is not in this image"),
-        (None, None) => (uevent.get(b"OF_COMPATIBLE_0").unwrap_or_default(), b" matches no module in this image"),
+        (None, Some(modname)) => (modname, b" is not in this image; rebuild it with mkinitmod build --dtb FILE"),
+        (None, None) => (
+            uevent.get(b"OF_COMPATIBLE_0").unwrap_or_default(),
+            b" matches no module in this image; rebuild it with mkinitmod build --dtb FILE",
+        ),
     };
     let (consumer, name) = (basename(consumer.as_bytes()), basename(name.as_bytes()));
-    line(Level::Error, &[consumer, b" waits for ", name, open, &property, close, b": ", who, what, fix]);
+    line(Level::Error, &[consumer, b" waits for ", name, open, &property, close, b": ", who, what]);
 }
 
 /// Returns the path of a device's device-tree node, or of the device if it has none.

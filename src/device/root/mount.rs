@@ -22,15 +22,9 @@ pub(crate) struct Root<'a> {
     /// The value of `root=`.
     pub(crate) text: &'static [u8],
     pub(crate) options: &'a BootOptions<'static>,
-    place: Place,
-}
-
-/// Where the root is.
-#[allow(clippy::large_enum_variant, reason = "there is one, and no heap")]
-enum Place {
-    Device(Wanted),
-    /// On NFS; the source to mount, once the network is up.
-    Nfs(Net, Option<Path>),
+    device: Wanted,
+    /// The network, if the root is on NFS. It supplies the device's path: `SERVER:PATH`.
+    net: Option<Net>,
 }
 
 impl<'a> Root<'a> {
@@ -41,24 +35,20 @@ impl<'a> Root<'a> {
     #[inline(never)] // smaller so
     pub(crate) fn new(options: &'a BootOptions<'static>) -> Result<Root<'a>, &'static [u8]> {
         let text = options.root.ok_or(&b"no root= on the kernel command line"[..])?;
-        let place = match Net::of(options)? {
-            Some(net) => Place::Nfs(net, None),
-            None => Place::Device(Wanted::parse(text)?),
-        };
-        Ok(Root { text, options, place })
+        Ok(Root { text, options, device: Wanted::parse(text)?, net: Net::of(options)? })
     }
 
     /// Whether the device is there, or the network for a root on NFS is up. `block_news`: block devices have changed.
     pub(crate) fn look(&mut self, block_news: bool) -> bool {
-        match &mut self.place {
-            Place::Device(wanted) => wanted.look(block_news).is_some(),
-            Place::Nfs(net, source) => {
-                if source.is_none() && net.turn() {
-                    *source = net.source();
+        match &mut self.net {
+            None => self.device.look(block_news),
+            Some(net) => {
+                if self.device.node.is_none() && net.turn() {
+                    self.device.node = net.source();
                 }
-                source.is_some()
             }
         }
+        self.device.node.is_some()
     }
 
     /// Mounts the root and returns its type.
@@ -67,8 +57,8 @@ impl<'a> Root<'a> {
     /// The errno of the last type that did not give EINVAL, or EINVAL.
     #[inline(never)] // smaller so
     pub(crate) fn mount(&self) -> Result<Name, Errno> {
-        let node = self.node().ok_or(Errno::ENODEV)?;
-        if let Place::Nfs(net, _) = &self.place {
+        let node = self.device.node.as_ref().ok_or(Errno::ENODEV)?;
+        if let Some(net) = &self.net {
             let mut options = heapless::Vec::new();
             net.options(self.options.root_flags, &mut options);
             return self.mount_as(node, b"nfs", &options).map(|()| Name::from_slice(b"nfs").unwrap_or_default());
@@ -104,28 +94,21 @@ impl<'a> Root<'a> {
 
     /// Reports what the network lacks, for a root on NFS.
     pub(crate) fn report_net(&self) {
-        if let Place::Nfs(net, _) = &self.place {
+        if let Some(net) = &self.net {
             net.report();
-        }
-    }
-
-    fn node(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Device(wanted) => wanted.node(),
-            Place::Nfs(_, source) => source.as_ref(),
         }
     }
 
     /// Writes the device's file system type to `out`, which stays empty if it is unknown.
     pub(crate) fn fs_type(&self, out: &mut Name) {
-        if let Some(node) = self.node() {
+        if let Some(node) = &self.device.node {
             blockdev::fs_type(node, out);
         }
     }
 
     /// Returns the device's path, or the value of `root=` as long as there is no device.
     pub(crate) fn node_path(&self) -> &[u8] {
-        self.node().map_or(self.text, |node| node.as_bytes())
+        self.device.node.as_ref().map_or(self.text, |node| node.as_bytes())
     }
 
     #[inline(never)] // smaller so

@@ -7,7 +7,8 @@ use crate::root::rootdev::RootDev;
 /// A device and, once it is there, its node.
 pub(crate) struct Wanted {
     dev: RootDev<'static>,
-    node: Option<Path>,
+    /// The node, if the last look found it.
+    pub(crate) node: Option<Path>,
 }
 
 impl Wanted {
@@ -19,17 +20,11 @@ impl Wanted {
         Ok(Wanted { dev: blockdev::parse(text).ok_or(blockdev::NOT_UNDERSTOOD)?, node: None })
     }
 
-    /// Looks for the device and returns its node. A device that is named by its content is looked for only with
+    /// Looks for the device. A device that is named by its content is looked for only with
     /// `block_news`, after block devices have changed.
-    pub(crate) fn look(&mut self, block_news: bool) -> Option<&Path> {
+    pub(crate) fn look(&mut self, block_news: bool) {
         if block_news || matches!(self.dev, RootDev::Path(_) | RootDev::Number(..)) {
             self.node = blockdev::find(&self.dev);
         }
-        self.node.as_ref()
-    }
-
-    /// Returns the node that the last look found.
-    pub(crate) fn node(&self) -> Option<&Path> {
-        self.node.as_ref()
     }
 }
