@@ -96,7 +96,8 @@ size: setup-build
 
 bench: setup-qemu setup-bench mkinitmod loader-x86_64
 	$(CARGO) build --release --example own-time
-	tests/bench
+	tests/bench/run
+	$(CARGO) bench --bench parts
 
 fuzz: setup-build
 	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz

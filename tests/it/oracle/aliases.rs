@@ -105,7 +105,7 @@ fn transcript(root: &Fixture, exe: &str, args: &[&str]) -> String {
 
 #[test]
 #[ignore = "downloads kernels and wants kmod 34: make oracle"]
-fn oracle_random_aliases_of_stock_trees() {
+fn random_aliases_of_stock_trees() {
     let mut differences = Vec::new();
     for name in KERNELS {
         let root = root(name);

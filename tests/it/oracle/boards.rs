@@ -23,7 +23,7 @@ fn mkinitmod() -> Command {
 
 #[test]
 #[ignore = "downloads kernels; make oracle runs it"]
-fn oracle_each_board_file_builds_and_has_reasons() {
+fn each_board_file_builds_and_has_reasons() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/boards");
     let mut files: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -70,7 +70,7 @@ fn trees_below(dir: &Path) -> Vec<PathBuf> {
 
 #[test]
 #[ignore = "downloads kernels; make oracle runs it"]
-fn oracle_all_device_trees_are_read_as_another_reader_does() {
+fn all_device_trees_are_read_as_another_reader_does() {
     for (name, count) in TREES {
         let files = trees_below(&kernel(name).0.join("dtb"));
         assert!(files.len() >= count, "{name}: {}", files.len());
@@ -85,7 +85,7 @@ fn oracle_all_device_trees_are_read_as_another_reader_does() {
 
 #[test]
 #[ignore = "downloads kernels; make oracle runs it"]
-fn oracle_all_device_trees_select_in_time() {
+fn all_device_trees_select_in_time() {
     for (name, count) in TREES {
         let (kernel_dir, kver) = kernel(name);
         let dtbs = kernel_dir.join("dtb");

@@ -1,5 +1,5 @@
 //! The memory that one alias look-up takes, beside kmod 34's, on a whole stock tree; `make oracle` runs it. Time is in
-//! tests/bench.
+//! tests/bench/run.
 
 use crate::oracle::aliases::{modaliases, root};
 use crate::support::trap;
@@ -27,7 +27,7 @@ fn resident_kib(root: &Path, exe: &str, modalias: &str) -> u32 {
 
 #[test]
 #[ignore = "downloads a kernel and wants kmod 34: make oracle"]
-fn oracle_one_look_up_takes_little_memory() {
+fn one_look_up_takes_little_memory() {
     let root = root("bookworm-amd64");
     let aliases = modaliases(&root, 40);
     let most =

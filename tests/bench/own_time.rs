@@ -2,7 +2,7 @@
 //! the kernel is loaded at once: a filter answers the system call with success. Prints, in microseconds a run, the processor's
 //! time outside the kernel, as it samples that, and the least time from fork to exit, other system calls and all.
 //!
-//! `tests/bench` calls it; it wants to be root, or in a user namespace.
+//! `tests/bench/run` calls it; it wants to be root, or in a user namespace.
 #![allow(unsafe_code, reason = "what a child does between fork and exec, and seccomp, have no safe interface")]
 
 use std::os::unix::process::CommandExt;
