@@ -71,7 +71,7 @@ test: setup-qemu all
 	@config/part 'unit tests of the loader' \
 	  $(CARGO) test --lib --no-default-features --features device,$(CODECS),$(FEATURES) device::
 	@config/part 'loader sizes' config/size --enforce
-	@for set in tools $(CODECS),tools,modinfo; do \
+	@for set in none tools $(CODECS),tools,modinfo; do \
 	  INITMOD_LOADER=target/size/$$set/$(TRIPLE_$(shell uname -m))/loader/initmod \
 	    config/part "fixtures, loader with $$set" $(CARGO) test --test cases modprobe:: || exit 1; \
 	done

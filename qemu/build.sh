@@ -41,6 +41,11 @@ build_image() {
   else
     what=(--board "$board_file" --dtbs "$from/dtb")
   fi
+  if [ -n "$loader" ]; then
+    loader=$(echo "$top/target/size/$loader/$loader_arch"-*/loader/initmod)
+    [ -f "$loader" ] || fail "build: no loader ${loader#"$top/"}: make size builds it"
+    what+=(--loader "$loader")
+  fi
   if has_hook base; then
     mkdir -p "$work/base"
     hook base "$work/base" "$tree" "$from"

@@ -20,6 +20,7 @@ kernel          string   the kernel that boots, a name of qemu/kernel
 board           string   the machine in qemu/machines, and where the board file is sought
 modules         string   the kernel whose module tree the image is built from, where it is not the one that boots
 image           strings  more arguments of mkinitmod build, which runs in the directory of the case
+loader          string   the loader with this set of features, of config/size.budget, in the place of the full one
 family          strings  boards of config/boards that one image is built for, in the place of a board file
 root_on         string   no board file: the image is built from the device tree, for an ext4 root on this
 on              string   another disk than the machine has: see root_disk in qemu/boot.sh

@@ -29,6 +29,7 @@ pub fn lacking(case: &Case) -> Option<&str> {
     let [version, commands] = FEATURES.as_ref()?;
     let has = |want: &str| match want {
         "decoders" => version.contains("+ZSTD +XZ +ZLIB"),
+        "tools" => commands.split_whitespace().any(|command| command == "insmod"),
         "modinfo" => commands.split_whitespace().any(|command| command == "modinfo"),
         other => panic!("{}: unknown feature {other} in `wants`", case.name()),
     };
