@@ -1,6 +1,6 @@
 //! The commands that the loader answers to, by the name it is called by, or by its first argument.
 //!
-//! Options, output and exit status are kmod's; where a command does better on purpose, README.md says so.
+//! Options, output and exit status are kmod's; README.md lists the intended differences.
 
 mod print;
 #[cfg(feature = "tools")]
@@ -74,9 +74,9 @@ impl Command {
     }
 }
 
-/// Says how the loader is called where it is no PID 1; returns the exit status.
+/// Prints how the loader is called when it is not PID 1; returns the exit status.
 pub(super) fn usage() -> i32 {
-    put(true, &[b"usage: initmod COMMAND ..., or by a link of that name; as PID 1 it boots without; commands:\n"]);
+    put(true, &[b"usage: initmod COMMAND [ARG...]  (a link named COMMAND does the same; PID 1 boots)\ncommands:\n"]);
     COMMANDS.iter().for_each(|command| put(true, &[command.name, b"\n"]));
     1
 }

@@ -1,4 +1,4 @@
-//! `modinfo NAME|FILE...`: what a module says of itself: the strings of its .modinfo, its parameters with their types, its
+//! `modinfo NAME|FILE...`: prints the strings of a module's .modinfo, its parameters with their types, its
 //! build ID, who signed it.
 
 use super::module_file::{ModuleFile, damaged};
@@ -26,7 +26,7 @@ use rustix::fs::CWD;
 const SPEC: Spec = "a author\nd description\nl license\np parameters\nn filename\n0 null\nm modname\nF=field\n\
     k=set-version\nb=basedir\nV version\nh help";
 
-/// What is asked for.
+/// The fields to print.
 struct Asked {
     field: Option<&'static [u8]>,
     end: &'static [u8],
@@ -207,7 +207,7 @@ impl Modinfo {
         0
     }
 
-    /// Prints a `key=value` string, or puts it aside where it is about a parameter; says whether there was room for that.
+    /// Prints a `key=value` string, or keeps it for later if it is about a parameter. Returns whether `params` could hold it.
     fn string<'map>(&mut self, text: &'map [u8], params: &mut Params<'map>) -> bool {
         // kmod takes a string without `=` for key and value.
         let (key, value) = split_once(text, b'=').unwrap_or((text, text));
@@ -220,7 +220,7 @@ impl Modinfo {
         put_aside(params, name, what, key == b"parmtype").is_some()
     }
 
-    /// Says that a module has more parameters than any; returns the exit status.
+    /// Reports that a module has too many parameters; returns the exit status.
     fn too_many(&mut self, name: &[u8]) -> i32 {
         error("%: too many parameters", &[name]);
         1
@@ -241,7 +241,7 @@ impl Modinfo {
         }
     }
 
-    /// Prints a field if it is asked for; says whether it alone is.
+    /// Prints a field if it was requested; returns whether it is the only requested one.
     fn field(&mut self, key: &[u8], value: &[u8]) -> bool {
         match self.asked.field {
             Some(field) if field == key => {
@@ -257,7 +257,7 @@ impl Modinfo {
         false
     }
 
-    /// Prints a field that is no `key=value` even where NUL ends it; says whether it alone is asked for.
+    /// Prints a field that is not a `key=value`, even if NUL ends it; returns whether it is the only requested one.
     fn title(&mut self, key: &[u8], value: &[u8]) -> bool {
         if self.asked.field.is_some() {
             return self.field(key, value);
@@ -298,7 +298,7 @@ fn put_aside<'map>(params: &mut Params<'map>, name: &'map [u8], what: &'map [u8]
     Some(())
 }
 
-/// Says whether an operand is the file of a module, not a name.
+/// Whether an operand is a module file, not a name.
 fn is_module_file(operand: &[u8]) -> bool {
     let name = basename(operand);
     let known = [&b".ko"[..], b".ko.gz", b".ko.xz", b".ko.zst"].iter().any(|suffix| name.ends_with(suffix));

@@ -1,5 +1,4 @@
-//! A module's file as the commands look into it: mapped, and decompressed where it is compressed; and what modprobe
-//! prints of its symbols.
+//! A module file for the commands that read it: mapped, decompressed if needed; and modprobe's lists of its symbols.
 
 use super::print::{Out, error, fatal};
 use crate::device::io::file::open;
@@ -39,8 +38,7 @@ impl ModuleFile {
     }
 }
 
-/// Prints the symbols that a module file has for others, or wants from them, with their checksums; returns the exit
-/// status.
+/// Prints the symbols that a module file exports, or imports, with their checksums; returns the exit status.
 pub(crate) fn show_symbols(has: bool, file: &[u8]) -> i32 {
     let image = match open(CWD, file).map_err(Refusal::File).and_then(|file| ModuleFile::read(&file)) {
         Ok(image) => image,
@@ -72,7 +70,7 @@ pub(crate) fn show_symbols(has: bool, file: &[u8]) -> i32 {
     i32::from(count == 0)
 }
 
-/// Says what is wrong with a module file, and where; returns the exit status.
+/// Reports the damage in a module file and its offset; returns the exit status.
 pub(crate) fn damaged(file: &[u8], fault: Fault) -> i32 {
     let off = Decimal::new(fault.off.into());
     error("%: at % %", &[file, off.text(), fault.error.prose().as_bytes()]);

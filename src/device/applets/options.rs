@@ -1,4 +1,4 @@
-//! Options as getopt takes them, and what a command says of them.
+//! The options of a command by getopt, its --help and --version.
 
 use super::print::error;
 use crate::device::io::log::{Level, line, put, to_kmsg};

@@ -4,19 +4,19 @@ use crate::device::io::log::{Level, fill, line, put};
 use crate::device::modules::tree::{Tree, report_failure};
 use crate::modules::resolve::Failure;
 
-/// Says what failed; each `%` of the template stands for the next of `args`.
+/// Reports an error; each `%` of the template stands for the next of `args`.
 pub(crate) fn error(template: &'static str, args: &[&[u8]]) {
     say(b"ERROR: ", template, args);
 }
 
-/// Says why nothing goes on.
+/// Reports an error that ends the command, like [`error`].
 pub(crate) fn fatal(template: &'static str, args: &[&[u8]]) {
     say(b"FATAL: ", template, args);
 }
 
 pub(crate) fn say(grade: &[u8], template: &'static str, args: &[&[u8]]) {
     let mut text = heapless::Vec::<u8, 1024>::new();
-    // What does not fit is cut, as every line is.
+    // The log cuts long lines too.
     fill(template, args, &mut |part| {
         for &byte in part {
             let _ = text.push(byte);
@@ -25,7 +25,7 @@ pub(crate) fn say(grade: &[u8], template: &'static str, args: &[&[u8]]) {
     line(Level::Error, &[grade, &text]);
 }
 
-/// Says why a name can't be looked up; returns the exit status.
+/// Reports why a name can't be looked up; returns the exit status.
 pub(crate) fn failed(tree: &Tree, name: &[u8], failure: Failure) -> i32 {
     report_failure(&tree.path, name, failure);
     1
@@ -36,7 +36,7 @@ pub(crate) fn show(template: &'static str, args: &[&[u8]]) {
     Out::new().fill(template, args);
 }
 
-/// What a command prints, collected so that long lists cost few writes.
+/// A buffer in front of standard output: long lists take few writes.
 pub(crate) struct Out(heapless::Vec<u8, 4096>);
 
 impl Out {

@@ -1,5 +1,5 @@
-//! Why the kernel refused a module, beyond the number that it answers with: what it wrote to its log meanwhile, and what
-//! the module's file and the kernel's settings say.
+//! Explains why the kernel refused a module, beyond the error number: from the kernel's log, its settings, and the
+//! module's file.
 
 use super::module_file::ModuleFile;
 use crate::bytes::split_once;
@@ -21,17 +21,17 @@ impl KernelLog {
         KernelLog(kmsg.ok().filter(|kmsg| seek(kmsg, SeekFrom::End(0)).is_ok()))
     }
 
-    /// Repeats what the kernel said of a module since; says whether it did. Source: the kernel's
+    /// Repeats the kernel's lines on a module since then; returns whether there were any. Source: the kernel's
     /// Documentation/ABI/testing/dev-kmsg.
     fn repeat(&self, modname: &[u8]) -> bool {
         let Some(kmsg) = &self.0 else { return false };
-        let mut told = false;
+        let mut has_lines = false;
         let mut record = [0; 1024];
         loop {
             let len = match rustix::io::read(kmsg, &mut record) {
                 Ok(len) => len,
                 Err(rustix::io::Errno::PIPE) => continue, // overwritten: the next one is there
-                Err(_) => return told,                    // read to the end
+                Err(_) => return has_lines,               // read to the end
             };
             let record = record.get(..len).unwrap_or_default();
             let Some((_, text)) = split_once(record, b';') else { continue };
@@ -39,15 +39,15 @@ impl KernelLog {
             let about = text.strip_prefix(modname).is_some_and(|rest| rest.starts_with(b":"));
             if about || text.starts_with(b"Lockdown: ") || text.ends_with(b" is rejected") {
                 line(Level::Error, &[b"the kernel says: ", text]);
-                told = true;
+                has_lines = true;
             }
         }
     }
 
-    /// Says a line or more on why a module was refused, where there is more to say.
+    /// Reports further reasons why a module was refused, a line each.
     pub(crate) fn explain(&self, refusal: Refusal, name: &[u8], file: &dyn Fn() -> Option<OwnedFd>) {
         let Refusal::Kernel(errno) = refusal else { return };
-        let told = modname(name).is_ok_and(|name| self.repeat(&name));
+        let has_lines = modname(name).is_ok_and(|name| self.repeat(&name));
         if errno == Errno::EPERM {
             let mut buf = [0; 64];
             if read(CWD, b"/proc/sys/kernel/modules_disabled", &mut buf) == Ok(b"1\n") {
@@ -57,14 +57,14 @@ impl KernelLog {
                 line(Level::Error, &[b"lockdown: ", text.trim_ascii()]);
             }
         }
-        of_file(errno, told, file);
+        of_file(errno, has_lines, file);
     }
 }
 
-/// Says what the module's file has to do with it.
-fn of_file(errno: Errno, told: bool, file: &dyn Fn() -> Option<OwnedFd>) {
+/// Reports the reasons that the module's file shows: its signature, or the kernel that it was built for.
+fn of_file(errno: Errno, has_lines: bool, file: &dyn Fn() -> Option<OwnedFd>) {
     let signing = matches!(errno, Errno::EKEYREJECTED | Errno::ENOKEY);
-    if !signing && (told || errno != Errno::ENOEXEC) {
+    if !signing && (has_lines || errno != Errno::ENOEXEC) {
         return;
     }
     let Some(Ok(image)) = file().map(|file| ModuleFile::read(&file)) else { return };

@@ -66,7 +66,7 @@ fn can_go(name: &[u8], resolver: &Resolver<'_>) -> bool {
         Presence::Loaded => {
             let mut holders = heapless::Vec::<u8, 512>::new();
             each_holder(name, &mut |holder| {
-                // Past the room for them they go unnamed.
+                // Names that do not fit are left out.
                 let _ = holders.push(b' ');
                 let _ = holders.extend_from_slice(holder);
             });

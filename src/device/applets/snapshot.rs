@@ -1,4 +1,5 @@
-//! `initmod snapshot`: what the machine's devices ask for, and what is loaded, as `mkinitmod snapshot import` reads it.
+//! `initmod snapshot`: prints the modaliases of the machine's devices and the loaded modules, for `mkinitmod snapshot
+//! import`.
 
 use super::lsmod::loaded;
 use super::print::{Out, error};

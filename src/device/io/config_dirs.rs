@@ -26,7 +26,7 @@ pub(crate) fn append_config(file: &[u8], shown_as: &[&[u8]], text: &mut VecView<
 /// Most places that configuration is read from.
 pub(crate) const PLACE_COUNT: usize = 16;
 
-/// What hears of a configuration file: the directory it is in, and its own name.
+/// Callback for each configuration file: its directory, and its own name.
 type EachConfig<'a> = dyn FnMut(Option<&'static [u8]>, &[u8]) + 'a;
 
 /// A place that configuration is read from: a directory, open and by name, and of it one file or all.
@@ -41,12 +41,12 @@ struct Place {
 /// the `extra` names, at their places in that order and without a directory. Source: modprobe.d(5), and kmod's
 /// libkmod-config.c.
 ///
-/// The next name is looked for in all directories each time: no room is needed for any number of files.
+/// All directories are read again for each next name, so any number of files takes the same memory.
 pub(crate) fn each_config(places: &[&'static [u8]], extra: &[&[u8]], each: &mut EachConfig<'_>) {
     let mut here = heapless::Vec::<Place, PLACE_COUNT>::new();
     for path in places {
         if let Some(place) = place(path) {
-            // There are no more places than room for them.
+            // `here` can hold PLACE_COUNT places, and no caller has more.
             let _ = here.push(place);
         }
     }
@@ -86,7 +86,7 @@ pub(crate) fn each_config(places: &[&'static [u8]], extra: &[&[u8]], each: &mut 
 fn place(path: &'static [u8]) -> Option<Place> {
     let dir = open(CWD, path).ok()?;
     let is_file = || FileType::from_raw_mode(fstat(&dir).map_or(0, |stat| stat.st_mode)).is_file();
-    // Without the tools nobody can name a file.
+    // Only the tools have an option (-C) that names a file.
     if !cfg!(feature = "tools") || !is_file() {
         return Some(Place { dir, path, file: None });
     }

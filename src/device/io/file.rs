@@ -1,4 +1,4 @@
-//! Files as the loader meets them: mapped for ever, read into a buffer, joined from directories of configuration.
+//! Opens and reads files and directories.
 
 #[cfg(feature = "boot")]
 use super::path::{Path, path};
@@ -8,7 +8,7 @@ use core::mem::MaybeUninit;
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, RawDir, fstatfs, openat};
 
-/// Room for directory entries, bytes: of getdents' records the longest has 280.
+/// Buffer of directory entries, bytes: the longest record of getdents has 280.
 pub(crate) const DIR_LEN: usize = 2048;
 
 /// Opens a file for reading. `path` is relative to `dir`, or absolute.
@@ -16,7 +16,7 @@ pub(crate) fn open(dir: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
     open_joined(dir, &[path])
 }
 
-/// The same with a path in parts.
+/// Like [`open`], with the path in parts.
 pub(crate) fn open_joined(dir: BorrowedFd<'_>, parts: &[&[u8]]) -> Result<OwnedFd, Errno> {
     // Where it is used, as to hand it on is to copy all of it.
     let mut path = Text::new();
@@ -30,7 +30,7 @@ pub(crate) fn read<'buf>(dir: BorrowedFd<'_>, path: &[u8], buf: &'buf mut [u8]) 
     read_joined(dir, &[path], buf)
 }
 
-/// The same with a path in parts.
+/// Like [`read`], with the path in parts.
 pub(crate) fn read_joined<'buf>(
     dir: BorrowedFd<'_>,
     parts: &[&[u8]],
@@ -57,7 +57,7 @@ pub(crate) fn link(parts: &[&[u8]]) -> Option<Path> {
     path(&[target]).ok()
 }
 
-/// What a directory entry is, as far as getdents tells.
+/// The type of a directory entry; unknown on file systems that do not give it to getdents.
 pub(crate) type EntryType = FileType;
 
 /// Calls `each` with the name and type of every entry of a directory but `.` and `..`; with none where it can't be
@@ -68,7 +68,7 @@ pub(crate) fn each_entry(dir: BorrowedFd<'_>, path: &[u8], each: &mut dyn FnMut(
     }
 }
 
-/// The same with an open directory that was not read yet.
+/// Like [`each_entry`], with an open directory that was not read yet.
 pub(crate) fn each_entry_of(dir: &OwnedFd, each: &mut dyn FnMut(&[u8], EntryType)) {
     let mut buf = [MaybeUninit::uninit(); DIR_LEN];
     let mut entries = RawDir::new(dir, &mut buf);
@@ -85,7 +85,7 @@ pub(crate) const RAMFS_MAGIC: u32 = 0x8584_58f6;
 
 pub(crate) const TMPFS_MAGIC: u32 = 0x0102_1994;
 
-/// Says whether a file system is one that an initramfs is unpacked into.
+/// Whether a directory is on a file system that the kernel unpacks an initramfs into.
 pub(crate) fn is_in_memory(dir: BorrowedFd<'_>) -> bool {
     fstatfs(dir).is_ok_and(|fs| matches!(fs.f_type as u32, RAMFS_MAGIC | TMPFS_MAGIC))
 }

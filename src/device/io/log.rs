@@ -1,4 +1,4 @@
-//! What the loader says: whole lines, to the kernel's log as PID 1, to stderr as a command.
+//! The loader's messages: whole lines, to the kernel's log as PID 1, to stderr as a command.
 //!
 //! Lines are put together from byte strings, without `core::fmt`, which costs 10 kB.
 
@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use rustix::fd::{BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
 
-/// How much a line matters. Source: syslog(2).
+/// The priority of a line. Source: syslog(2).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
     Error,
@@ -24,7 +24,7 @@ const LINE_LEN: usize = 976;
 /// The file descriptor of /dev/kmsg, its bits turned over, so that no static has to be set at the start: 0 is none.
 static KMSG: AtomicI32 = AtomicI32::new(0);
 
-/// Names to speak under, and which of them it is.
+/// Program names in front of lines; [`NAME`] is the index of the current one.
 const NAMES: &[&[u8]] = &[
     b"initmod",
     b"modprobe",
@@ -41,7 +41,7 @@ const NAMES: &[&[u8]] = &[
 ];
 static NAME: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether lines are wanted by nobody.
+/// Whether lines are suppressed.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// Puts the name of a command in front of lines from now on.
@@ -49,7 +49,7 @@ pub(crate) fn speak_as(name: &[u8]) {
     NAME.store(NAMES.iter().position(|known| *known == name).unwrap_or(0), Ordering::Relaxed);
 }
 
-/// Lets no line through from now on.
+/// Suppresses all lines from now on.
 pub(crate) fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
@@ -87,7 +87,7 @@ pub(crate) fn line(level: Level, parts: &[&[u8]]) {
         #[cfg(feature = "boot")]
         Level::Debug => b"<7>",
     };
-    // What does not fit is cut: a line's beginning says most.
+    // A long line is cut: its beginning matters most.
     for part in [head, name, b": "].iter().chain(parts) {
         let left_len = LINE_LEN.saturating_sub(1).saturating_sub(line.len());
         let _ = line.extend_from_slice(part.get(..left_len).unwrap_or(part));
@@ -127,12 +127,12 @@ fn write_all(fd: i32, mut text: &[u8]) {
         match rustix::io::write(fd, text) {
             Ok(len) => text = text.get(len..).unwrap_or_default(),
             Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return, // nobody listens
+            Err(_) => return, // there is nowhere to report it
         }
     }
 }
 
-/// Says what a refusal means for a module: what went wrong, in the words of the person who must mend it.
+/// Returns the reason for a refusal, for a message.
 pub(crate) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
     match refusal {
         Refusal::File(Errno::ENOENT) => b"its file is missing from the tree",
@@ -147,14 +147,14 @@ pub(crate) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
     }
 }
 
-/// Says what the kernel means by an errno.
+/// Returns the meaning of an errno, for a message.
 pub(crate) fn errno_prose(errno: Errno) -> &'static [u8] {
     let mut lines = PROSE.split(|&byte| byte == b'\n');
     let prose = lines.find_map(|line| line.split_first().filter(|(number, _)| i32::from(**number) == errno.0));
     prose.map_or(b"refused by the kernel", |(_, prose)| prose)
 }
 
-/// The errors that a module or a mount meets, and the words for each. It is not in the loader: [`PROSE`] is made of it.
+/// The errnos that loading a module or mounting returns, with their meaning. The loader holds only [`PROSE`], made from it.
 const ERRNOS: [(rustix::io::Errno, &str); 20] = [
     (rustix::io::Errno::PERM, "not permitted (by module_blacklist=, or loading is disabled)"),
     (rustix::io::Errno::NOENT, "not found"),
@@ -209,7 +209,7 @@ const fn packed(out: &mut [u8]) -> usize {
     len
 }
 
-/// Ends a process that met what cannot be: a failed child, or, as PID 1, a kernel panic that names us.
+/// Ends the process after an internal error. A child is a failed module; PID 1 is a kernel panic that names the loader.
 pub fn died() -> ! {
     line(Level::Error, &[b"internal error, please report"]);
     crate::device::rt::exit(134)

@@ -5,7 +5,7 @@ use crate::device::rt::{exit, fork};
 use crate::loading::kernel::{Errno, Refusal};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-/// Takes in what ended as an orphan: a killed worker's command, say. The real init starts without.
+/// Reaps orphans, such as the command of a killed worker, so that the real init starts without zombies.
 pub(crate) fn reap() {
     while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
 }

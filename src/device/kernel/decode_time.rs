@@ -1,22 +1,22 @@
-//! How long a child process has decompressed a module, which it tells by a pipe.
+//! Measures decompression in a child process, which reports it through a pipe.
 
 use crate::device::rt::clock;
 use rustix::fd::OwnedFd;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-/// The time, in the taking.
+/// A running measurement.
 pub(crate) struct DecodeTimer {
     start_us: u32,
     pipe: Option<(OwnedFd, OwnedFd)>,
 }
 
 impl DecodeTimer {
-    /// Begins to take the time.
+    /// Starts the measurement.
     pub(crate) fn start() -> DecodeTimer {
         DecodeTimer { start_us: clock::now_us() as u32, pipe: pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok() }
     }
 
-    /// Ends it, in the child.
+    /// Ends the measurement, in the child.
     pub(crate) fn end(&self) {
         let took_us = (clock::now_us() as u32).wrapping_sub(self.start_us);
         if let Some((_, writer)) = &self.pipe {
@@ -24,7 +24,7 @@ impl DecodeTimer {
         }
     }
 
-    /// Returns it, once the child is no more; 0 where it has not come so far.
+    /// Returns the time after the child's end, us; 0 if the child did not finish decompressing.
     pub(crate) fn took_us(self) -> u32 {
         let mut took_us = [0; 4];
         if let Some((reader, _)) = &self.pipe {

@@ -14,7 +14,7 @@ const O_NONBLOCK: i32 = 0o4000;
 /// `delete_module`: by force.
 const O_TRUNC: i32 = 0o1000;
 
-/// Asks the kernel to take a module out.
+/// Removes a module from the kernel.
 pub(crate) fn delete_module(modname: &[u8], force: bool) -> Result<(), Errno> {
     let name = path(&[modname])?;
     let flags = if force { O_NONBLOCK | O_TRUNC } else { O_NONBLOCK };

@@ -1,8 +1,7 @@
-//! The kernel, for real: what loads a module, what tells whether it is in, what runs a command in its place.
+//! Inserts modules into the kernel, and runs the install commands of modprobe.d.
 //!
-//! A file goes to the kernel as it lies where the kernel takes it. Where not, a child process decompresses it and hands
-//! it over: a crash of a decoder, or a file that wants all memory, is then a failed module and not a dead init, and the
-//! memory is given back by the child's end.
+//! The kernel gets the file itself if it can decompress it. Otherwise a child process decompresses and inserts it: if a
+//! decoder crashes or memory runs out, one module fails and init lives on. The child's end frees the memory.
 //!
 //! Force has the kernel overlook what a module was built for: by flags where it takes a file, by edits of the image
 //! where it takes an image. Source: kmod, libkmod-module.c and libkmod-elf.c.
@@ -38,11 +37,11 @@ pub(crate) const IGNORE_VERMAGIC: i32 = 2;
 pub(crate) struct Inserter<'a> {
     dir: BorrowedFd<'a>,
     env: Args,
-    /// What the kernel is to overlook: `IGNORE_*`.
+    /// The checks that the kernel is to skip: `IGNORE_*`.
     pub(crate) force: i32,
-    /// What a command's environment has for MODPROBE_OPTIONS, the variable's name included, where not what ours has.
+    /// `MODPROBE_OPTIONS=...` for commands, where it differs from our own environment.
     pub(crate) modprobe_options: Option<&'a CStr>,
-    /// How long the last module was decompressed here.
+    /// Decompression time of the last module, us.
     pub(crate) decode_us: Cell<u32>,
 }
 
@@ -78,7 +77,7 @@ impl<'a> Inserter<'a> {
         let mut codec = [0; 16];
         if kernel_codec(&mut codec) == kernel_name(format) {
             match finit_module(&file, params, MODULE_INIT_COMPRESSED_FILE | self.force) {
-                // What the kernel says of a file that its own decoder can't undo, and of no decoder: try ours.
+                // The kernel's decoder can't decompress this file, or there is none: use ours.
                 Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
                 other => return other.map_err(|error| Refusal::Kernel(errno(error))),
             }
@@ -118,7 +117,7 @@ impl<'a> Inserter<'a> {
             && !path.windows(2).any(|window| window == b"..")
             && let Ok(path) = self::path(&[path])
         {
-            // What stays, stays: it costs memory and nothing else.
+            // A file that stays costs memory only.
             let _ = unlinkat(self.dir, path.as_c_str(), AtFlags::empty());
         }
     }

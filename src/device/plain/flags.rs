@@ -2,7 +2,7 @@
 
 use crate::device::io::log::be_quiet;
 
-/// What is asked for.
+/// The options of one call.
 #[derive(Default)]
 pub(crate) struct Flags {
     pub(crate) all: bool,
@@ -12,12 +12,12 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    /// Says whether actions are printed.
+    /// Whether actions are printed.
     pub(crate) fn shows(&self) -> bool {
         self.verbose || self.show_depends
     }
 
-    // What the other options of modprobe ask for, and nobody can here.
+    // The options that only the full modprobe has.
     pub(crate) const fn lookup_only(&self) -> bool {
         false
     }

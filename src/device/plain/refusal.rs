@@ -1,9 +1,9 @@
-//! In the place of reason.rs in a build without modinfo: the error number has to say it all.
+//! Stands in for applets/refusal.rs without the feature `modinfo`: the error number is all that is reported.
 
 use crate::loading::kernel::Refusal;
 use rustix::fd::OwnedFd;
 
-/// Sees nothing.
+/// The kernel's log, which is not read.
 pub(crate) struct KernelLog;
 
 impl KernelLog {
@@ -11,6 +11,6 @@ impl KernelLog {
         KernelLog
     }
 
-    /// Says nothing.
+    /// Reports nothing.
     pub(crate) fn explain(&self, _: Refusal, _: &[u8], _: &dyn Fn() -> Option<OwnedFd>) {}
 }

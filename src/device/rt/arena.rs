@@ -29,7 +29,7 @@ struct Arena {
     /// Offsets into the chunk: of the allocation made last, and of what is free behind it.
     last_off: Cell<usize>,
     free_off: Cell<usize>,
-    /// How much of the chunk there is: zero before there is one.
+    /// The length of the chunk; zero before there is one.
     chunk_len: Cell<usize>,
     /// Allocations in this chunk that are not freed.
     live_count: Cell<usize>,
@@ -65,7 +65,7 @@ impl Arena {
         Some(self.chunk.get().wrapping_add(start))
     }
 
-    /// Tells where in the chunk `ptr` is; `None` where it is in an older one.
+    /// Returns the offset of `ptr` in the chunk; `None` if it is in an older chunk.
     fn offset_of(&self, ptr: *mut u8) -> Option<usize> {
         let off = ptr.addr().checked_sub(self.chunk.get().addr())?;
         (off < self.chunk_len.get()).then_some(off)
@@ -102,7 +102,7 @@ unsafe impl GlobalAlloc for Arena {
         if chunk.is_null() {
             return chunk;
         }
-        // What was left of the chunk before is lost.
+        // The rest of the previous chunk is lost.
         self.chunk.set(chunk);
         self.chunk_len.set(CHUNK_LEN);
         self.free_off.set(0);
@@ -124,7 +124,7 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         if layout.size() >= BIG_LEN {
             // SAFETY: `alloc` or `realloc` mapped `ptr` with this size, and the caller uses it no more. A failure leaves
-            // it mapped, which harms nobody.
+            // it mapped, which is harmless.
             let _ = unsafe { munmap(ptr.cast(), layout.size()) };
             return;
         }
@@ -160,7 +160,7 @@ unsafe impl GlobalAlloc for Arena {
     }
 }
 
-/// Maps `len` zero bytes; null where the kernel says no.
+/// Maps `len` zero bytes; null if mmap fails.
 #[allow(unsafe_code, reason = "an allocator")]
 fn map(len: usize) -> *mut u8 {
     // SAFETY: a new private anonymous mapping at an address of the kernel's choice touches no existing memory.

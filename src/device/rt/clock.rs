@@ -14,6 +14,6 @@ pub(crate) fn now_ms() -> u64 {
 
 pub(crate) fn sleep_ms(duration_ms: u64) {
     let (seconds, rest_ms) = ((duration_ms / 1000) as i64, (duration_ms % 1000) as i64);
-    // Cut short by a signal: nobody counts on the exact time.
+    // A signal may cut it short: no caller needs the exact time.
     let _ = nanosleep(&Timespec { tv_sec: seconds, tv_nsec: rest_ms.saturating_mul(1_000_000) as _ });
 }

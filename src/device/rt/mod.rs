@@ -1,4 +1,4 @@
-//! What a libc would bring: the process entry, the memory functions that compiled code calls, and the few system calls
+//! The parts of a libc that the loader needs: the process entry, memory functions, and the few system calls
 //! that rustix keeps to itself. Nothing of a libc is linked, so one source and one set of flags serve every Rust Linux
 //! target.
 #![allow(unsafe_code, reason = "this is the floor: entry, memory and raw system calls")]

@@ -87,8 +87,7 @@ pub(crate) fn fork() -> Result<Option<i32>, i32> {
     }
 }
 
-/// Returns the time since the machine's start: seconds, and nanoseconds of the next. Raw, as rustix looks for the vDSO
-/// first: 2.6 kB for a clock that is read five times.
+/// Returns the time since boot: seconds and nanoseconds. A raw system call, as rustix's use of the vDSO takes 2.6 kB.
 pub(crate) fn uptime() -> (u32, u32) {
     let mut time = [0usize; 2];
     // SAFETY: on every target here a timespec of this call is two words
@@ -105,7 +104,7 @@ pub(crate) fn working_dir(buf: &mut [u8]) -> &[u8] {
     usize::try_from(len).ok().and_then(|len| buf.get(..len.checked_sub(1)?)).unwrap_or_default()
 }
 
-/// Lets a socket send and hear by one interface only, which then needs no address.
+/// Binds a socket to one interface, which then needs no address.
 ///
 /// # Errors
 /// The kernel's errno.

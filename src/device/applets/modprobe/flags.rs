@@ -8,7 +8,7 @@ use crate::device::kernel::insert::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, MODPROB
 use crate::getopt::Spec;
 use core::ffi::CStr;
 
-/// An option without a short form (`-` behind the letter) has a letter too, which nobody can type: H, T, M, G, X, E.
+/// H, T, M, G, X and E are internal letters: their options have only a long form.
 pub(crate) const SPEC: Spec = "a all\nr remove\nH-remove-holders\nH-remove-dependencies\nw=wait\nR resolve-alias\nR show-alias\n\
     T-first-time\ni ignore-install\ni ignore-remove\nb use-blacklist\nf force\nM-force-modversion\nG-force-vermagic\n\
     D show-depends\nc show-config\nc showconfig\nX-show-modversions\nX-dump-modversions\nE-show-exports\nn dry-run\n\
@@ -25,7 +25,7 @@ pub(crate) struct Flags {
     /// `-R`: print the names that match, load nothing.
     pub(super) lookup_only: bool,
     pub(super) show_depends: bool,
-    // How it is done.
+    // Its manner.
     pub(super) first_time: bool,
     pub(super) ignore_commands: bool,
     pub(super) use_blacklist: bool,

@@ -20,7 +20,7 @@ use heapless::{Vec, VecView};
 use rustix::fd::AsFd;
 use rustix::fs::CWD;
 
-/// A name and what became of it so far.
+/// The insertion of the modules that the operands name.
 pub(crate) struct Insertion<'a> {
     tree: &'a Tree,
     resolver: Resolver<'static>,
@@ -79,7 +79,7 @@ impl<'a> Insertion<'a> {
         matches.iter().fold(0, |worst, found| worst.max(self.one(name, found.dep_line(name), by_alias, &options)))
     }
 
-    /// Makes the line that modules.dep would have for a file: its absolute path, and what the index says that a module
+    /// Makes a line as in modules.dep for a file: its absolute path, and the dependencies in the index for a module
     /// of its name needs.
     fn line_of_file(&mut self, file: &'static [u8]) -> Option<DepLine<'static>> {
         if let Err(errno) = open(CWD, file) {
@@ -148,7 +148,7 @@ impl<'a> Insertion<'a> {
     }
 }
 
-/// The kernel as a command reaches it: by its flags a real one, or one that only tells.
+/// The kernel of a command: real, or, by its flags, only printed.
 struct Console<'a> {
     inserter: &'a Inserter<'a>,
     tree: &'a Tree,
@@ -160,7 +160,7 @@ struct Console<'a> {
 }
 
 impl Console<'_> {
-    /// What has no file is built in, or nowhere: kmod prints the former, when loaded modules count too.
+    /// Handles a module without a file: built in, or missing. kmod prints the former with --show-depends.
     fn without_file(&self, name: &[u8]) -> Result<(), Refusal> {
         if self.resolver.indexes.is_builtin(name).unwrap_or(false) {
             if self.flags.show_depends {

@@ -1,4 +1,4 @@
-//! `modprobe -r`, and how all commands take a module out and see what is in.
+//! `modprobe -r`: removes modules.
 
 use super::flags::Flags;
 use crate::device::applets::print::{error, failed, say, show};
@@ -53,7 +53,7 @@ pub(crate) fn all(
     status
 }
 
-/// How much it matters to modprobe that a module stays: without -a nothing behind it is tried.
+/// Returns the grade of a failed removal: without -a it is fatal, and ends the command.
 fn grade(flags: &Flags) -> &'static [u8] {
     if flags.all { b"WARNING: " } else { b"FATAL: " }
 }
@@ -77,7 +77,7 @@ impl Loaded for Console<'_> {
     fn holders(&mut self, modname: &[u8], holders: &mut VecView<Modname>) {
         each_holder(modname, &mut |name| {
             if let Ok(name) = self::modname(name) {
-                // Past the room for them they make the removal fail: in use.
+                // A holder that does not fit is still there, so the kernel refuses the removal: in use.
                 let _ = holders.push(name);
             }
         });

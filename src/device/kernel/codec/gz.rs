@@ -12,12 +12,12 @@ const FNAME: u8 = 1 << 3;
 const FCOMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0b1110_0000;
 
-/// The decoder wants to see room left to notice that it is at the end.
+/// The decoder needs spare output space to notice the end.
 const SLACK_LEN: usize = 64;
 
 /// Decodes every member of `data`. Zero bytes may follow the last, as gzip has it; nothing else.
 pub(crate) fn decode(data: &[u8]) -> Result<Mapping, CodecError> {
-    // With one member, as always in practice, the last four bytes tell the length. A lie costs no more than a mapping.
+    // With one member, as always in practice, the last four bytes are the length. A wrong length costs one mapping.
     let claim_len = data.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)) as usize;
     let mut mapping = Mapping::with_capacity(claim_len.saturating_add(SLACK_LEN))?;
     let crc = Crc::crc32();

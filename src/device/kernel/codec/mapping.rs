@@ -17,16 +17,16 @@ pub(crate) struct Mapping {
     base: NonNull<u8>,
     /// Mapped bytes, zero until written.
     capacity_len: usize,
-    /// How many of them are content.
+    /// The length of the content, bytes.
     len: usize,
 }
 
 #[allow(unsafe_code, reason = "owns a mapping: maps, grows, lends and unmaps it")]
 impl Mapping {
-    /// Maps room for `len` bytes.
+    /// Maps `len` bytes.
     ///
     /// # Errors
-    /// `NoMemory`: past [`LIMIT_LEN`], or the kernel says no.
+    /// `NoMemory`: past [`LIMIT_LEN`], or mmap failed.
     pub(crate) fn with_capacity(len: usize) -> Result<Mapping, CodecError> {
         let capacity_len = bounded(len)?;
         // SAFETY: a new private anonymous mapping at an address of the kernel's choice touches no existing memory.
@@ -42,7 +42,7 @@ impl Mapping {
         Ok(Mapping { base, capacity_len, len: 0 })
     }
 
-    /// Makes room for at least `len` bytes in all; what was written stays.
+    /// Grows the mapping to at least `len` bytes in all; its content stays.
     ///
     /// # Errors
     /// As [`Mapping::with_capacity`].
@@ -60,7 +60,7 @@ impl Mapping {
         Ok(())
     }
 
-    /// Makes room for more than there is now, as a decoder asks that knows no size.
+    /// Grows the mapping, for a decoder that does not know the size.
     pub(crate) fn grow(&mut self) -> Result<(), CodecError> {
         self.reserve(self.capacity_len.saturating_add(1))
     }
@@ -71,7 +71,7 @@ impl Mapping {
         unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr(), self.capacity_len) }
     }
 
-    /// Says that the first `len` mapped bytes are the content.
+    /// Sets the first `len` mapped bytes as the content.
     pub(crate) fn finish(mut self, len: usize) -> Mapping {
         self.len = len.min(self.capacity_len);
         self
@@ -99,7 +99,7 @@ impl core::ops::DerefMut for Mapping {
 impl Drop for Mapping {
     #[allow(unsafe_code, reason = "owns a mapping: maps, grows, lends and unmaps it")]
     fn drop(&mut self) {
-        // SAFETY: this value's own mapping, and it is used no more. A failure leaves it mapped, which harms nobody.
+        // SAFETY: this value's own mapping, and it is used no more. A failure leaves it mapped, which is harmless.
         let _ = unsafe { munmap(self.base.as_ptr().cast(), self.capacity_len) };
     }
 }

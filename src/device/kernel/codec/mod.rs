@@ -77,7 +77,7 @@ impl From<CodecError> for Refusal {
     }
 }
 
-/// Tells by its magic, not by a name, how `data` is compressed; `None` is plain, or not known.
+/// Returns the compression of `data` by its magic; `None` if it is plain or unknown.
 pub(crate) fn sniff(data: &[u8]) -> Option<Format> {
     match data {
         [0x1f, 0x8b, ..] => Some(Format::Gz),

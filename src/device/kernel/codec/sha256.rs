@@ -24,7 +24,7 @@ pub(crate) fn sha256(data: &[u8]) -> [u8; 32] {
     for block in blocks {
         mix(&mut state, block);
     }
-    // What is left, a one bit, zeros, the length in bits: one block or two.
+    // The rest of the data, a one bit, zeros, the length in bits: one block or two.
     let mut last = [0; 128];
     for (to, from) in last.iter_mut().zip(tail.iter().chain(&[0x80])) {
         *to = *from;

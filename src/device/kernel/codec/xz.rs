@@ -48,13 +48,13 @@ pub(crate) fn decode(data: &[u8]) -> Result<Mapping, CodecError> {
 
 /// A stream whose header, index and footer agree.
 struct Stream<'data> {
-    /// What of the file comes before it.
+    /// The file's bytes in front of it.
     before: &'data [u8],
     blocks: &'data [u8],
     /// The index from its record count on.
     index: &'data [u8],
     check: Check,
-    /// How much all its blocks decode to.
+    /// The decoded length of all its blocks.
     content_len: usize,
 }
 
@@ -115,7 +115,7 @@ impl<'data> Stream<'data> {
         agree(header.data_len.is_none_or(|len| len == data.len() as u64))?;
         agree(header.content_len.is_none_or(|len| len == content.len() as u64))?;
 
-        // The window never needs to be longer than what goes through it, whatever the header says.
+        // The window never needs to be longer than what goes through it, whatever size the header gives.
         let window_len = u32::try_from(content.len()).map_err(|_| NoMemory)?.max(DICT_SIZE_MIN).min(header.window_len);
         let mut reader = Lzma2Reader::new(data, window_len, None);
         reader.read_exact(content)?;
@@ -178,7 +178,7 @@ impl Iterator for Records<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.left_count == 0 {
-            // What follows the last record is padding.
+            // Padding follows the last record.
             let padding = core::mem::take(&mut self.rest);
             return (padding.len() > 3 || padding.iter().any(|&byte| byte != 0)).then_some(Err(Damaged));
         }
@@ -194,13 +194,13 @@ impl Record {
     }
 }
 
-/// What a block's header says.
+/// The header of a block.
 struct Header {
     data_len: Option<u64>,
     content_len: Option<u64>,
-    /// How far back LZMA2 may reach.
+    /// The dictionary size of LZMA2, bytes.
     window_len: u32,
-    /// What the content went through before LZMA2, in the order of compression.
+    /// The filters in front of LZMA2, in the order of compression.
     filters: [Option<FilterConfig>; 3],
 }
 
@@ -255,7 +255,7 @@ fn property(id: u64, properties: &[u8]) -> Result<u32, CodecError> {
     }
 }
 
-/// How the content of each block is checked.
+/// The kind of checksum of each block.
 #[derive(Clone, Copy)]
 enum Check {
     None,
