@@ -17,7 +17,7 @@ use rustix::fs::{Mode, mkdir};
 use rustix::mount::MountFlags;
 use rustix::system::{RebootCommand, reboot};
 
-/// How often the root device is looked for, ms.
+/// Interval between two looks for the root device, ms.
 pub(crate) const POLL_MS: u64 = 20;
 
 /// Boots, up to the real init.
@@ -61,7 +61,7 @@ pub(crate) fn boot(buffers: &'static mut Buffers, args: Args, env: Args) -> ! {
 }
 
 /// Loads modules until the root is mounted and the rest is loaded. Returns the root's file system type.
-#[inline(never)] // smaller so
+#[inline(never)]
 fn reach(
     root: &mut Result<Root<'_>, &'static [u8]>,
     dispatcher: &mut Option<Dispatcher<'_>>,
@@ -106,7 +106,7 @@ fn reach(
     Ok(fs_type)
 }
 
-#[inline(never)] // smaller so
+#[inline(never)]
 fn report_unreached(root: &Result<Root<'_>, &'static [u8]>, why: Why) {
     match (root, why) {
         (Err(prose), _) => line(Level::Error, &[*prose]),
@@ -142,7 +142,7 @@ fn mount_kernel_file_systems() {
 }
 
 /// Prints the summary line. Its form is fixed: scripts read it.
-#[inline(never)] // smaller so
+#[inline(never)]
 fn report_summary(dispatcher: &Option<Dispatcher<'_>>, start_ms: u64, total_ms: u64) {
     let summary = dispatcher.as_ref().map(|dispatcher| dispatcher.requests.sum_up(start_ms, Some(total_ms)));
     let [loaded, modules_ms, kernel_ms] = summary.map_or([0; 3], |all| [all.modules, all.modules_ms, all.kernel_ms]);
@@ -160,7 +160,7 @@ fn report_summary(dispatcher: &Option<Dispatcher<'_>>, start_ms: u64, total_ms: 
     line(Level::Notice, &parts);
 }
 
-/// Reports the block devices and stops the boot: reboots as `panic=` says, or runs the image's shell, after which the boot
+/// Reports the block devices and stops the boot: reboots after the seconds of `panic=`, or runs the image's shell, after which the boot
 /// is tried again, or waits for ever, as PID 1 must not end.
 fn hold(options: &BootOptions<'_>, env: Args) {
     explain::report_devices();

@@ -2,6 +2,8 @@
 //! request, waits for the root, mounts it and starts the real init. Called by the name of a command it runs that command.
 //!
 //! A step that fails is reported on the console, and the boot continues if it can.
+//!
+//! `#[inline(never)]` without a reason beside it makes the loader smaller.
 
 #![cfg_attr(test, allow(dead_code, reason = "tests have an entry of their own"))]
 

@@ -8,7 +8,7 @@ use crate::bytes::decimal;
 use crate::modules::cmdline;
 use crate::modules::cmdline::params;
 
-/// How far modules of devices are loaded.
+/// The extent of the coldplug: for which devices modules are loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coldplug {
     /// Modules of all devices.

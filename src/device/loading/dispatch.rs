@@ -69,7 +69,7 @@ struct Pending {
 
 impl<'a> Dispatcher<'a> {
     /// Reads /etc/initmod/serial.conf, opens the uevent socket and starts workers.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     pub(crate) fn new(
         modules: &'a Modules,
         options: &BootOptions<'static>,
@@ -118,7 +118,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Requests the listed modules: those of the command line, then those of modules-load.d.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     pub(crate) fn request_listed(&mut self) {
         self.requests.first();
         each_load_d(&mut |file, text| {
@@ -148,7 +148,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Hands the workers the steps that may go. Returns whether there were any.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     fn feed(&mut self) -> bool {
         let done_count = self.schedule.done_count();
         if done_count >= DONE_COUNT {
@@ -176,7 +176,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Does what can be done now, and waits up to `wait_ms` for news. Returns whether nothing was left to do.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     pub(crate) fn turn(&mut self, wait_ms: u64) -> bool {
         self.read_events();
         let is_busy = self.feed();
@@ -252,7 +252,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Waits for the modules that the kernel is loading, and ends the workers.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     pub(crate) fn finish(&mut self) {
         let start_ms = clock::now_ms();
         while !self.schedule.is_idle() && clock::now_ms().saturating_sub(start_ms) < STUCK_MS {
@@ -261,7 +261,7 @@ impl<'a> Dispatcher<'a> {
         self.workers.stop();
     }
 
-    #[inline(never)] // smaller so
+    #[inline(never)]
     fn start(&mut self, at: usize) {
         let Some((earlier, [step, ..])) = self.requests.plan.steps.split_at_checked(at) else { return };
         let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();

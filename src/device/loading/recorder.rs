@@ -62,7 +62,7 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// Creates the file.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     pub(crate) fn new(buffers: &'static mut RecordBuffers) -> Recorder {
         // It may exist. Without /run the kernel's log has the lines.
         let _ = mkdir(c"/run/initmod", Mode::from_raw_mode(0o755));
@@ -78,7 +78,7 @@ impl Recorder {
     }
 
     /// Records that a request for `alias` has extended the plan to `step_count` steps.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     pub(crate) fn asked(&mut self, step_count: usize, alias: &[u8], by: By<'_>) {
         if self.origins.len() >= step_count {
             return;
@@ -106,7 +106,7 @@ impl Recorder {
     }
 
     /// Drops the requests of the first `count` steps, which the plan retired.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     pub(crate) fn retire(&mut self, count: usize) {
         let count = count.min(self.origins.len());
         self.origins.copy_within(count.., 0);
@@ -128,7 +128,7 @@ impl Recorder {
     }
 
     /// Records the outcome of the step `at`.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     pub(crate) fn done(&self, at: usize, step: &Step<'_>, outcome: Outcome<'_>, answer: Option<&Answer>) {
         let Origin { asked_us, alias, by } = self.origins.get(at).copied().unwrap_or_default();
         let now_us = clock::now_us();
@@ -155,7 +155,7 @@ impl Recorder {
     }
 
     /// Records the boot's numbers.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     pub(crate) fn sum_up(&self, summary: &Summary) {
         self.write(&mut |style, out| summary.emit(style, out).is_ok());
     }

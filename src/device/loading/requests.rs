@@ -20,7 +20,7 @@ use core::num::NonZeroU32;
 use heapless::Vec;
 
 /// Most modules of a tree. Source: depmod numbers modules in 16 bits.
-pub(super) const MODULE_COUNT: usize = 65_536;
+const MODULE_COUNT: usize = 65_536;
 
 /// The buffers of a plan.
 #[cfg_attr(not(feature = "boot"), allow(dead_code, reason = "loading in order needs no edges"))]

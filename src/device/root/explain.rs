@@ -25,7 +25,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 use rustix::mount::{MountFlags, mount};
 
 /// Reports deferred devices with their suppliers, missing firmware, and storage devices without a driver.
-#[inline(never)] // smaller so
+#[inline(never)]
 pub(crate) fn report(modules: Option<&Modules>) {
     let mut deferred = [0; 4096];
     let _ = mount(c"debugfs", c"/sys/kernel/debug", c"debugfs", MountFlags::empty(), c"");
@@ -107,7 +107,7 @@ fn report_suppliers(name: &[u8], modules: Option<&Modules>) -> bool {
     is_reported
 }
 
-#[inline(never)] // smaller so
+#[inline(never)]
 fn report_supplier(device: &Path, supplier: &Path, modules: Option<&Modules>) {
     let (consumer, name) = (node_name(device), node_name(supplier));
     let (Some(consumer), Some(name)) = (consumer, name) else { return };

@@ -32,7 +32,7 @@ impl<'a> Root<'a> {
     ///
     /// # Errors
     /// The message for an option that is missing or not understood.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     pub(crate) fn new(options: &'a BootOptions<'static>) -> Result<Root<'a>, &'static [u8]> {
         let text = options.root.ok_or(&b"no root= on the kernel command line"[..])?;
         Ok(Root { text, options, device: Wanted::parse(text)?, net: Net::of(options)? })
@@ -55,7 +55,7 @@ impl<'a> Root<'a> {
     ///
     /// # Errors
     /// The errno of the last type that did not give EINVAL, or EINVAL.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     pub(crate) fn mount(&self) -> Result<Name, Errno> {
         let node = self.device.node.as_ref().ok_or(Errno::ENODEV)?;
         if let Some(net) = &self.net {
@@ -111,7 +111,7 @@ impl<'a> Root<'a> {
         self.device.node.as_ref().map_or(self.text, |node| node.as_bytes())
     }
 
-    #[inline(never)] // smaller so
+    #[inline(never)]
     fn mount_as(&self, node: &Path, fs_type: &[u8], options: &[u8]) -> Result<(), Errno> {
         let mut flags = MountFlags::empty();
         flags.set(MountFlags::RDONLY, self.options.is_read_only);

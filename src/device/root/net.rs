@@ -39,8 +39,8 @@ pub(crate) struct Net {
 enum State {
     /// No interface has a link.
     NoLink,
-    /// A DHCP server is asked.
-    Asking(Dhcp),
+    /// A DHCP request is sent.
+    Requesting(Dhcp),
     /// The interface has an address.
     Ready,
     /// The interface cannot be configured.
@@ -51,7 +51,7 @@ struct Dhcp {
     socket: OwnedFd,
     mac: [u8; 6],
     xid: u32,
-    asked_ms: u64,
+    sent_ms: u64,
     /// The packet of the first offer.
     offer: Vec<u8, 1500>,
 }
@@ -76,7 +76,7 @@ impl Net {
     }
 
     /// Does the next step towards an address. Returns whether the interface has one.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     pub(crate) fn turn(&mut self) -> bool {
         let now_ms = clock::now_ms();
         match &mut self.state {
@@ -84,10 +84,10 @@ impl Net {
             State::Failed => {}
             State::NoLink => {
                 if self.find_link() {
-                    self.state = if self.ip.client.is_some() { self.configure() } else { self.ask(now_ms) };
+                    self.state = if self.ip.client.is_some() { self.configure() } else { self.request(now_ms) };
                 }
             }
-            State::Asking(dhcp) => {
+            State::Requesting(dhcp) => {
                 let mut packet = [0; 1500];
                 if let Some(given) = dhcp.turn(now_ms, &mut packet) {
                     // The command line overrides the server.
@@ -124,8 +124,8 @@ impl Net {
         !self.device.is_empty()
     }
 
-    /// Opens the socket to ask DHCP servers.
-    fn ask(&self, now_ms: u64) -> State {
+    /// Opens the socket for DHCP requests.
+    fn request(&self, now_ms: u64) -> State {
         let begun = || {
             let mut text = [0; 32];
             let address = read_joined(CWD, &[SYS_NET, b"/", &self.device, b"/address"], &mut text)?;
@@ -136,10 +136,10 @@ impl Net {
             bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68)).map_err(errno)?;
             let [_, _, a, b, c, d] = mac;
             let xid = u32::from_be_bytes([a, b, c, d]) ^ clock::now_us() as u32;
-            Ok(Dhcp { socket, mac, xid, asked_ms: now_ms.saturating_sub(AGAIN_MS), offer: Vec::new() })
+            Ok(Dhcp { socket, mac, xid, sent_ms: now_ms.saturating_sub(AGAIN_MS), offer: Vec::new() })
         };
         match begun() {
-            Ok(dhcp) => State::Asking(dhcp),
+            Ok(dhcp) => State::Requesting(dhcp),
             Err(error) => self.failed(error),
         }
     }
@@ -179,7 +179,7 @@ impl Net {
         let (device, what): (&[u8], &[u8]) = match self.state {
             State::NoLink if self.ip.device.is_empty() => (b"no network interface has a link", b""),
             State::NoLink => (self.ip.device, b": no such network interface, or it has no link"),
-            State::Asking(_) => (&self.device, b": no DHCP server answers"),
+            State::Requesting(_) => (&self.device, b": no DHCP server answers"),
             State::Ready if self.place().is_none() => {
                 (b"no path for the NFS root: set nfsroot= or DHCP option 17", b"")
             }
@@ -223,15 +223,15 @@ impl Dhcp {
             Some(reply) if reply.kind == ACK && reply.ip.client.is_some() => return Some(reply),
             Some(reply) if reply.kind == OFFER && self.offer.is_empty() => {
                 let _ = self.offer.extend_from_slice(packet);
-                self.asked_ms = now_ms.saturating_sub(AGAIN_MS);
+                self.sent_ms = now_ms.saturating_sub(AGAIN_MS);
             }
             _ => {}
         }
-        if now_ms.saturating_sub(self.asked_ms) >= AGAIN_MS {
-            self.asked_ms = now_ms;
-            let question = emit(self.mac, self.xid, Reply::parse(&self.offer, self.xid).as_ref());
+        if now_ms.saturating_sub(self.sent_ms) >= AGAIN_MS {
+            self.sent_ms = now_ms;
+            let request = emit(self.mac, self.xid, Reply::parse(&self.offer, self.xid).as_ref());
             // If this fails, it is sent again.
-            let _ = sendto(&self.socket, &question, SendFlags::empty(), &SocketAddrV4::new(Ipv4Addr::BROADCAST, 67));
+            let _ = sendto(&self.socket, &request, SendFlags::empty(), &SocketAddrV4::new(Ipv4Addr::BROADCAST, 67));
         }
         None
     }

@@ -1,5 +1,5 @@
-//! The device tree as the kernel shows it in /sys/firmware/devicetree: which devices a device's node leads to by phandles.
-//! For kernels that make no links of it. Source: the Devicetree Specification, 2.3.3; the kernel's drivers/of/property.c.
+//! Suppliers of a device by the phandles of its device-tree node, read from /sys/firmware/devicetree, for kernels without
+//! supplier links. Source: the Devicetree Specification, 2.3.3; the kernel's drivers/of/property.c.
 
 use crate::device::io::file::{EntryType, each_entry, link, open_joined, read, read_joined};
 use crate::device::io::path::{Path, path};
@@ -9,10 +9,11 @@ use rustix::fs::CWD;
 
 const TREE: &[u8] = b"/sys/firmware/devicetree/base";
 
-/// Deepest node that is looked at.
+/// Most levels of the device tree that are searched.
 const DEPTH: u8 = 16;
 
-/// Ends of properties that lead to suppliers, and what in the supplier tells how many cells follow its phandle.
+/// Endings of the names of properties that refer to suppliers, each with the supplier's property that gives the number of
+/// cells after the phandle.
 const PROPERTIES: [(&[u8], &[u8]); 13] = [
     (b"gpios", b"#gpio-cells"),
     (b"gpio", b"#gpio-cells"),
@@ -29,13 +30,14 @@ const PROPERTIES: [(&[u8], &[u8]); 13] = [
     (b"pwrseq", b""),
 ];
 
-/// Returns, for a property that leads to suppliers, what in one of these counts the cells behind its phandle.
+/// Returns, for a property that refers to suppliers, the supplier's property with the number of cells after the phandle;
+/// empty if there are none.
 pub(crate) fn cells_of(property: &[u8]) -> Option<&'static [u8]> {
     PROPERTIES.iter().find(|(end, _)| property.ends_with(end)).map(|(_, cells)| *cells)
 }
 
-/// Calls `each` with the devices that the node of `device` leads to: the supplier's own, or the nearest above it, which
-/// has yet to make it.
+/// Calls `each` with the suppliers of `device`. If a supplier's node has no device yet, its nearest ancestor counts, whose
+/// driver creates it.
 pub(crate) fn each_supplier(device: &Path, each: &mut dyn FnMut(Path)) {
     let Ok(node) = open_joined(CWD, &[device.as_bytes(), b"/of_node"]) else { return };
     each_entry(node.as_fd(), b".", &mut |property, _| {
@@ -43,7 +45,7 @@ pub(crate) fn each_supplier(device: &Path, each: &mut dyn FnMut(Path)) {
         let (words, _) = read(node.as_fd(), property, &mut buf).unwrap_or_default().as_chunks::<4>();
         let mut words = words.iter();
         while let Some(handle) = words.next() {
-            // A hole in a list is a 0; what is no phandle ends it.
+            // An unknown phandle ends the list, as its number of cells is unknown.
             let Some(supplier) = find_node(TREE, handle, DEPTH) else { return };
             if let Some(device) = device_of(&supplier).filter(|device| !is_bus(device)) {
                 each(device);
@@ -58,15 +60,15 @@ pub(crate) fn each_supplier(device: &Path, each: &mut dyn FnMut(Path)) {
     });
 }
 
-/// Says whether a device is a mere bus: it has no driver, and what is on it and has no device, like a clock that the
-/// kernel sets up early, is nobody's to wait for.
+/// Whether a device is a simple-bus, which needs no driver. A node below it without a device, like a clock that the kernel
+/// sets up early, is not waited for.
 fn is_bus(device: &Path) -> bool {
     let mut buf = [0; 1024];
     let uevent = read_joined(CWD, &[device.as_bytes(), b"/uevent"], &mut buf);
     Uevent::file(uevent.unwrap_or_default()).is_compatible(b"simple-bus")
 }
 
-/// Finds the node with a phandle.
+/// Returns the node with this phandle.
 fn find_node(dir: &[u8], handle: &[u8; 4], depth: u8) -> Option<Path> {
     let depth = depth.checked_sub(1)?;
     let (mut own, mut found) = ([0; 4], None);
@@ -84,7 +86,7 @@ fn find_node(dir: &[u8], handle: &[u8; 4], depth: u8) -> Option<Path> {
     found
 }
 
-/// Finds the device of a node, or of the nearest node above it that has one.
+/// Returns the device of a node, or of its nearest ancestor that has one.
 fn device_of(node: &Path) -> Option<Path> {
     let node = node.as_bytes().strip_prefix(TREE)?;
     let mut best: (usize, Option<Path>) = (0, None);

@@ -17,7 +17,7 @@ use rustix::process::{chdir, chroot};
 
 impl Root<'_> {
     /// Switches to the mounted root and starts its init. Returns only if no init can be started.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     pub(crate) fn switch(&self, args: Args, env: Args) -> Errno {
         let Some(init) = self.find_init() else { return Errno::ENOENT };
         for place in [c"/dev", c"/proc", c"/sys", c"/run"] {
@@ -49,7 +49,7 @@ impl Root<'_> {
     }
 
     /// Finds the init in the mounted root: that of `init=`, or the first of the kernel's usual ones.
-    #[inline(never)] // smaller so
+    #[inline(never)]
     fn find_init(&self) -> Option<Path> {
         let root = openat(CWD, MOUNT_POINT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         let usual = [&b"/sbin/init"[..], b"/etc/init", b"/bin/init", b"/bin/sh"];
