@@ -69,11 +69,12 @@ fn reach(
     start_ms: u64,
 ) -> Result<Name, Why> {
     let limits = Limits {
+        is_named: root.is_ok(),
         patience_ms: options.patience_ms,
         delay_ms: options.delay_ms,
         ends_at_root: dispatcher.as_ref().is_some_and(Dispatcher::ends_at_root),
     };
-    let mut wait = Wait::new(root.is_ok().then_some(limits), start_ms);
+    let mut wait = Wait::new(limits, start_ms);
     let (mut action, mut fs_type) = (Action::Load, Name::new());
     loop {
         action = match (action, &mut *root) {

@@ -43,6 +43,8 @@ pub enum Why {
 /// The limits that the command line sets to a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Whether there is a root to wait for. Without one the wait ends once nothing is left to load.
+    pub is_named: bool,
     /// Idle time after which to give up, ms; [`FOREVER_MS`] for never.
     pub patience_ms: u64,
     /// Time since the start during which the root device is left alone, ms.
@@ -57,7 +59,7 @@ pub const FOREVER_MS: u64 = u64::MAX;
 /// One wait for the root. Its first action is [`Action::Load`].
 #[derive(Debug)]
 pub struct Wait {
-    limits: Option<Limits>,
+    limits: Limits,
     start_ms: u64,
     now_ms: u64,
     /// Since when nothing was left to load.
@@ -70,9 +72,8 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// Begins a wait. `start_ms` is when the boot began. Without `limits` there is no root to wait for, and the wait ends
-    /// once nothing is left to load.
-    pub fn new(limits: Option<Limits>, start_ms: u64) -> Wait {
+    /// Begins a wait. `start_ms` is when the boot began.
+    pub fn new(limits: Limits, start_ms: u64) -> Wait {
         Wait {
             limits,
             start_ms,
@@ -95,25 +96,19 @@ impl Wait {
     pub fn turned(&mut self, now_ms: u64, is_idle: bool, is_listed_done: bool) -> Action {
         self.now_ms = now_ms;
         self.idle_since_ms = if is_idle { self.idle_since_ms.or(Some(now_ms)) } else { None };
-        match self.limits {
-            None if is_idle => Action::GiveUp(Why::Unnamed),
-            None => Action::Load,
-            Some(limits) if self.is_mounted => {
-                if is_idle || limits.ends_at_root {
-                    Action::Done
-                } else {
-                    Action::Load
-                }
-            }
-            Some(_) if is_listed_done => Action::Look,
-            Some(_) => self.go_on(),
+        if !self.limits.is_named {
+            return if is_idle { Action::GiveUp(Why::Unnamed) } else { Action::Load };
         }
+        if self.is_mounted {
+            return if is_idle || self.limits.ends_at_root { Action::Done } else { Action::Load };
+        }
+        if is_listed_done { Action::Look } else { self.go_on() }
     }
 
     /// Returns what to do after a look for the root device. It is tried as soon as it is there, and again when
     /// everything that could help is loaded.
     pub fn looked(&mut self, is_there: bool) -> Action {
-        let is_due = self.waited_ms() >= self.limits.map_or(0, |limits| limits.delay_ms);
+        let is_due = self.waited_ms() >= self.limits.delay_ms;
         if is_there && is_due && (self.is_idle() || !self.is_tried) {
             self.is_tried = true;
             return Action::Mount;
@@ -138,9 +133,9 @@ impl Wait {
 
     /// Gives up, reports or goes on loading, by the time since nothing was left to load.
     fn go_on(&mut self) -> Action {
-        let Some((limits, since_ms)) = self.limits.zip(self.idle_since_ms) else { return Action::Load };
+        let Some(since_ms) = self.idle_since_ms else { return Action::Load };
         let idle_ms = self.now_ms.saturating_sub(since_ms);
-        if idle_ms >= limits.patience_ms.max(limits.delay_ms) {
+        if idle_ms >= self.limits.patience_ms.max(self.limits.delay_ms) {
             return Action::GiveUp(self.not_ready.map_or(Why::Absent(self.waited_ms()), Why::Unmountable));
         }
         if !self.is_reported && idle_ms >= REPORT_MS {
@@ -165,7 +160,7 @@ mod tests {
 
     const START_MS: u64 = 1000;
     const TURN_MS: u64 = 20;
-    const NORMAL: Limits = Limits { patience_ms: 30_000, delay_ms: 0, ends_at_root: false };
+    const NORMAL: Limits = Limits { is_named: true, patience_ms: 30_000, delay_ms: 0, ends_at_root: false };
 
     /// A machine: loads for a while, then is idle; its disk appears, becomes ready and can be mounted at set times.
     /// Times are ms since the start; `NEVER` for what does not happen.
@@ -191,7 +186,7 @@ mod tests {
         report_count: usize,
     }
 
-    fn run(limits: Option<Limits>, machine: Machine) -> Way {
+    fn run(limits: Limits, machine: Machine) -> Way {
         let mut wait = Wait::new(limits, START_MS);
         let (mut now_ms, mut action) = (0, Action::Load);
         let (mut mount_count, mut report_count) = (0, 0);
@@ -235,13 +230,13 @@ mod tests {
         let with = |change: fn(&mut Limits)| {
             let mut limits = NORMAL;
             change(&mut limits);
-            Some(limits)
+            limits
         };
         for (name, limits, machine, end, end_ms, mount_count, report_count) in [
-            ("there at once, and the rest is loaded", Some(NORMAL), QUICK, Action::Done, 400, 1, 0),
+            ("there at once, and the rest is loaded", NORMAL, QUICK, Action::Done, 400, 1, 0),
             ("coldplug=root ends with the mount", with(|l| l.ends_at_root = true), QUICK, Action::Done, 220, 1, 0),
-            ("late, and reported once", Some(NORMAL), late, Action::Done, 10_020, 1, 1),
-            ("never, 30 s after the last module", Some(NORMAL), never, absent(30_400), 30_400, 0, 1),
+            ("late, and reported once", NORMAL, late, Action::Done, 10_020, 1, 1),
+            ("never, 30 s after the last module", NORMAL, never, absent(30_400), 30_400, 0, 1),
             ("rootwait=5", with(|l| l.patience_ms = 5000), never, absent(5400), 5400, 0, 1),
             ("rootwait=0", with(|l| l.patience_ms = 0), never, absent(400), 400, 0, 0),
             ("rootwait waits for ever", with(|l| l.patience_ms = FOREVER_MS), never, Action::Load, NEVER, 0, 1),
@@ -257,25 +252,17 @@ mod tests {
             ),
             (
                 "unmountable: tried at once and when all is loaded",
-                Some(NORMAL),
+                NORMAL,
                 Machine { mountable_ms: NEVER, ..QUICK },
                 unmountable(Errno::EINVAL),
                 400,
                 2,
                 0,
             ),
-            (
-                "mountable with the last module",
-                Some(NORMAL),
-                Machine { mountable_ms: 400, ..QUICK },
-                Action::Done,
-                420,
-                2,
-                0,
-            ),
+            ("mountable with the last module", NORMAL, Machine { mountable_ms: 400, ..QUICK }, Action::Done, 420, 2, 0),
             (
                 "a disk that is not ready is tried again",
-                Some(NORMAL),
+                NORMAL,
                 Machine { ready_ms: 600, ..QUICK },
                 Action::Done,
                 620,
@@ -291,26 +278,26 @@ mod tests {
                 52,
                 0,
             ),
-            ("no module tree", Some(NORMAL), no_tree, Action::Done, 40, 1, 0),
+            ("no module tree", NORMAL, no_tree, Action::Done, 40, 1, 0),
             (
                 "no module tree, and no disk",
-                Some(NORMAL),
+                NORMAL,
                 Machine { disk_ms: NEVER, ..no_tree },
                 absent(30_020),
                 30_020,
                 0,
                 1,
             ),
-            ("no root=, once all is loaded", None, QUICK, Action::GiveUp(Why::Unnamed), 400, 0, 0),
             (
-                "modules that keep coming",
-                Some(NORMAL),
-                Machine { loading_ms: NEVER, ..never },
-                Action::Load,
-                NEVER,
+                "no root=, once all is loaded",
+                with(|l| l.is_named = false),
+                QUICK,
+                Action::GiveUp(Why::Unnamed),
+                400,
                 0,
                 0,
             ),
+            ("modules that keep coming", NORMAL, Machine { loading_ms: NEVER, ..never }, Action::Load, NEVER, 0, 0),
         ] {
             assert_eq!(run(limits, machine), Way { end, end_ms, mount_count, report_count }, "{name}");
         }
@@ -318,7 +305,7 @@ mod tests {
 
     #[test]
     fn work_in_between_restarts_the_patience() {
-        let mut wait = Wait::new(Some(Limits { patience_ms: 1000, ..NORMAL }), 0);
+        let mut wait = Wait::new(Limits { patience_ms: 1000, ..NORMAL }, 0);
         let mut turn = |now_ms, is_idle| {
             assert_eq!(wait.turned(now_ms, is_idle, true), Action::Look);
             wait.looked(false)

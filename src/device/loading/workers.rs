@@ -395,11 +395,11 @@ mod tests {
     #[test]
     fn a_job_comes_back_and_a_part_of_its_head_is_none() {
         let job = Job { is_command: true, text: b"true", name: b"a", options: b"p=1" };
-        let job = [&head(65_535, &job).unwrap()[..], job.text, job.name, job.options].concat();
-        for len in 0..job.len() - job.options.len() {
-            assert!(decode_job(&job[..len]).is_none());
+        let message = [&head(65_535, &job).unwrap()[..], job.text, job.name, job.options].concat();
+        for len in 0..message.len() - job.options.len() {
+            assert!(decode_job(&message[..len]).is_none());
         }
-        let (at, back) = decode_job(&job).unwrap();
+        let (at, back) = decode_job(&message).unwrap();
         assert!(at == 65_535 && back.is_command);
         assert_eq!([back.text, back.name, back.options], [job.text, job.name, job.options]);
     }
