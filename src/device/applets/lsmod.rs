@@ -30,13 +30,13 @@ pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, _: Args) -> i3
     };
     let mut out = Out::new();
     out.put(&[b"Module                  Size  Used by\n"]);
-    let (mut off, mut status) = (0u32, 0);
+    let (mut off, mut status) = (0usize, 0);
     for line in modules.split(|&byte| byte == b'\n') {
         if !line.is_empty() && one(line, &mut out).is_none() {
-            error("/proc/modules: at % is no module", &[Decimal::new(off.into()).text()]);
+            error("/proc/modules: at % is no module", &[Decimal::new(off as u64).text()]);
             status = 1;
         }
-        off = off.wrapping_add(line.len() as u32).wrapping_add(1);
+        off = off.wrapping_add(line.len()).wrapping_add(1);
     }
     status
 }

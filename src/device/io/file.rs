@@ -86,6 +86,11 @@ pub(crate) const RAMFS_MAGIC: u32 = 0x8584_58f6;
 pub(crate) const TMPFS_MAGIC: u32 = 0x0102_1994;
 
 /// Whether a directory is on a file system that the kernel unpacks an initramfs into.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the magic is 32 bits in a word of either sign"
+)]
 pub(crate) fn is_in_memory(dir: BorrowedFd<'_>) -> bool {
     fstatfs(dir).is_ok_and(|fs| matches!(fs.f_type as u32, RAMFS_MAGIC | TMPFS_MAGIC))
 }

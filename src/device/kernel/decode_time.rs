@@ -13,12 +13,12 @@ pub(crate) struct DecodeTimer {
 impl DecodeTimer {
     /// Starts the measurement.
     pub(crate) fn start() -> DecodeTimer {
-        DecodeTimer { start_us: clock::now_us() as u32, pipe: pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok() }
+        DecodeTimer { start_us: clock::stamp_us(), pipe: pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok() }
     }
 
     /// Ends the measurement, in the child.
     pub(crate) fn end(&self) {
-        let took_us = (clock::now_us() as u32).wrapping_sub(self.start_us);
+        let took_us = clock::stamp_us().wrapping_sub(self.start_us);
         if let Some((_, writer)) = &self.pipe {
             let _ = rustix::io::write(writer, &took_us.to_ne_bytes());
         }

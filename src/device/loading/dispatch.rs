@@ -108,7 +108,7 @@ impl<'a> Dispatcher<'a> {
             retired_count: 0,
             has_retired_failure: false,
             failed_count: 0,
-            counted_us: clock::now_us() as u32,
+            counted_us: clock::stamp_us(),
         }
     }
 

@@ -100,7 +100,7 @@ impl Recorder {
                 keep(self.texts, link.strip_prefix(b"/sys").unwrap_or(link))
             }
         };
-        let origin = Origin { asked_us: clock::now_us() as u32, alias, by };
+        let origin = Origin { asked_us: clock::stamp_us(), alias, by };
         // As long as the plan's steps, which are not full.
         let _ = self.origins.resize(step_count, origin);
     }

@@ -246,10 +246,10 @@ fn lost(at: usize, killed: Refusal, worker: u32) -> Answer {
 
 /// Runs the job of the step `at`, and measures its time.
 fn run(sys: &Inserter<'_>, at: usize, job: &Job<'_>) -> Answer {
-    let start_us = clock::now_us() as u32;
+    let start_us = clock::stamp_us();
     let result =
         if job.is_command { sys.command(job.text, job.name, job.options) } else { sys.insert(job.text, job.options) };
-    let took_us = (clock::now_us() as u32).wrapping_sub(start_us);
+    let took_us = clock::stamp_us().wrapping_sub(start_us);
     Answer { at, result, start_us, took_us, decode_us: sys.decode_us.take(), worker: 0 }
 }
 

@@ -135,7 +135,7 @@ impl Net {
             bind_to_device(socket.as_raw_fd(), &self.device).map_err(Errno)?;
             bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68)).map_err(errno)?;
             let [_, _, a, b, c, d] = mac;
-            let xid = u32::from_be_bytes([a, b, c, d]) ^ clock::now_us() as u32;
+            let xid = u32::from_be_bytes([a, b, c, d]) ^ clock::stamp_us();
             Ok(Dhcp { socket, mac, xid, sent_ms: now_ms.saturating_sub(AGAIN_MS), offer: Vec::new() })
         };
         match begun() {

@@ -8,6 +8,12 @@ pub(crate) fn now_us() -> u64 {
     u64::from(seconds).saturating_mul(1_000_000).saturating_add(u64::from(nanos) / 1000)
 }
 
+/// Returns the low 32 bits of [`now_us`], for differences: they wrap after 71 minutes.
+#[cfg(feature = "boot")]
+pub(crate) fn stamp_us() -> u32 {
+    now_us() as u32
+}
+
 pub(crate) fn now_ms() -> u64 {
     now_us() / 1000
 }

@@ -2,6 +2,11 @@
 //! that rustix keeps to itself. Nothing of a libc is linked, so one source and one set of flags serve every Rust Linux
 //! target.
 #![allow(unsafe_code, reason = "this is the floor: entry, memory and raw system calls")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a system call's results are in registers, wider than what they hold"
+)]
 
 #[cfg(not(test))]
 mod mem;

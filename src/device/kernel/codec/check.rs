@@ -53,7 +53,7 @@ impl Crc {
 
 /// Looks up the low byte of `index`, which no table is too short for.
 fn at(table: &[u64; 256], index: u64) -> u64 {
-    table.get(usize::from(index as u8)).copied().unwrap_or(0)
+    table.get((index & 0xff) as usize).copied().unwrap_or(0)
 }
 
 #[cfg(test)]

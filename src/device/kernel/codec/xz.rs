@@ -255,6 +255,12 @@ fn property(id: u64, properties: &[u8]) -> Result<u32, CodecError> {
     }
 }
 
+/// Returns the four bytes of a CRC-32.
+fn low_bytes(crc: u64) -> [u8; 4] {
+    let [a, b, c, d, ..] = crc.to_le_bytes();
+    [a, b, c, d]
+}
+
 /// The kind of checksum of each block.
 #[derive(Clone, Copy)]
 enum Check {
@@ -287,7 +293,7 @@ impl Check {
     fn verify(self, content: &[u8], sum: &[u8], crc32: &Crc) -> Result<(), CodecError> {
         agree(match self {
             Check::None => true,
-            Check::Crc32 => sum == (crc32.sum(content) as u32).to_le_bytes(),
+            Check::Crc32 => sum == low_bytes(crc32.sum(content)),
             Check::Crc64 => sum == Crc::crc64().sum(content).to_le_bytes(),
             Check::Sha256 => sum == sha256(content),
         })
