@@ -16,26 +16,8 @@ mod root;
 mod buffers;
 mod boot;
 mod applets;
-
-use crate::bytes::basename;
-use rt::Args;
+mod main;
+#[cfg(not(test))]
+mod start;
 
 pub use io::log::died;
-
-/// Boots, or runs the command that the loader is called by. Returns the exit status.
-fn main(args: Args, env: Args) -> i32 {
-    let Some(buffers) = buffers::take() else { return 1 };
-    let mut rest = args;
-    let called = rest.next().map_or(&b""[..], |arg| basename(arg.to_bytes()));
-    let mut command = applets::find(called);
-    if command.is_none() && rustix::process::getpid().is_init() {
-        boot::boot(buffers, args, env);
-    }
-    if command.is_none() {
-        command = rest.next().and_then(|name| applets::find(name.to_bytes()));
-    }
-    match command {
-        Some(command) => command.run(buffers, rest, env),
-        None => applets::usage(),
-    }
-}

@@ -10,7 +10,7 @@ pub(crate) struct Args(*const *const c_char);
 #[cfg(not(test))]
 impl Args {
     /// Takes the array that begins at `first`, which ends in null and whose strings end in NUL.
-    pub(super) fn at(first: *const *const c_char) -> Args {
+    pub(crate) fn at(first: *const *const c_char) -> Args {
         Args(first)
     }
 }

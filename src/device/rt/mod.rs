@@ -17,8 +17,6 @@ pub(crate) mod clock;
 pub(crate) mod ioctl;
 #[cfg(feature = "xz")]
 pub(crate) mod arena;
-#[cfg(not(test))]
-mod start;
 
 pub(crate) use args::{Args, Strings};
 #[cfg(feature = "nfs")]

@@ -1,7 +1,8 @@
 //! gzip: one or more members, each with its CRC32 and length. Format: RFC 1952.
 
 use super::check::Crc;
-use super::{CodecError, Mapping};
+use super::error::CodecError;
+use super::mapping::Mapping;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
@@ -43,9 +44,9 @@ fn member<'data>(
     let mut len = 0;
     state.init();
     loop {
-        let room = mapping.room().get_mut(start..).ok_or(CodecError::Damaged)?;
+        let space = mapping.space().get_mut(start..).ok_or(CodecError::Damaged)?;
         let (status, read_len, written_len) =
-            decompress(state, rest, room, len, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF);
+            decompress(state, rest, space, len, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF);
         rest = rest.get(read_len..).ok_or(CodecError::Damaged)?;
         len = len.saturating_add(written_len);
         match status {
@@ -55,7 +56,7 @@ fn member<'data>(
         }
     }
     let end = start.saturating_add(len);
-    let content = mapping.room().get(start..end).ok_or(CodecError::Damaged)?;
+    let content = mapping.space().get(start..end).ok_or(CodecError::Damaged)?;
     let (trailer, rest) = rest.split_first_chunk::<8>().ok_or(CodecError::Damaged)?;
     let claimed = u64::from_le_bytes(*trailer);
     if (len as u64) << 32 | crc.sum(content) == claimed { Ok((rest, end)) } else { Err(CodecError::Damaged) }

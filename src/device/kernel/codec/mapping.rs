@@ -2,7 +2,7 @@
 //!
 //! Pages cost memory when they are first written, so a claim that is too large only costs address space.
 
-use super::CodecError;
+use super::error::CodecError;
 use core::ffi::c_void;
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -66,7 +66,7 @@ impl Mapping {
     }
 
     /// Lends all that is mapped, content or not.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
+    pub(crate) fn space(&mut self) -> &mut [u8] {
         // SAFETY: the mapping is readable, writable, `capacity_len` long, zeroed by the kernel, and borrowed with `self`.
         unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr(), self.capacity_len) }
     }

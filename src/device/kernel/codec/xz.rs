@@ -13,11 +13,11 @@
 //! All of it is in memory, so it is read from its end: the indexes, which bring checksums of their own, give every
 //! block's place in the input and in the output before the first is decoded.
 
-use super::CodecError;
 use super::CodecError::{Damaged, NoMemory, Unsupported};
-use super::Mapping;
 use super::check::Crc;
+use super::error::CodecError;
 use super::mapping::LIMIT_LEN;
+use super::mapping::Mapping;
 use super::sha256::sha256;
 use lzma_rust2::filter::StreamFilter;
 use lzma_rust2::{DICT_SIZE_MIN, FilterConfig, FilterType, Lzma2Reader, Read};
@@ -35,13 +35,13 @@ pub(crate) fn decode(data: &[u8]) -> Result<Mapping, CodecError> {
         rest = stream.before;
     }
     let mut mapping = Mapping::with_capacity(len)?;
-    let (mut rest, mut room) = (data, mapping.room().get_mut(..len).ok_or(Damaged)?);
+    let (mut rest, mut space) = (data, mapping.space().get_mut(..len).ok_or(Damaged)?);
     while !rest.is_empty() {
         let stream = Stream::last_of(rest, &crc32)?;
-        let start = room.len().checked_sub(stream.content_len).ok_or(Damaged)?;
-        let (head, content) = room.split_at_mut_checked(start).ok_or(Damaged)?;
+        let start = space.len().checked_sub(stream.content_len).ok_or(Damaged)?;
+        let (head, content) = space.split_at_mut_checked(start).ok_or(Damaged)?;
         stream.decode(content, &crc32)?;
-        (rest, room) = (stream.before, head);
+        (rest, space) = (stream.before, head);
     }
     Ok(mapping.finish(len))
 }
@@ -90,15 +90,15 @@ impl<'data> Stream<'data> {
         Ok(Stream { before, blocks, index, check: Check::from_flags(flags)?, content_len })
     }
 
-    /// Decodes its blocks into `room`, which is as long as its content.
-    fn decode(&self, mut room: &mut [u8], crc32: &Crc) -> Result<(), CodecError> {
+    /// Decodes its blocks into `space`, which is as long as its content.
+    fn decode(&self, mut space: &mut [u8], crc32: &Crc) -> Result<(), CodecError> {
         let mut blocks = self.blocks;
         for record in Records::of(self.index)? {
             let record = record?;
             let (block, following) = blocks.split_at_checked(record.padded_len()?).ok_or(Damaged)?;
-            let (content, tail) = room.split_at_mut_checked(record.content_len).ok_or(Damaged)?;
+            let (content, tail) = space.split_at_mut_checked(record.content_len).ok_or(Damaged)?;
             self.decode_block(block, record.block_len, content, crc32)?;
-            (blocks, room) = (following, tail);
+            (blocks, space) = (following, tail);
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Process entry. The kernel leaves argc where the stack pointer points, behind it argv, a null, envp, a null and the
 //! auxiliary vector. Source: the System V ABI supplements of each architecture.
+#![allow(unsafe_code, reason = "the kernel starts the process here, with bare pointers")]
 
-use super::args::Args;
-use super::raw::exit;
+use super::main::main;
+use super::rt::{Args, exit};
 use core::ffi::c_char;
 
 #[cfg(target_arch = "x86_64")]
@@ -52,7 +53,7 @@ unsafe extern "C" fn enter(stack: *const usize) -> ! {
     let argv = unsafe { stack.add(1) }.cast::<*const c_char>();
     // SAFETY: envp follows argv's null
     let envp = unsafe { argv.add(argc.wrapping_add(1)) };
-    exit(crate::device::main(Args::at(argv), Args::at(envp)))
+    exit(main(Args::at(argv), Args::at(envp)))
 }
 
 // The prebuilt core library names these; with panic=abort nothing calls them.
