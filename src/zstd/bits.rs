@@ -1,6 +1,7 @@
-//! Bits of a zstd frame: of tables from the front, lowest first; of all else from the end, highest first.
+//! Bit readers for zstd: table descriptions are read forward, lowest bit first; all other streams are read backward
+//! from their end, highest bit first.
 
-/// Reads from the front.
+/// Bit reader that starts at the first byte.
 pub(super) struct Forward<'data> {
     data: &'data [u8],
     bit_off: usize,
@@ -11,43 +12,44 @@ impl<'data> Forward<'data> {
         Forward { data, bit_off: 0 }
     }
 
-    /// Looks at the next `count` bits, at most 56; zeros past the end.
+    /// Returns the next `count` bits, at most 56, without consuming them; zeros past the end.
     pub(super) fn peek(&self, count: u8) -> u64 {
         low(window(self.data, self.bit_off), count)
     }
 
-    /// Leaves `count` bits behind.
+    /// Consumes `count` bits.
     pub(super) fn skip(&mut self, count: u8) {
         self.bit_off = self.bit_off.saturating_add(count.into());
     }
 
-    /// Returns what follows the byte that the last bit was in; `None` where that is past the end.
+    /// Returns the bytes after the last one that was read from, even if only in part; `None` if that is past the end.
     pub(super) fn rest(self) -> Option<&'data [u8]> {
         self.data.get(self.bit_off.div_ceil(8)..)
     }
 }
 
-/// Reads from the end. What is past the start reads as zeros, and leaves it overdrawn.
+/// Bit reader that starts at the last byte. Bits before the start of the data read as zeros, and the reader is then
+/// overdrawn.
 pub(super) struct Backward<'data> {
     data: &'data [u8],
     left_count: isize,
 }
 
 impl<'data> Backward<'data> {
-    /// Begins below the highest bit of the last byte; `None` where that has none.
+    /// Starts below the end mark, the highest set bit of the last byte; `None` if that byte is 0 or missing.
     pub(super) fn new(data: &'data [u8]) -> Option<Self> {
         let above = data.last()?.checked_ilog2()?;
         let whole = isize::try_from(data.len().checked_sub(1)?.checked_mul(8)?).ok()?;
         Some(Backward { data, left_count: whole.checked_add_unsigned(above as usize)? })
     }
 
-    /// Takes the next `count` bits, at most 56.
+    /// Consumes and returns the next `count` bits, at most 56.
     pub(super) fn take(&mut self, count: u8) -> u64 {
         self.skip(count);
         usize::try_from(self.left_count).map_or(0, |bit_off| low(window(self.data, bit_off), count))
     }
 
-    /// Looks at the next `count` bits, at most 56.
+    /// Returns the next `count` bits, at most 56, without consuming them.
     pub(super) fn peek(&self, count: u8) -> u64 {
         let off = self.left_count.wrapping_sub(count.into());
         match usize::try_from(off) {
@@ -56,23 +58,23 @@ impl<'data> Backward<'data> {
         }
     }
 
-    /// Leaves `count` bits behind.
+    /// Consumes `count` bits.
     pub(super) fn skip(&mut self, count: u8) {
         self.left_count = self.left_count.wrapping_sub(count.into());
     }
 
-    /// Says whether more was taken than there was.
+    /// Whether more bits were consumed than the data has.
     pub(super) fn is_overdrawn(&self) -> bool {
         self.left_count < 0
     }
 
-    /// Says whether each bit was taken, once.
+    /// Whether all bits were consumed and no more than these.
     pub(super) fn is_spent(&self) -> bool {
         self.left_count == 0
     }
 }
 
-/// Reads 8 bytes from where a bit is on, that bit lowest.
+/// Returns a word whose lowest bit is the one at `bit_off`; its upper 7 bits may be missing.
 fn window(data: &[u8], bit_off: usize) -> u64 {
     let rest = data.get(bit_off / 8..).unwrap_or_default();
     let word = match rest.first_chunk() {

@@ -1,12 +1,12 @@
-//! Tables of finite state entropy: a state stands for a symbol, and with a few bits more for the next state. Format: RFC
-//! 8878, 4.1.
+//! Finite State Entropy (FSE) decoding tables: each state gives a symbol, and a few more bits select the next state.
+//! Format: RFC 8878, 4.1.
 
 use super::bits::{Backward, Forward};
 
-/// Most states, as a power of two.
+/// Base-2 logarithm of the largest table's state count.
 const LOG_LIMIT: u8 = 9;
 
-/// Most symbols of any table: match lengths have 53.
+/// Largest symbol count of any table: match lengths have 53.
 pub(super) const SYMBOL_COUNT: usize = 53;
 
 #[derive(Clone, Copy)]
@@ -16,14 +16,14 @@ struct Entry {
     base: u16,
 }
 
-/// A table in the making, or made. It is not changed by one that is damaged, unless the frame ends with that.
+/// A decoding table. A damaged description may leave it half built: decoding of the frame ends then.
 pub(super) struct Table {
     entries: [Entry; 1 << LOG_LIMIT],
-    /// The count of states as a power of two; `None` as long as nothing was said.
+    /// Base-2 logarithm of the state count; `None` until the table is built.
     log: Option<u8>,
 }
 
-/// Where a decoder is in a table.
+/// The current state of a decoder.
 #[derive(Clone, Copy)]
 pub(super) struct State(Entry);
 
@@ -32,14 +32,14 @@ impl Table {
         Table { entries: [Entry { symbol: 0, bit_count: 0, base: 0 }; 1 << LOG_LIMIT], log: None }
     }
 
-    /// Makes the table that has one symbol only.
+    /// Builds the table of a single symbol (RLE mode).
     pub(super) fn fill(&mut self, symbol: u8) {
         self.log = Some(0);
         self.entries.iter_mut().take(1).for_each(|entry| *entry = Entry { symbol, bit_count: 0, base: 0 });
     }
 
-    /// Makes a table by how often each symbol comes in 2^`log` states; -1 is rarer than once.
-    #[inline(never)] // one copy for all
+    /// Builds a table of 2^`log` states; `counts` has the states of each symbol, -1 for «less than one».
+    #[inline(never)] // one copy for all callers
     pub(super) fn build(&mut self, log: u8, counts: &[i16]) -> Option<()> {
         let size = 1usize << log;
         let entries = self.entries.get_mut(..size)?;
@@ -58,7 +58,7 @@ impl Table {
             for _ in 0..count {
                 entries.get_mut(at)?.symbol = symbol;
                 loop {
-                    // `step` is odd: it comes by every state, and one at least is below `high`.
+                    // `step` is odd, so it reaches every state, and at least one is below `high`.
                     at = at.wrapping_add(step) & size.wrapping_sub(1);
                     if at < high {
                         break;
@@ -76,8 +76,9 @@ impl Table {
         Some(())
     }
 
-    /// Reads a table's description, of at most `symbol_count` symbols and 2^`log_limit` states; returns what follows it.
-    #[inline(never)] // as above
+    /// Parses a table's description with at most `symbol_count` symbols and 2^`log_limit` states, and builds the table.
+    /// Returns the bytes after the description.
+    #[inline(never)] // one copy for all callers
     pub(super) fn read<'data>(&mut self, data: &'data [u8], log_limit: u8, symbol_count: usize) -> Option<&'data [u8]> {
         let mut bits = Forward::new(data);
         let log = (bits.peek(4) as u8).wrapping_add(5);
@@ -89,7 +90,7 @@ impl Table {
         let mut slots = counts.get_mut(..symbol_count)?.iter_mut();
         let mut left = 1u32 << log;
         while left > 0 {
-            // A number up to left + 1, in one bit less where it is small.
+            // A number from 0 to left + 1; small ones take one bit less.
             let bit_count = left.wrapping_add(1).ilog2() as u8;
             let small_count = (2u32 << bit_count).wrapping_sub(left).wrapping_sub(2);
             let (low, all) = (bits.peek(bit_count) as u32, bits.peek(bit_count.wrapping_add(1)) as u32);
@@ -124,13 +125,13 @@ impl Table {
         Some(rest)
     }
 
-    /// Takes the first state.
+    /// Reads the first state.
     pub(super) fn start(&self, bits: &mut Backward<'_>) -> Option<State> {
         let at = bits.take(self.log?) as usize;
         self.entries.get(at).copied().map(State)
     }
 
-    /// Takes the next state.
+    /// Moves `state` to the next state.
     pub(super) fn next(&self, state: &mut State, bits: &mut Backward<'_>) -> Option<()> {
         let at = usize::from(state.0.base).wrapping_add(bits.take(state.0.bit_count) as usize);
         state.0 = *self.entries.get(at)?;

@@ -1,17 +1,17 @@
-//! Literals: bytes as they are, one byte again and again, or by a Huffman tree that came with them or with a block before.
+//! Literals of a block: stored, one byte repeated, or Huffman-coded by a tree of this block or of an earlier one.
 //! Format: RFC 8878, 3.1.1.3.1 and 4.2.
 
 use super::bits::Backward;
 use super::fse;
 
-/// Longest code, bits.
+/// Length of the longest code, bits.
 const LOG_LIMIT: u8 = 11;
 
-/// A tree, as what each string of bits begins with.
+/// A Huffman tree as a look-up table: the next `log` bits of the stream are the index of an entry.
 pub(super) struct Tree {
-    /// Symbol and length of its code, bits.
+    /// The symbol, and the length of its code in bits.
     entries: [[u8; 2]; 1 << LOG_LIMIT],
-    /// Length of the longest code; 0 as long as there is no tree.
+    /// Length of the longest code, bits; 0 until a tree was read.
     log: u8,
 }
 
@@ -20,10 +20,10 @@ impl Tree {
         Tree { entries: [[0; 2]; 1 << LOG_LIMIT], log: 0 }
     }
 
-    /// Reads a tree's description; returns what follows it.
+    /// Parses a tree's description; returns the bytes after it.
     fn read<'data>(&mut self, data: &'data [u8]) -> Option<&'data [u8]> {
         let (&head, rest) = data.split_first()?;
-        // The last symbol's weight is not told: it is what is left.
+        // The last symbol's weight is not stored: it is what the others leave.
         let mut weights = [0u8; 256];
         let (count, rest) = match head {
             0..128 => {
@@ -39,10 +39,10 @@ impl Tree {
                 (count, rest)
             }
         };
-        let (told, untold) = weights.split_at_mut_checked(count)?;
-        untold.fill(0); // the odd nibble
+        let (stored, implied) = weights.split_at_mut_checked(count)?;
+        implied.fill(0); // an odd count leaves a nibble here
         let mut sum = 0u32;
-        for &weight in told.iter() {
+        for &weight in stored.iter() {
             sum = sum.wrapping_add((1 << weight) >> 1);
         }
         let log = sum.checked_ilog2()?.wrapping_add(1) as u8;
@@ -50,7 +50,7 @@ impl Tree {
         if log > LOG_LIMIT || !left.is_power_of_two() {
             return None;
         }
-        *untold.first_mut()? = left.ilog2().wrapping_add(1) as u8;
+        *implied.first_mut()? = left.ilog2().wrapping_add(1) as u8;
         self.log = log;
         let mut entries = self.entries.iter_mut();
         for weight in 1..=log {
@@ -64,7 +64,7 @@ impl Tree {
         Some(rest)
     }
 
-    /// Decodes as many bytes as `out` takes, and all of `data`.
+    /// Fills `out` from one stream, which has to end exactly there.
     fn decode(&self, data: &[u8], out: &mut [u8]) -> Option<()> {
         let mut bits = Backward::new(data)?;
         for byte in out {
@@ -76,7 +76,7 @@ impl Tree {
     }
 }
 
-/// Decodes weights that are packed in their turn, by two states in turn; returns how many there are.
+/// Decodes weights that are FSE-coded, with two states that take turns; returns their count.
 fn fse_weights(data: &[u8], weights: &mut [u8]) -> Option<usize> {
     let mut table = fse::Table::new();
     let mut bits = Backward::new(table.read(data, 6, 12)?)?;
@@ -97,8 +97,9 @@ fn fse_weights(data: &[u8], weights: &mut [u8]) -> Option<usize> {
     }
 }
 
-/// Decodes the literals at the start of a block, into `room` or where they lie; returns them and what follows.
-pub(super) fn literals<'a>(tree: &mut Tree, data: &'a [u8], room: &'a mut [u8]) -> Option<(&'a [u8], &'a [u8])> {
+/// Decodes the literals section at the start of a block; returns the literals and the bytes after the section. Stored
+/// literals are borrowed from `data`, others from `buf`.
+pub(super) fn literals<'a>(tree: &mut Tree, data: &'a [u8], buf: &'a mut [u8]) -> Option<(&'a [u8], &'a [u8])> {
     let &head = data.first()?;
     let (kind, size) = (head & 3, head >> 2 & 3);
     let number = |len: usize| {
@@ -116,7 +117,7 @@ pub(super) fn literals<'a>(tree: &mut Tree, data: &'a [u8], room: &'a mut [u8]) 
             return rest.split_at_checked(len);
         }
         let (&byte, rest) = rest.split_first()?;
-        let literals = room.get_mut(..len)?;
+        let literals = buf.get_mut(..len)?;
         literals.fill(byte);
         return Some((literals, rest));
     }
@@ -135,7 +136,7 @@ pub(super) fn literals<'a>(tree: &mut Tree, data: &'a [u8], room: &'a mut [u8]) 
     if tree.log == 0 {
         return None;
     }
-    let literals = room.get_mut(..len)?;
+    let literals = buf.get_mut(..len)?;
     if size == 0 {
         tree.decode(packed, literals)?;
         return Some((literals, rest));
@@ -146,7 +147,7 @@ pub(super) fn literals<'a>(tree: &mut Tree, data: &'a [u8], room: &'a mut [u8]) 
     let mut out = &mut *literals;
     for _ in 0..4 {
         let stream;
-        // The fourth takes what is left.
+        // The fourth stream has no length: it is the rest.
         let stream_len = lens.next().map_or(packed.len(), |len| u16::from_le_bytes(*len).into());
         (stream, packed) = packed.split_at_checked(stream_len)?;
         let (part, rest) = out.split_at_mut(part_len.min(out.len()));

@@ -1,7 +1,7 @@
-//! zstd: frames, skippable or not, each with its checksum if it brings one. Format: RFC 8878.
+//! zstd decoder: data and skippable frames; a frame's checksum is verified if present. Format: RFC 8878.
 //!
-//! The content is decoded where it is wanted, which is also the window that it refers back to: nothing is allocated, and
-//! nothing lies outside the slices given. No dictionaries: no module needs one.
+//! Decodes straight into the caller's buffer, which also serves as the window for matches. Allocates nothing.
+//! Dictionaries are refused: no module needs one.
 
 mod bits;
 mod fse;
@@ -13,19 +13,19 @@ use huffman::Tree;
 use sequences::Sequences;
 pub use xxh64::xxh64;
 
-/// Longest content of a block, bytes, and how much room its literals take.
+/// Longest content of a block, bytes; its literals fit in a buffer of this length.
 pub const BLOCK_LEN: usize = 1 << 17;
 
-/// What the frames of a file ask for.
+/// Requirements of a file's frames, for whoever decodes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Bytes that the content has at most: what the frames claim, or what their blocks can hold.
+    /// Upper bound of the content's length, bytes: the length in each frame's header, or else what its blocks can hold.
     pub len: u64,
-    /// A frame can't be decoded without a dictionary.
+    /// Whether a frame needs a dictionary, so that [`decode`] can't decode it.
     pub dictionary: bool,
 }
 
-/// Finds out what the frames of `data` ask for; `None` where they are damaged.
+/// Returns the requirements of the frames of `data`, from the headers alone; `None` if they are damaged.
 pub fn needs(data: &[u8]) -> Option<Needs> {
     let (mut rest, mut needs) = (data, Needs::default());
     while !rest.is_empty() {
@@ -47,10 +47,10 @@ pub fn needs(data: &[u8]) -> Option<Needs> {
     Some(needs)
 }
 
-/// Decodes every frame of `data` into `out`, which is as long as [`needs`] says or longer, and returns the content's
-/// length. `literals` is room of [`BLOCK_LEN`] bytes to work in.
+/// Decodes every frame of `data` into `out` and returns the content's length. `out` has at least the length that
+/// [`needs`] returns; `literals` is a scratch buffer of [`BLOCK_LEN`] bytes.
 ///
-/// `None` where `data` is damaged, a checksum is not that of the content, or `out` is too short.
+/// Returns `None` if `data` is damaged, a checksum does not match, or `out` is too short.
 pub fn decode(data: &[u8], out: &mut [u8], literals: &mut [u8]) -> Option<usize> {
     let (mut rest, mut start) = (data, 0usize);
     while !rest.is_empty() {
@@ -75,9 +75,9 @@ pub fn decode(data: &[u8], out: &mut [u8], literals: &mut [u8]) -> Option<usize>
     Some(start)
 }
 
-/// A frame, its blocks yet to be taken.
+/// A frame whose blocks are read one by one.
 struct Frame<'data> {
-    /// From the next block's header on.
+    /// The file from the next block's header on.
     rest: &'data [u8],
     content_len: Option<u64>,
     has_sum: bool,
@@ -85,16 +85,16 @@ struct Frame<'data> {
     is_last: bool,
 }
 
-/// A block's content.
+/// The content of a block, as stored.
 enum Block<'data> {
     Raw(&'data [u8]),
-    /// One byte, so many times.
+    /// One byte and its repeat count.
     Run(u8, usize),
     Packed(&'data [u8]),
 }
 
 impl<'data> Frame<'data> {
-    /// Reads the header at the start of `data`. A skippable frame is none; then what follows it is returned beside.
+    /// Parses the header at the start of `data`. For a skippable frame, returns no frame and the bytes after it.
     #[allow(clippy::type_complexity, reason = "a name would say less")]
     fn split(data: &'data [u8]) -> Option<(Option<Self>, &'data [u8])> {
         let (magic, rest) = data.split_first_chunk()?;
@@ -112,7 +112,7 @@ impl<'data> Frame<'data> {
         }
         let is_single = flags & 0x20 != 0;
         if !is_single {
-            rest = rest.get(1..)?; // the window's size: all content is at hand
+            rest = rest.get(1..)?; // the window's size, not needed: `out` keeps all content
         }
         let mut number = |len: usize| {
             let bytes;
@@ -128,7 +128,7 @@ impl<'data> Frame<'data> {
         Some((Some(Frame { rest, content_len, has_sum: flags & 4 != 0, dictionary, is_last: false }), &[]))
     }
 
-    /// Takes the next block; the inner `None` is the end.
+    /// Reads the next block. The outer `None` is damage, the inner one the end of the frame.
     fn next_block(&mut self) -> Option<Option<Block<'data>>> {
         if self.is_last {
             return Some(None);
@@ -150,8 +150,8 @@ impl<'data> Frame<'data> {
         }))
     }
 
-    /// Decodes all blocks to the start of `out`; returns the content's length.
-    fn decode(&mut self, out: &mut [u8], room: &mut [u8]) -> Option<usize> {
+    /// Decodes all blocks into the beginning of `out`; returns the content's length.
+    fn decode(&mut self, out: &mut [u8], literals_buf: &mut [u8]) -> Option<usize> {
         let (mut tree, mut sequences) = (Tree::new(), Sequences::new());
         let mut end = 0usize;
         while let Some(block) = self.next_block()? {
@@ -165,8 +165,8 @@ impl<'data> Frame<'data> {
                     end.wrapping_add(len)
                 }
                 Block::Packed(data) => {
-                    let (literals, rest) = huffman::literals(&mut tree, data, room)?;
-                    // No more than a block may hold.
+                    let (literals, rest) = huffman::literals(&mut tree, data, literals_buf)?;
+                    // A block may not decode to more than BLOCK_LEN bytes.
                     let limit = out.len().min(end.saturating_add(BLOCK_LEN));
                     sequences.run(rest, literals, out.get_mut(..limit)?, end)?
                 }
@@ -216,13 +216,13 @@ mod tests {
         Some(out)
     }
 
-    /// What zstd itself packs.
+    /// Frames packed by libzstd.
     #[cfg(feature = "host")]
     mod by_zstd {
         use super::*;
         use std::io::Write;
 
-        /// Bytes of some likeness to each other: text, numbers, runs, noise.
+        /// Returns contents of several kinds: text, numbers, runs, noise.
         fn contents() -> Vec<Vec<u8>> {
             let mut state = 7u32;
             let mut random = move |below: u32| {
@@ -275,7 +275,7 @@ mod tests {
             for at in 0..packed.len() * 8 {
                 let mut flipped = packed.clone();
                 flipped[at / 8] ^= 1 << (at % 8);
-                // The window's size is nothing to us; the frame stays as it is without a checksum, or with other blanks.
+                // Some bits of the header do not change the content: the window's size, or the flag of the checksum.
                 let content = decoded(&flipped);
                 assert!(content.is_none() || at / 8 < 6 || content == decoded(&window), "bit {at}");
             }

@@ -1,58 +1,58 @@
-//! Sequences: how many literals come next, and how many bytes of what is there already, from how far back. Format: RFC
+//! Sequences: each copies a run of literals, then a match, bytes of the content from some distance back. Format: RFC
 //! 8878, 3.1.1.3.2 and 3.1.1.4.
 
 use super::bits::Backward;
 use super::fse::Table;
 
-/// What is kept from block to block of a frame.
+/// State that a frame keeps from block to block.
 pub(super) struct Sequences {
     literal_lens: Kind,
     offsets: Kind,
     match_lens: Kind,
-    /// The last offsets, the latest first.
+    /// The last three match distances, the latest first.
     recent: [usize; 3],
 }
 
-/// One of the three numbers of a sequence.
+/// One of the three numbers of a sequence: its decoding table and its constants.
 struct Kind {
     table: Table,
-    /// By symbol: the lowest number it stands for, and how many bits more make it.
+    /// By symbol: the lowest number that it stands for, and the count of extra bits added to it.
     numbers: [(u32, u8); 53],
     log_limit: u8,
     symbol_count: usize,
-    usual_log: u8,
-    usual: &'static [i16],
+    default_log: u8,
+    default: &'static [i16],
 }
 
-/// Bits behind the codes of literal lengths from 16 on, and of match lengths from 32 on.
+/// Extra bits of the codes of literal lengths from 16 on, and of match lengths from 32 on.
 const LITERAL_BITS: &[u8] = &[1, 1, 1, 1, 2, 2, 3, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
 const MATCH_BITS: &[u8] = &[1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
 
-const USUAL_LITERAL_LENS: &[i16] =
+const DEFAULT_LITERAL_LENS: &[i16] =
     &[4, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 2, 1, 1, 1, 1, 1, -1, -1, -1, -1];
-const USUAL_OFFSETS: &[i16] =
+const DEFAULT_OFFSETS: &[i16] =
     &[1, 1, 1, 1, 1, 1, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1];
-const USUAL_MATCH_LENS: &[i16] = &[
+const DEFAULT_MATCH_LENS: &[i16] = &[
     1, 4, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
     1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1,
 ];
 
 impl Sequences {
     pub(super) fn new() -> Self {
-        let mut offsets = Kind::new(8, 32, 5, USUAL_OFFSETS);
+        let mut offsets = Kind::new(8, 32, 5, DEFAULT_OFFSETS);
         for (code, number) in (0..32).zip(&mut offsets.numbers) {
             *number = (1 << code, code);
         }
-        let mut literal_lens = Kind::new(9, 36, 6, USUAL_LITERAL_LENS);
+        let mut literal_lens = Kind::new(9, 36, 6, DEFAULT_LITERAL_LENS);
         literal_lens.count_from(0, LITERAL_BITS);
-        let mut match_lens = Kind::new(9, 53, 6, USUAL_MATCH_LENS);
+        let mut match_lens = Kind::new(9, 53, 6, DEFAULT_MATCH_LENS);
         match_lens.count_from(3, MATCH_BITS);
         Sequences { literal_lens, offsets, match_lens, recent: [1, 4, 8] }
     }
 
-    /// Puts a block's content behind the `start` bytes that `out` has of its frame; returns where it ends.
+    /// Decodes a block's content into `out`, behind the frame's first `start` bytes; returns the content's new end.
     pub(super) fn run(&mut self, data: &[u8], literals: &[u8], out: &mut [u8], start: usize) -> Option<usize> {
-        let mut out = Out { literals, room: out, end: start };
+        let mut out = Out { literals, buf: out, end: start };
         let (count, rest) = match *data {
             [0] => (0, &[][..]),
             [count @ 1..128, ref rest @ ..] => (u32::from(count), rest),
@@ -96,7 +96,7 @@ impl Sequences {
         bits.is_spent().then_some(())
     }
 
-    /// Tells how far back an offset's code leads: 1 to 3 are recent ones.
+    /// Returns the match distance of an offset's code: 1 to 3 are recent distances.
     fn distance(&mut self, code: usize, no_literals: bool) -> Option<usize> {
         let [first, second, third] = self.recent;
         let (distance, others) = match code.wrapping_add(usize::from(no_literals && code <= 3)) {
@@ -112,11 +112,11 @@ impl Sequences {
 }
 
 impl Kind {
-    fn new(log_limit: u8, symbol_count: usize, usual_log: u8, usual: &'static [i16]) -> Self {
-        Kind { table: Table::new(), numbers: [(0, 0); 53], log_limit, symbol_count, usual_log, usual }
+    fn new(log_limit: u8, symbol_count: usize, default_log: u8, default: &'static [i16]) -> Self {
+        Kind { table: Table::new(), numbers: [(0, 0); 53], log_limit, symbol_count, default_log, default }
     }
 
-    /// Has the symbols stand for the numbers from `base` on, the last ones with those bits behind them.
+    /// Assigns the numbers from `base` on to the symbols in order; the last symbols have `bits` extra bits.
     fn count_from(&mut self, mut base: u32, bits: &[u8]) {
         let plain_count = self.symbol_count.saturating_sub(bits.len());
         let bits = core::iter::repeat_n(&0, plain_count).chain(bits);
@@ -126,10 +126,11 @@ impl Kind {
         }
     }
 
-    /// Sets the table as a block says; returns what follows its description.
+    /// Sets the table by the block's mode (default, single symbol, described, repeated); returns the bytes after its
+    /// description.
     fn read<'data>(&mut self, mode: u8, data: &'data [u8]) -> Option<&'data [u8]> {
         match mode {
-            0 => self.table.build(self.usual_log, self.usual).map(|()| data),
+            0 => self.table.build(self.default_log, self.default).map(|()| data),
             1 => {
                 let (&symbol, rest) = data.split_first()?;
                 self.table.fill(symbol);
@@ -147,10 +148,10 @@ impl Kind {
     }
 }
 
-/// Where content goes.
+/// The output of a block, and the literals that are not copied yet.
 struct Out<'a> {
     literals: &'a [u8],
-    room: &'a mut [u8],
+    buf: &'a mut [u8],
     end: usize,
 }
 
@@ -159,7 +160,7 @@ impl Out<'_> {
         let literals;
         (literals, self.literals) = self.literals.split_at_checked(len)?;
         let end = self.end.checked_add(len)?;
-        self.room.get_mut(self.end..end)?.copy_from_slice(literals);
+        self.buf.get_mut(self.end..end)?.copy_from_slice(literals);
         self.end = end;
         Some(())
     }
@@ -167,11 +168,11 @@ impl Out<'_> {
     fn copy_match(&mut self, distance: usize, len: usize) -> Option<()> {
         let from = self.end.checked_sub(distance).filter(|_| distance > 0)?;
         let end = self.end.checked_add(len)?;
-        let room = self.room.get_mut(from..end)?;
-        // What was copied before is copied again where the two overlap: each time twice as much.
+        let span = self.buf.get_mut(from..end)?;
+        // A match may overlap its own output and then repeats it: each round copies twice as much.
         let mut have = distance;
-        while let Some(left) = room.len().checked_sub(have).filter(|left| *left > 0) {
-            let (source, target) = room.split_at_mut(have);
+        while let Some(left) = span.len().checked_sub(have).filter(|left| *left > 0) {
+            let (source, target) = span.split_at_mut(have);
             let part_len = left.min(have);
             target.get_mut(..part_len)?.copy_from_slice(source.get(..part_len)?);
             have = have.wrapping_add(part_len);

@@ -1,6 +1,6 @@
-//! The checksum of zstd frames. Source: the xxHash specification, 0.1.1.
+//! XXH64, the checksum of zstd frames. Source: the xxHash specification, 0.1.1.
 
-/// Computes XXH64 with seed 0, of which a zstd frame keeps the lower half.
+/// Computes XXH64 with seed 0; a zstd frame stores the lower 32 bits.
 pub fn xxh64(data: &[u8]) -> u64 {
     const P1: u64 = 0x9e37_79b1_85eb_ca87;
     const P2: u64 = 0xc2b2_ae3d_27d4_eb4f;
@@ -8,8 +8,8 @@ pub fn xxh64(data: &[u8]) -> u64 {
     const P4: u64 = 0x85eb_ca77_c2b2_ae63;
     const P5: u64 = 0x27d4_eb2f_1656_67c5;
 
-    fn round(lane: u64, word: u64) -> u64 {
-        lane.wrapping_add(word.wrapping_mul(P2)).rotate_left(31).wrapping_mul(P1)
+    fn round(sum: u64, word: u64) -> u64 {
+        sum.wrapping_add(word.wrapping_mul(P2)).rotate_left(31).wrapping_mul(P1)
     }
     fn rest(hash: u64, word: u64) -> u64 {
         (hash ^ round(0, word)).rotate_left(27).wrapping_mul(P1).wrapping_add(P4)
@@ -18,14 +18,14 @@ pub fn xxh64(data: &[u8]) -> u64 {
     let (stripes, tail) = data.as_chunks::<32>();
     let mut hash = P5;
     if !stripes.is_empty() {
-        let mut lanes = [P1.wrapping_add(P2), P2, 0, 0u64.wrapping_sub(P1)];
+        let mut sums = [P1.wrapping_add(P2), P2, 0, 0u64.wrapping_sub(P1)];
         for stripe in stripes {
-            for (lane, word) in lanes.iter_mut().zip(stripe.as_chunks::<8>().0) {
-                *lane = round(*lane, u64::from_le_bytes(*word));
+            for (sum, word) in sums.iter_mut().zip(stripe.as_chunks::<8>().0) {
+                *sum = round(*sum, u64::from_le_bytes(*word));
             }
         }
-        hash = lanes.iter().zip([1, 7, 12, 18]).fold(0, |sum, (lane, by)| sum.wrapping_add(lane.rotate_left(by)));
-        hash = lanes.iter().fold(hash, |hash, &lane| (hash ^ round(0, lane)).wrapping_mul(P1).wrapping_add(P4));
+        hash = sums.iter().zip([1, 7, 12, 18]).fold(0, |hash, (sum, by)| hash.wrapping_add(sum.rotate_left(by)));
+        hash = sums.iter().fold(hash, |hash, &sum| (hash ^ round(0, sum)).wrapping_mul(P1).wrapping_add(P4));
     }
     hash = hash.wrapping_add(data.len() as u64);
 
