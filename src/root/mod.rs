@@ -1,4 +1,4 @@
-//! What names the root device, and what is on it.
+//! The root: the forms of `root=` and `nfsroot=`, and the superblocks and partition tables that identify its device.
 
 pub mod superblock;
 pub mod partition;

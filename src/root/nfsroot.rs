@@ -1,6 +1,6 @@
-//! A root by NFS: what `ip=` and `nfsroot=` say, and the DHCP packets by which an address is asked for.
+//! NFS root: parses `ip=` and `nfsroot=`, and builds and parses the DHCP packets that request an address.
 //!
-//! Packets come from whoever is on the network: nothing in them is believed but that it is theirs. Source: the kernel's
+//! Packets may come from any host on the network, so every length in them is checked. Source: the kernel's
 //! Documentation/admin-guide/nfs/nfsroot.rst; RFC 951, RFC 2131, RFC 2132.
 //!
 //! ```text
@@ -10,64 +10,64 @@
 
 use crate::bytes::{decimal, split_once, u8_at, u32_at};
 
-/// An IPv4 address, in the order in which it is sent.
+/// An IPv4 address in network byte order.
 pub type Ipv4 = [u8; 4];
 
-/// What `ip=` says; a DHCP server tells what is left out.
+/// Network settings from `ip=`; DHCP supplies those that are missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ip<'map> {
-    /// Our address.
+    /// This machine's address.
     pub client: Option<Ipv4>,
-    /// Where the root is.
+    /// Address of the NFS server.
     pub server: Option<Ipv4>,
-    /// The way to other networks.
+    /// Address of the router.
     pub gateway: Option<Ipv4>,
-    /// Which addresses are on ours.
+    /// Netmask of the local network.
     pub netmask: Option<Ipv4>,
-    /// The interface; empty for the first one with a link.
+    /// Name of the interface; empty for the first one with a link.
     pub device: &'map [u8],
 }
 
-/// What `nfsroot=` says.
+/// Server, directory and mount options from `nfsroot=`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NfsRoot<'map> {
-    /// Where the root is.
+    /// Address of the NFS server.
     pub server: Option<Ipv4>,
-    /// Its directory there.
+    /// The exported directory.
     pub path: &'map [u8],
-    /// Options of nfs(5), with commas between.
+    /// Mount options of nfs(5), separated by commas.
     pub options: &'map [u8],
 }
 
-/// What a DHCP server has to say.
+/// A reply of a DHCP server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply<'map> {
-    /// [`OFFER`], [`ACK`] or something else.
+    /// Message type: [`OFFER`], [`ACK`] or another.
     pub kind: u8,
-    /// Whose it is.
+    /// Server identifier (option 54).
     pub id: Ipv4,
-    /// What it gives; of `server` the next one to ask.
+    /// The offered settings; `server` is the packet's `siaddr`.
     pub ip: Ip<'map>,
-    /// The path of the root, maybe with its server in front; empty for none.
+    /// Root path (option 17), possibly with its server in front; empty if absent.
     pub root: &'map [u8],
 }
 
-/// Asks who has an address for us.
+/// DHCPDISCOVER: the client looks for servers.
 pub const DISCOVER: u8 = 1;
-/// Has one.
+/// DHCPOFFER: a server offers an address.
 pub const OFFER: u8 = 2;
-/// Takes it.
+/// DHCPREQUEST: the client requests the offered address.
 pub const REQUEST: u8 = 3;
-/// Gives it.
+/// DHCPACK: the server assigns it.
 pub const ACK: u8 = 5;
 
-/// Length of what we send, bytes: less is refused by some servers.
+/// Length of the packets we send, bytes: some servers drop shorter ones (RFC 951 has 300).
 pub const SENT_LEN: usize = 300;
 
 const MAGIC: u32 = 0x6382_5363;
 const OPTIONS_OFF: usize = 240;
 
-/// Parses an address: four decimal numbers with dots between.
+/// Parses an address: four decimal numbers separated by dots.
 pub fn ipv4(text: &[u8]) -> Option<Ipv4> {
     let mut parts = text.split(|&byte| byte == b'.');
     let mut address = [0; 4];
@@ -78,9 +78,11 @@ pub fn ipv4(text: &[u8]) -> Option<Ipv4> {
 }
 
 impl<'map> Ip<'map> {
-    /// Parses the value of `ip=`: `CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:HOW`, of which all may be empty and the
-    /// last ones missing, or HOW alone. `HOW` is not read: without CLIENT a DHCP server is asked. `None` for no address
-    /// where one has to be.
+    /// Parses the value of `ip=`: `CLIENT:SERVER:GATEWAY:NETMASK:HOSTNAME:DEVICE:HOW`, or `HOW` alone. Any field may be
+    /// empty, and trailing fields may be missing.
+    ///
+    /// `HOW` is ignored: without CLIENT the address comes from DHCP. Returns `None` if a field that should be an address
+    /// is malformed.
     pub fn parse(text: &'map [u8]) -> Option<Self> {
         let mut ip = Ip::default();
         if !text.contains(&b':') {
@@ -97,7 +99,7 @@ impl<'map> Ip<'map> {
 }
 
 impl<'map> NfsRoot<'map> {
-    /// Parses the value of `nfsroot=`, or a DHCP server's: `[SERVER:]PATH[,OPTIONS]`.
+    /// Parses the value of `nfsroot=` or of DHCP option 17: `[SERVER:]PATH[,OPTIONS]`.
     pub fn parse(text: &'map [u8]) -> Self {
         let (place, options) = split_once(text, b',').unwrap_or((text, &[]));
         match split_once(place, b':') {
@@ -107,14 +109,15 @@ impl<'map> NfsRoot<'map> {
     }
 }
 
-/// Splits a root's path at `%s`, which stands for our address.
+/// Splits a root path at its first `%s`, which stands for this machine's address.
 pub fn around_client(path: &[u8]) -> Option<(&[u8], &[u8])> {
     let (before, behind) = path.split_at_checked(path.windows(2).position(|token| token == b"%s")?)?;
     Some((before, behind.strip_prefix(b"%s")?))
 }
 
-/// Returns the packet by which `mac` asks, in the exchange `xid`: [`DISCOVER`], or [`REQUEST`] of what the server `taken`
-/// has offered. Answers may come to all: we have no address yet.
+/// Returns the packet that the interface with address `mac` sends in the exchange `xid`. It is a [`DISCOVER`], or, with
+/// the accepted offer in `taken`, a [`REQUEST`] for it. The packet asks for a broadcast reply, as the interface has no
+/// address yet.
 pub fn emit(mac: [u8; 6], xid: u32, taken: Option<&Reply<'_>>) -> [u8; SENT_LEN] {
     let mut packet = [0; SENT_LEN];
     let mut put = |off: usize, bytes: &[u8]| {
@@ -128,7 +131,7 @@ pub fn emit(mac: [u8; 6], xid: u32, taken: Option<&Reply<'_>>) -> [u8; SENT_LEN]
     put(28, &mac);
     put(236, &MAGIC.to_be_bytes());
     let kind = if taken.is_some() { REQUEST } else { DISCOVER };
-    // Its kind; netmask, router and the root's path are wanted.
+    // Option 53, the message type; option 55 requests netmask (1), router (3) and root path (17).
     put(OPTIONS_OFF, &[53, 1, kind, 55, 3, 1, 3, 17, 255]);
     if let Some(taken) = taken {
         put(248, &[50, 4]);
@@ -141,14 +144,14 @@ pub fn emit(mac: [u8; 6], xid: u32, taken: Option<&Reply<'_>>) -> [u8; SENT_LEN]
 }
 
 impl<'map> Reply<'map> {
-    /// Reads a packet; `None` for one that is no answer to `xid`.
+    /// Parses a packet; `None` if it is not a well-formed reply in the exchange `xid`.
     pub fn parse(packet: &'map [u8], xid: u32) -> Option<Self> {
         if u8_at(packet, 0)? != 2 || u32_at(packet, 4)? != xid || u32_at(packet, 236)? != MAGIC {
             return None;
         }
         let at = |off: usize| packet.get(off..).and_then(|rest| rest.first_chunk()).copied();
-        let said = |address: Option<Ipv4>| address.filter(|address| *address != [0; 4]);
-        let ip = Ip { client: said(at(16)), server: said(at(20)), ..Ip::default() };
+        let given = |address: Option<Ipv4>| address.filter(|address| *address != [0; 4]);
+        let ip = Ip { client: given(at(16)), server: given(at(20)), ..Ip::default() };
         let mut reply = Reply { kind: 0, id: [0; 4], ip, root: &[] };
         let mut options = packet.get(OPTIONS_OFF..)?;
         while let Some((&code, rest)) = options.split_first() {
@@ -184,7 +187,7 @@ mod tests {
         assert_eq!(around_client(b"/100%"), None);
     }
 
-    /// An answer with these options, from 10.0.2.2 to 10.0.2.15.
+    /// Returns a reply with these options, from 10.0.2.2 to 10.0.2.15.
     fn answer(options: &[u8]) -> Vec<u8> {
         let mut packet = vec![0; OPTIONS_OFF];
         packet[..3].copy_from_slice(&[2, 1, 6]);

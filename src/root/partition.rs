@@ -1,8 +1,7 @@
-//! Partition tables, MBR and GPT: the identity of a partition that the kernel has found, by which `root=PARTUUID=` and
-//! `root=PARTLABEL=` name it.
+//! Partition tables, MBR and GPT: reads a partition's UUID and name, for `root=PARTUUID=` and `root=PARTLABEL=`.
 //!
-//! Where partitions begin and end is the kernel's business. Checksums are not: a damaged table gives a wrong name at
-//! worst. Source: the UEFI specification, section 5.3; the kernel's block/partitions/efi.h and msdos.c.
+//! The kernel finds the partitions; only their identity is read here. Checksums are not verified: a damaged table gives
+//! a wrong name at worst. Source: the UEFI specification, section 5.3; the kernel's block/partitions/efi.h and msdos.c.
 //!
 //! ```text
 //! MBR, sector 0    440 u32 signature    510 55 aa                                            all little-endian
@@ -12,24 +11,27 @@
 
 use super::superblock::{Label, Uuid, le32};
 
-/// How much of sector 0 and of a GPT's header is read, bytes.
+/// Bytes to read of sector 0 and of a GPT header.
 pub const SECTOR_LEN: usize = 512;
 
-/// How much of a GPT entry is read, bytes.
+/// Bytes to read of a GPT entry.
 pub const ENTRY_LEN: usize = 128;
 
-/// Block sizes that a GPT may be written in, bytes: its header is at one of these.
+/// Block sizes of a GPT, bytes. The header is in block 1, so it starts at one of these offsets.
 pub const BLOCK_LENS: [u64; 2] = [512, 4096];
 
-/// Returns the identity of partition `number`, counted from 1, of the disk whose first sector this is, if it has an MBR.
+/// Returns the PARTUUID of partition `number`, counted from 1, if `sector`, the disk's first, has an MBR with a
+/// signature.
 pub fn of_mbr(sector: &[u8], number: u32) -> Option<Uuid<'static>> {
     let signed = sector.get(510..)?.starts_with(&[0x55, 0xaa]);
     let signature = le32(sector, 440)?;
     (signed && signature != 0).then_some(Uuid::Numbered(signature, number))
 }
 
-/// Returns where the entry of partition `number`, counted from 1, is, bytes from the disk's start, if `header`, read at
-/// `block_len`, is that of a GPT with blocks of this length.
+/// Returns the offset of the entry of partition `number`, counted from 1, in bytes from the disk's start.
+///
+/// `header` was read at the offset `block_len`, one of [`BLOCK_LENS`]. Returns `None` if it is not a GPT header, or has
+/// no such entry.
 pub fn gpt_entry_off(header: &[u8], block_len: u64, number: u32) -> Option<u64> {
     if !header.starts_with(b"EFI PART") {
         return None;
@@ -43,7 +45,7 @@ pub fn gpt_entry_off(header: &[u8], block_len: u64, number: u32) -> Option<u64> 
     block.checked_mul(block_len)?.checked_add(u64::from(index).checked_mul(entry_len.into())?)
 }
 
-/// Returns the GUID and the name in a GPT entry; `None` for one that is not in use.
+/// Returns the GUID and the name in a GPT entry; `None` if the entry is unused.
 pub fn of_gpt(entry: &[u8]) -> Option<(Uuid<'_>, Label<'_>)> {
     let used = entry.first_chunk::<16>()? != &[0; 16];
     let guid = entry.get(16..)?.first_chunk()?;

@@ -1,36 +1,37 @@
-//! What `root=` says: a device by name, by number, or by what is on it.
+//! The forms of `root=`: a device name, a device number, or a tag such as `UUID=` that is read from the disk.
 //!
-//! Source: the kernel's block/early-lookup.c for its own forms; systemd's and dracut's words for UUID= and LABEL=,
-//! which the kernel leaves to an initramfs; udev's /dev/disk/by-*, read here as the words they stand for.
+//! Source: the kernel's block/early-lookup.c for its own forms; systemd and dracut for `UUID=` and `LABEL=`, which the
+//! kernel leaves to an initramfs. udev's links in /dev/disk/by-* are read as the tags they stand for.
 
 use crate::bytes::{decimal, split_once};
 
-/// How the root's device is named.
+/// Name of the root device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootDev<'map> {
     /// A path under /dev.
     Path(&'map [u8]),
     /// A device number, major and minor.
     Number(u32, u32),
-    /// By something that is written on it, or in the partition table.
+    /// A tag of its file system or partition, and the tag's value.
     Tag(Tag, &'map [u8]),
-    /// The partition so many behind (or before) the one with this PARTUUID.
+    /// `PARTUUID=X/PARTNROFF=N`: the partition whose number is N above that of X; N may be negative.
     Beside(&'map [u8], i64),
 }
 
-/// What a device can be named by.
+/// A tag that identifies a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tag {
-    /// Of its file system.
+    /// The file system's UUID.
     Uuid,
-    /// Of its file system.
+    /// The file system's label.
     Label,
-    /// Of its partition.
+    /// The partition's UUID.
     PartUuid,
-    /// Of its partition.
+    /// The partition's name.
     PartLabel,
 }
 
+/// The prefix of each tag in `root=`, and udev's directory of links for it.
 const TAGS: [(&[u8], &[u8], Tag); 4] = [
     (b"UUID=", b"/dev/disk/by-uuid/", Tag::Uuid),
     (b"LABEL=", b"/dev/disk/by-label/", Tag::Label),
@@ -39,7 +40,7 @@ const TAGS: [(&[u8], &[u8], Tag); 4] = [
 ];
 
 impl<'map> RootDev<'map> {
-    /// Parses the value of `root=`; `None` for a form that is not known.
+    /// Parses the value of `root=`; `None` for an unknown form.
     pub fn parse(text: &'map [u8]) -> Option<RootDev<'map>> {
         for (word, dir, tag) in TAGS {
             let Some(value) = text.strip_prefix(word).or_else(|| text.strip_prefix(dir)) else { continue };

@@ -1,45 +1,45 @@
-//! File systems told from their first bytes: type, UUID and label, by which `root=UUID=` and `root=LABEL=` name them.
+//! Superblocks: identifies a file system and reads its UUID and label, for `root=UUID=` and `root=LABEL=`.
 //!
-//! Knows ext2 to ext4, btrfs, xfs, f2fs, erofs, squashfs (which has neither UUID nor label) and FAT. Reads at fixed
-//! places and believes no length: whatever the bytes are, the answer is a wrong name at worst. Source: each file
-//! system's header in the kernel (fs/ext4/ext4.h, fs/btrfs/…/btrfs_tree.h, …); `blkid` for how they are written.
+//! Knows ext2 to ext4, btrfs, xfs, f2fs, erofs, squashfs (which has neither UUID nor label) and FAT. Reads only at fixed
+//! offsets, so damaged bytes give a wrong name at worst. Source: each file system's header in the kernel
+//! (fs/ext4/ext4.h, fs/btrfs/…/btrfs_tree.h, …); `blkid` for the written form of UUIDs.
 
 use heapless::VecView;
 
-/// How much of a device's beginning [`identify`] wants, bytes.
+/// Bytes to read from the start of a device for [`identify`].
 pub const HEAD_LEN: usize = 2048;
 
-/// Where btrfs keeps its superblock, bytes from the device's start.
+/// Offset of the superblock of btrfs, bytes from the device's start.
 pub const BTRFS_OFF: u64 = 0x1_0000;
 
-/// How much from [`BTRFS_OFF`] on it wants, bytes.
+/// Bytes to read at [`BTRFS_OFF`] for [`identify`].
 pub const BTRFS_LEN: usize = 1024;
 
-/// What a file system says of itself.
+/// Type, UUID and label of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Superblock<'map> {
-    /// Its name, as mount(2) wants it.
+    /// The type's name, as mount(2) takes it.
     pub fs_type: &'static [u8],
     uuid: Uuid<'map>,
     label: Label<'map>,
 }
 
-/// An identity that a superblock or a partition table holds.
+/// A UUID, or the shorter identifier that FAT and the MBR have in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Uuid<'map> {
-    /// None.
+    /// The file system has none.
     None,
-    /// 16 bytes in the order in which they are written.
+    /// 16 bytes, printed in this order.
     Plain(&'map [u8; 16]),
-    /// A GUID: the first three groups are little-endian.
+    /// A GUID: its first three groups are little-endian.
     Guid(&'map [u8; 16]),
-    /// FAT's serial number: `1A2B-3C4D`.
+    /// FAT's serial number, printed `1A2B-3C4D`.
     Serial(u32),
-    /// A partition of an MBR: the disk's signature and the partition's number, `1a2b3c4d-01`.
+    /// A partition of an MBR: the disk's signature and the partition's number, printed `1a2b3c4d-01`.
     Numbered(u32, u32),
 }
 
-/// A name that a superblock or a partition table holds.
+/// A label of a file system, or the name of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Label<'map> {
     /// Bytes up to the first NUL.
@@ -48,8 +48,8 @@ pub enum Label<'map> {
     Utf16(&'map [u8]),
 }
 
-/// Tells the file system from `head`, the first [`HEAD_LEN`] bytes of a device, and `btrfs`, those at [`BTRFS_OFF`].
-/// Either may be shorter, where the device is.
+/// Identifies the file system of a device; `None` if it is unknown. `head` holds the device's first [`HEAD_LEN`] bytes,
+/// `btrfs` the [`BTRFS_LEN`] bytes at [`BTRFS_OFF`]. Both may be shorter if the device ends early.
 pub fn identify<'map>(head: &'map [u8], btrfs: &'map [u8]) -> Option<Superblock<'map>> {
     let at_1k = head.get(1024..).unwrap_or_default();
     let fs = |fs_type: &'static [u8], uuid, label| Some(Superblock { fs_type, uuid, label });
@@ -72,7 +72,7 @@ pub fn identify<'map>(head: &'map [u8], btrfs: &'map [u8]) -> Option<Superblock<
     if has(at_1k, 0, &0xe0f5_e1e2_u32.to_le_bytes()) {
         return fs(b"erofs", plain(at_1k, 48), bytes(at_1k, 64, 16));
     }
-    // Last: boot code of old may well look like one of these.
+    // FAT comes last: a boot sector may be left over in front of a newer file system.
     let (serial_off, label_off) = match () {
         () if has(head, 82, b"FAT32   ") => (67, 71),
         () if has(head, 54, b"FAT1") => (39, 43),
@@ -87,19 +87,19 @@ pub fn identify<'map>(head: &'map [u8], btrfs: &'map [u8]) -> Option<Superblock<
 }
 
 impl Superblock<'_> {
-    /// Its UUID.
+    /// Returns the UUID.
     pub fn uuid(&self) -> Uuid<'_> {
         self.uuid
     }
 
-    /// Its label.
+    /// Returns the label.
     pub fn label(&self) -> Label<'_> {
         self.label
     }
 }
 
 impl Uuid<'_> {
-    /// Appends it as people write it; what does not fit is left out.
+    /// Appends its usual text form; the part that does not fit is dropped.
     pub fn emit(&self, out: &mut VecView<u8>) {
         const ORDER: [u8; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
         match *self {
@@ -131,7 +131,7 @@ impl Uuid<'_> {
         }
     }
 
-    /// Says whether `text` is this one, in capitals or not.
+    /// Whether `text` is this UUID, in upper or lower case. `Uuid::None` equals no text.
     pub fn is(&self, text: &[u8]) -> bool {
         let mut own = heapless::Vec::<u8, 36>::new();
         self.emit(&mut own);
@@ -140,7 +140,7 @@ impl Uuid<'_> {
 }
 
 impl Label<'_> {
-    /// Appends it as UTF-8; what does not fit is left out.
+    /// Appends it as UTF-8; the part that does not fit is dropped.
     pub fn emit(&self, out: &mut VecView<u8>) {
         match *self {
             Label::Bytes(text) => {
@@ -158,7 +158,7 @@ impl Label<'_> {
         }
     }
 
-    /// Says whether `text` is this one. An empty label is nobody's.
+    /// Whether `text` is this label. An empty label equals no text.
     pub fn is(&self, text: &[u8]) -> bool {
         let mut own = heapless::Vec::<u8, 512>::new();
         self.emit(&mut own);
@@ -166,12 +166,12 @@ impl Label<'_> {
     }
 }
 
-/// Tells ext4 and ext3 from ext2 by their features; all three are ext4's to mount where it is there.
+/// Returns ext2, ext3 or ext4, by the features in the superblock. The ext4 driver mounts all three.
 fn ext_type(superblock: &[u8]) -> &'static [u8] {
     let [compat, incompat, ro_compat] =
         [0x5c, 0x60, 0x64].map(|feature_off| le32(superblock, feature_off).unwrap_or(0));
     match () {
-        // Beyond filetype, recover, journal_dev, meta_bg; sparse_super, large_file, btree_dir: ext3 knows no more.
+        // ext3 knows only filetype, recover, journal_dev, meta_bg; sparse_super, large_file, btree_dir.
         () if incompat & !0x1e != 0 || ro_compat & !0x7 != 0 => b"ext4",
         () if compat & 0x4 != 0 => b"ext3",
         () => b"ext2",
@@ -211,7 +211,7 @@ mod tests {
     const UUID: [u8; 16] = [0x1a, 0x0b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0xff];
     const TEXT: &[u8] = b"1a0b0102-0304-0506-0708-090a0b0c0dff";
 
-    /// A device's head with `parts` laid into it.
+    /// Returns the head of a device, zeros except for `parts`.
     fn device(parts: &[(usize, &[u8])]) -> Vec<u8> {
         let mut head = vec![0; HEAD_LEN];
         for (off, part) in parts {
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn every_prefix_is_read_within_bounds() {
         for (_, head, btrfs) in all() {
-            // Under Miri all of them would take an hour.
+            // Miri would take an hour for all lengths.
             for len in (0..=head.len().max(btrfs.len())).step_by(if cfg!(miri) { 509 } else { 1 }) {
                 let cut = |data: &[u8]| data[..len.min(data.len())].to_vec();
                 if let Some(found) = identify(&cut(&head), &cut(&btrfs)) {
