@@ -1,20 +1,27 @@
 //! The kernel command line: its parameters, module options (`mod.param=value`) and blacklists.
 //!
+//! ```
+//! use initmod::modules::cmdline::{blacklists, value};
+//!
+//! let cmdline = b"root=/dev/sda1 modprobe.blacklist=nouveau,pc-spkr root=/dev/vda1";
+//! assert_eq!(value(cmdline, b"root"), Some(&b"/dev/vda1"[..]), "the last one counts");
+//! assert!(blacklists(cmdline, b"pc_spkr"));
+//! ```
 //! Source: the kernel's lib/cmdline.c, `next_arg`, for blanks and quotes; kmod's libkmod-config.c for the rest.
 
 use super::name::same;
 use crate::bytes::split_once;
 
-/// One parameter: `key` or `key=value`, quotes taken off as the kernel takes them off.
+/// One parameter: `key` or `key=value`, with the quotes removed as the kernel removes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Param<'map> {
-    /// Left of the first `=`.
+    /// The text before the first `=`.
     pub key: &'map [u8],
-    /// Right of it; `None` without `=`.
+    /// The text after it; `None` without `=`.
     pub value: Option<&'map [u8]>,
 }
 
-/// Yields the parameters of `cmdline` in order. What follows a lone `--` is for init and is not yielded.
+/// Yields the parameters of `cmdline` in order, up to a lone `--`: the words after it are for init.
 pub fn params(cmdline: &[u8]) -> Params<'_> {
     Params { rest: cmdline }
 }
@@ -28,7 +35,7 @@ pub struct Params<'map> {
 impl<'map> Iterator for Params<'map> {
     type Item = Param<'map>;
 
-    #[inline(never)] // asked for in many places, each of which would hold a copy
+    #[inline(never)] // one copy for all callers
     fn next(&mut self) -> Option<Param<'map>> {
         let rest = self.rest.trim_ascii_start();
         let mut in_quote = false;
@@ -42,12 +49,12 @@ impl<'map> Iterator for Params<'map> {
     }
 }
 
-/// Returns the value of the last parameter named `key`: later ones override earlier ones.
+/// Returns the value of the last parameter named `key`; `None` if there is none, or it has no `=`.
 pub fn value<'map>(cmdline: &'map [u8], key: &[u8]) -> Option<&'map [u8]> {
     params(cmdline).filter(|param| param.key == key).last()?.value
 }
 
-/// Says whether `key` stands on the command line, with or without a value.
+/// Whether the command line has the parameter `key`, with or without a value.
 pub fn has(cmdline: &[u8], key: &[u8]) -> bool {
     params(cmdline).any(|param| param.key == key)
 }
@@ -60,7 +67,7 @@ pub fn options<'map>(cmdline: &'map [u8], modname: &[u8]) -> impl Iterator<Item 
     })
 }
 
-/// Yields the names that all parameters `key` list, with commas between.
+/// Yields the names in the comma-separated values of all parameters named `key`.
 pub fn names<'map>(cmdline: &'map [u8], key: &'static [u8]) -> impl Iterator<Item = &'map [u8]> {
     params(cmdline)
         .filter(move |param| param.key == key)
@@ -68,13 +75,13 @@ pub fn names<'map>(cmdline: &'map [u8], key: &'static [u8]) -> impl Iterator<Ite
         .filter(|name| !name.is_empty())
 }
 
-/// Says whether a parameter `key` lists the module; dashes count as underscores.
+/// Whether a parameter named `key` lists the module; dashes equal underscores.
 pub fn lists(cmdline: &[u8], key: &'static [u8], modname: &[u8]) -> bool {
     names(cmdline, key).any(|name| same(name, modname))
 }
 
-/// Says whether `modprobe.blacklist=`, dracut's `rd.driver.blacklist=` or the kernel's own `module_blacklist=` names the
-/// module. Unlike kmod's, they take dashes for underscores here too.
+/// Whether `modprobe.blacklist=`, dracut's `rd.driver.blacklist=` or the kernel's own `module_blacklist=` lists the
+/// module. Dashes equal underscores here, unlike in kmod.
 pub fn blacklists(cmdline: &[u8], modname: &[u8]) -> bool {
     [&b"modprobe.blacklist"[..], b"rd.driver.blacklist", b"module_blacklist"]
         .into_iter()
@@ -82,7 +89,7 @@ pub fn blacklists(cmdline: &[u8], modname: &[u8]) -> bool {
 }
 
 impl<'map> Param<'map> {
-    /// Returns it in parts, as a module's option: the value in quotes where it has a blank.
+    /// Returns the parts of `key=value`, to be joined; the value is quoted if it has a blank.
     pub fn parts(&self) -> [&'map [u8]; 5] {
         let Some(value) = self.value else { return [self.key, b"", b"", b"", b""] };
         let quote: &[u8] = if value.contains(&b' ') { b"\"" } else { b"" };

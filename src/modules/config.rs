@@ -1,7 +1,7 @@
-//! modprobe.d and modules-load.d: lines to typed directives, borrowed from the text; and what they say of a module.
+//! modprobe.d and modules-load.d: parses lines into directives that borrow the text, and finds those of a module.
 //!
-//! All files stand in one text, in the order in which they count, each behind a line that names it (see [`MARK`]), so
-//! that nothing has to be kept per file. Source: modprobe.d(5), modules-load.d(5), kmod's libkmod-config.c.
+//! All files are in one text, in order of precedence. A line before each file names it (see [`MARK`]), so nothing else
+//! is stored per file. Source: modprobe.d(5), modules-load.d(5), kmod's libkmod-config.c.
 
 use super::cmdline;
 use super::name::{Alias, normalize, same};
@@ -9,14 +9,15 @@ use crate::bytes::split_once;
 use crate::error::Error;
 use crate::glob;
 
-/// First byte of a line that names the file whose lines follow.
+/// First byte of a line that names a file; the lines after it are those of the file.
 pub const MARK: u8 = 1;
 
 /// Directories of modprobe.d files; a file name in an earlier one hides the same name in later ones.
 pub const MODPROBE_DIRS: &[&[u8]] =
     &[b"/etc/modprobe.d", b"/run/modprobe.d", b"/usr/local/lib/modprobe.d", b"/usr/lib/modprobe.d", b"/lib/modprobe.d"];
 
-/// Directories of modules-load.d files, same precedence. Source: modules-load.d(5).
+/// Directories of modules-load.d files; a file name in an earlier one hides the same name in later ones. Source:
+/// modules-load.d(5).
 pub const LOAD_DIRS: &[&[u8]] = &[
     b"/etc/modules-load.d",
     b"/run/modules-load.d",
@@ -25,14 +26,14 @@ pub const LOAD_DIRS: &[&[u8]] = &[
     b"/lib/modules-load.d",
 ];
 
-/// What is configured: the text of all modprobe.d files, and the kernel command line.
+/// The configuration: the text of all modprobe.d files, and the kernel command line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Config<'map> {
-    /// Files joined by [`join_lines`], each behind its [`MARK`] line.
+    /// The text of all files, each after its [`MARK`] line, with continued lines joined by [`join_lines`].
     pub text: &'map [u8],
-    /// /proc/cmdline.
+    /// The content of /proc/cmdline.
     pub cmdline: &'map [u8],
-    /// First letters of the text's lines: it is looked through for no other directives. All begin in other ways.
+    /// Bit set of the lines' first letters, to skip searches that can't match: each directive has another first letter.
     verbs: u32,
 }
 
@@ -47,26 +48,26 @@ pub enum Directive<'map> {
     Install(&'map [u8], &'map [u8]),
     /// A shell command to run instead of removing it: pattern of modnames, command.
     Remove(&'map [u8], &'map [u8]),
-    /// A module whose aliases do not count.
+    /// A module that is not loaded by an alias of its own: modname.
     Blacklist(&'map [u8]),
-    /// Modules to load before and after a module: pattern of modnames, words with `pre:` and `post:` among them.
+    /// Modules to load before and after a module: pattern of modnames, then `pre:` and `post:`, each with modnames.
     Softdep(&'map [u8], &'map [u8]),
-    /// Modules that a module may ask for later, information only: pattern of modnames, words.
+    /// Modules that a module may request later, for information only: pattern of modnames, modnames.
     Weakdep(&'map [u8], &'map [u8]),
 }
 
-/// A line, and where it stands.
+/// A line, with its file and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'map> {
     /// The file's path, from the [`MARK`] line; empty before the first.
     pub file: &'map [u8],
-    /// Counted from 1; of a continued line the first.
+    /// The line's number in its file, counted from 1; of a continued line, that of its first part.
     pub number: u32,
-    /// The line without blanks around it.
+    /// The line, with blanks trimmed.
     pub text: &'map [u8],
 }
 
-/// Which side of its module a softdep is loaded on.
+/// Whether a softdep is loaded before or after its module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Before.
@@ -75,10 +76,10 @@ pub enum Side {
     Post,
 }
 
-/// Joins lines continued by `\` at their end, in place, and returns the new length. Each file's text goes through here
-/// once. The line feeds taken out are put back behind the joined line, so that lines keep their numbers.
+/// Joins lines that end in `\` with the next one, in place, and returns the new length. Call it once on the text of each
+/// file. The removed line feeds are put behind the joined line, so the lines after it keep their numbers.
 ///
-/// Any other `\x` loses its backslash too, as kmod's `freadline_wrapped` has it.
+/// A backslash before any other character is removed too, as in kmod's `freadline_wrapped`.
 pub fn join_lines(text: &mut [u8]) -> usize {
     let (mut to, mut owed, mut escaped) = (0usize, 0usize, false);
     for from in 0..text.len() {
@@ -122,7 +123,7 @@ pub struct Lines<'map> {
 impl<'map> Iterator for Lines<'map> {
     type Item = Line<'map>;
 
-    #[inline(never)] // asked for in many places, each of which would hold a copy
+    #[inline(never)] // one copy for all callers
     fn next(&mut self) -> Option<Line<'map>> {
         while !self.rest.is_empty() {
             let line;
@@ -145,7 +146,7 @@ pub struct Directives<'map>(Lines<'map>);
 impl<'map> Iterator for Directives<'map> {
     type Item = Directive<'map>;
 
-    #[inline(never)] // as above
+    #[inline(never)] // one copy for all callers
     fn next(&mut self) -> Option<Directive<'map>> {
         self.0.find_map(|line| Directive::parse(line.text).ok())
     }
@@ -155,7 +156,7 @@ impl<'map> Directive<'map> {
     /// Parses one line of modprobe.d.
     ///
     /// # Errors
-    /// [`Error::BadDirective`] for a word that is no directive, or one without its arguments.
+    /// [`Error::BadDirective`] for an unknown directive, or one without its arguments.
     pub fn parse(line: &'map [u8]) -> Result<Self, Error> {
         let (verb, rest) = word(line);
         let (name, rest) = word(rest);
@@ -175,7 +176,7 @@ impl<'map> Directive<'map> {
     }
 }
 
-/// The bit of a word's first letter.
+/// Returns the bit of a word's first letter.
 const fn initial(word: &[u8]) -> u32 {
     match word {
         [first, ..] => 1 << (*first & 31),
@@ -184,34 +185,35 @@ const fn initial(word: &[u8]) -> u32 {
 }
 
 impl<'map> Config<'map> {
-    /// Takes the text of modprobe.d, files joined by [`join_lines`], each behind its [`MARK`] line, and /proc/cmdline.
+    /// Makes a configuration of `text`, the modprobe.d files, each after its [`MARK`] line and joined by
+    /// [`join_lines`], and `cmdline`, the content of /proc/cmdline.
     pub fn new(text: &'map [u8], cmdline: &'map [u8]) -> Self {
         let verbs = lines(text).fold(0, |verbs, line| verbs | initial(line.text));
         Config { text, cmdline, verbs }
     }
 
-    /// Yields every directive that parses; [`Config::bad_lines`] tells the others.
+    /// Yields every directive that parses; [`Config::bad_lines`] yields the other lines.
     pub fn directives(&self) -> Directives<'map> {
         Directives(lines(self.text))
     }
 
-    /// Says whether a parameter `key` of the command line lists the module; dashes count as underscores.
+    /// Whether a parameter named `key` of the command line lists the module; dashes equal underscores.
     pub fn cmdline_lists(&self, key: &'static [u8], modname: &[u8]) -> bool {
         cmdline::lists(self.cmdline, key, modname)
     }
 
-    /// Yields at least those of some verbs.
-    #[inline(never)] // smaller so
+    /// Yields a superset of the directives with these verbs.
+    #[inline(never)] // makes the loader smaller
     fn directives_of(&self, verbs: u32) -> Directives<'map> {
         Directives(lines(if self.verbs & verbs == 0 { &[] } else { self.text }))
     }
 
-    /// Yields the lines that are not understood.
+    /// Yields the lines that are not valid directives.
     pub fn bad_lines(&self) -> impl Iterator<Item = Line<'map>> + use<'map> {
         lines(self.text).filter(|line| Directive::parse(line.text).is_err())
     }
 
-    /// Yields the modules that `alias` lines give for a normalized name, in order.
+    /// Yields the targets of the `alias` lines that match a normalized name, in order.
     pub fn aliases(&self, name: &[u8]) -> impl Iterator<Item = &'map [u8]> {
         self.directives_of(initial(b"alias")).filter_map(move |directive| match directive {
             Directive::Alias(pattern, modname) if matches_name(pattern, name) => Some(modname),
@@ -226,13 +228,13 @@ impl<'map> Config<'map> {
             || cmdline::blacklists(self.cmdline, modname)
     }
 
-    /// Yields the softdeps of a module, of all lines that match it, in order. Source: modprobe.d(5); kmod itself stops
-    /// at the first line that matches.
+    /// Yields the softdeps in all lines that match the module, in order. Source: modprobe.d(5); kmod itself stops at the
+    /// first line that matches.
     pub fn softdeps<'name>(&self, modname: &'name [u8]) -> Softdeps<'map, 'name> {
         Softdeps { directives: self.directives_of(initial(b"softdep")), words: softdep_words(b""), modname }
     }
 
-    /// Yields the names of the weakdep lines that match the module: what it may ask for when it runs.
+    /// Yields the modnames in the weakdep lines that match the module: those that it may request at run time.
     pub fn weakdeps<'name>(&self, modname: &'name [u8]) -> impl Iterator<Item = &'map [u8]> + use<'map, 'name> {
         let lines = self.directives().filter_map(move |directive| match directive {
             Directive::Weakdep(pattern, names) if matches_name(pattern, modname) => Some(names),
@@ -241,14 +243,14 @@ impl<'map> Config<'map> {
         lines.flat_map(crate::bytes::words)
     }
 
-    /// Says whether a softdep line matches the module.
+    /// Whether a softdep line matches the module.
     pub fn has_softdeps(&self, modname: &[u8]) -> bool {
         self.directives_of(initial(b"softdep"))
             .any(|directive| matches!(directive, Directive::Softdep(pattern, _) if matches_name(pattern, modname)))
     }
 
-    /// Says whether an `install` or `remove` line is for this very name, which then need not be a module's. Source:
-    /// kmod, libkmod-module.c, `kmod_lookup_alias_from_commands`.
+    /// Whether an `install` or `remove` line has exactly this name, which then need not be a modname. Source: kmod,
+    /// libkmod-module.c, `kmod_lookup_alias_from_commands`.
     pub fn knows_command(&self, name: &[u8]) -> bool {
         self.directives_of(initial(b"install") | initial(b"remove")).any(|directive| match directive {
             Directive::Install(pattern, _) | Directive::Remove(pattern, _) => same(pattern, name),
@@ -256,7 +258,7 @@ impl<'map> Config<'map> {
         })
     }
 
-    /// Returns the command that stands in for loading the module: the first `install` line that matches.
+    /// Returns the command that replaces loading the module: that of the first `install` line that matches.
     pub fn install(&self, modname: &[u8]) -> Option<&'map [u8]> {
         self.directives_of(initial(b"install")).find_map(|directive| match directive {
             Directive::Install(pattern, command) if matches_name(pattern, modname) => Some(command),
@@ -264,7 +266,7 @@ impl<'map> Config<'map> {
         })
     }
 
-    /// Returns the command that stands in for removing the module: the first `remove` line that matches.
+    /// Returns the command that replaces removing the module: that of the first `remove` line that matches.
     pub fn remove(&self, modname: &[u8]) -> Option<&'map [u8]> {
         self.directives_of(initial(b"remove")).find_map(|directive| match directive {
             Directive::Remove(pattern, command) if matches_name(pattern, modname) => Some(command),
@@ -272,11 +274,11 @@ impl<'map> Config<'map> {
         })
     }
 
-    /// Appends the module's options to `out`: of `options` lines for its name or for the alias it was asked by, in
-    /// order, then of the command line, each followed by a blank.
+    /// Appends the module's options to `out`, each followed by a blank: first those of `options` lines with its modname
+    /// or with `asked_as`, the alias that it was requested by, then those of the command line.
     ///
     /// # Errors
-    /// [`Error::Full`] when `out` can't hold them.
+    /// [`Error::Full`] if `out` is too small.
     pub fn options(
         &self,
         modname: &[u8],
@@ -304,8 +306,7 @@ impl<'map> Config<'map> {
     }
 }
 
-/// Yields the names of a softdep line with the side each stands on; words before the first `pre:` or `post:` count for
-/// nothing.
+/// Yields the modnames of a softdep line, each with its side; words before the first `pre:` or `post:` are ignored.
 pub fn softdep_words(text: &[u8]) -> SoftdepWords<'_> {
     SoftdepWords { rest: text, side: None }
 }
@@ -320,7 +321,7 @@ pub struct SoftdepWords<'map> {
 impl<'map> Iterator for SoftdepWords<'map> {
     type Item = (Side, &'map [u8]);
 
-    #[inline(never)] // as above
+    #[inline(never)] // one copy for all callers
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let name;
@@ -347,7 +348,7 @@ pub struct Softdeps<'map, 'name> {
 impl<'map> Iterator for Softdeps<'map, '_> {
     type Item = (Side, &'map [u8]);
 
-    #[inline(never)] // as above
+    #[inline(never)] // one copy for all callers
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(found) = self.words.next() {
@@ -362,7 +363,7 @@ impl<'map> Iterator for Softdeps<'map, '_> {
     }
 }
 
-/// Splits off the first word, and the one blank behind it: more of them belong to the rest.
+/// Splits off the first word and one blank after it; more blanks stay in the rest.
 fn word(text: &[u8]) -> (&[u8], &[u8]) {
     let text = text.trim_ascii_start();
     let len = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
@@ -370,9 +371,9 @@ fn word(text: &[u8]) -> (&[u8], &[u8]) {
     (word, rest.get(1..).unwrap_or_default())
 }
 
-/// Matches a normalized name against the pattern of a line.
+/// Whether the pattern of a line, once normalized, matches a normalized name.
 fn matches_name(pattern: &[u8], name: &[u8]) -> bool {
-    // Most lines are of other modules, and begin with another letter.
+    // Fast path: most lines are for other modules and differ in the first letter.
     let is_other = |(&first, &wanted): (&u8, &u8)| first.is_ascii_alphanumeric() && first != wanted;
     if pattern.first().zip(name.first()).is_some_and(is_other) {
         return false;

@@ -4,12 +4,12 @@ use super::name::{Modname, modname};
 use crate::bytes::split_once;
 use crate::error::Error;
 
-/// A line of modules.dep, or the bare name of something that has no module file: a built-in, a command.
+/// A line of modules.dep, or the bare name of a target without a module file: a built-in module or a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DepLine<'map>(&'map [u8]);
 
 impl<'map> DepLine<'map> {
-    /// Wraps a line, without its line feed. Any bytes will do.
+    /// Wraps a line, without its line feed. Any bytes are accepted.
     pub const fn new(line: &'map [u8]) -> Self {
         DepLine(line)
     }
@@ -19,7 +19,7 @@ impl<'map> DepLine<'map> {
         self.parts().map_or(self.0, |(path, _)| path)
     }
 
-    /// Yields the paths of all modules that the module needs, directly or not, leaves last.
+    /// Yields the paths of all its dependencies, direct and indirect. A module comes before those that it needs itself.
     pub fn deps(self) -> impl DoubleEndedIterator<Item = &'map [u8]> + use<'map> {
         let list = self.parts().map_or(&[][..], |(_, list)| list);
         list.split(|&byte| byte == b' ').filter(|dep| !dep.is_empty())
@@ -28,17 +28,18 @@ impl<'map> DepLine<'map> {
     /// Returns the module's name.
     ///
     /// # Errors
-    /// [`Error::TooLong`] for a name that is longer than the kernel's.
+    /// [`Error::TooLong`] for a name that is longer than the kernel allows.
     pub fn modname(self) -> Result<Modname, Error> {
         modname(self.path())
     }
 
-    /// Returns where the line begins in memory. A line of an index is always the same bytes, so this identifies it.
+    /// Returns the line's address, which identifies it: an index lends a line from one place only.
     pub(crate) const fn as_ptr(self) -> *const u8 {
         self.0.as_ptr()
     }
 
-    /// Splits the line at its colon. The name of a command may have one too, but a module file's path has a dot before it.
+    /// Splits the line at its colon; `None` for a bare name. The name of a command may have a colon too, but only a
+    /// module file's path has a dot before it.
     fn parts(self) -> Option<(&'map [u8], &'map [u8])> {
         split_once(self.0, b':').filter(|(path, _)| path.contains(&b'.'))
     }

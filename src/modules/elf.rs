@@ -1,5 +1,6 @@
-//! Just enough of ELF to find what a module says of itself, in place: sections by name, the strings of .modinfo, symbol
-//! versions. 32 and 64 bits, both byte orders; nothing is trusted. Source: elf(5).
+//! A minimal ELF reader for module files, in place: sections by name, the strings of .modinfo, symbol versions.
+//!
+//! Reads 32 and 64 bits and both byte orders; every offset is checked. Source: elf(5).
 
 use super::index::Fault;
 use crate::bytes::str_at;
@@ -8,7 +9,7 @@ use crate::error::Error;
 const SHF_ALLOC: u64 = 2;
 const SHN_ABS: u64 = 0xfff1;
 
-/// A relocatable file, borrowed as it lies in memory.
+/// An ELF file, borrowed from memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Elf<'map> {
     data: &'map [u8],
@@ -23,26 +24,26 @@ pub struct Elf<'map> {
 /// One section.
 #[derive(Clone, Copy, Debug)]
 pub struct Section<'map> {
-    /// Its content.
+    /// The section's content.
     pub data: &'map [u8],
     header_off: usize,
     link: usize,
 }
 
-/// A symbol and its checksum.
+/// A symbol and its version, a checksum of its type (CONFIG_MODVERSIONS).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version<'map> {
-    /// The checksum of what the symbol looks like.
+    /// The checksum of the symbol's type.
     pub crc: u64,
-    /// Its name.
+    /// The symbol's name.
     pub symbol: &'map [u8],
 }
 
 impl<'map> Elf<'map> {
-    /// Takes the bytes of a module.
+    /// Parses the ELF header of a decompressed module file.
     ///
     /// # Errors
-    /// A [`Fault`] with [`Error::NotElf`], or with [`Error::OutOfBounds`] for headers that lie outside.
+    /// A [`Fault`] with [`Error::NotElf`], or with [`Error::OutOfBounds`] for section headers past the end of the file.
     pub fn new(data: &'map [u8]) -> Result<Self, Fault> {
         let not_elf = Fault { error: Error::NotElf, off: 0 };
         let (is_64, is_big) = match data {
@@ -62,7 +63,7 @@ impl<'map> Elf<'map> {
         Ok(elf)
     }
 
-    /// Reads an integer at one of two offsets, by the file's class, of `len` bytes; 0 is the length of an address.
+    /// Reads an integer of `len` bytes at the offset for the file's class; with `len` 0 it is as long as an address.
     fn field(&self, base: usize, off_64: usize, off_32: usize, len: usize) -> Option<u64> {
         let (off, word_len) = if self.is_64 { (off_64, 8) } else { (off_32, 4) };
         self.integer(self.data, base.checked_add(off)?, if len == 0 { word_len } else { len })
@@ -91,17 +92,17 @@ impl<'map> Elf<'map> {
         })
     }
 
-    /// Yields the strings of .modinfo, `key=value` as a rule.
+    /// Yields the strings of .modinfo, usually `key=value`.
     pub fn modinfo(&self) -> impl Iterator<Item = &'map [u8]> + Clone + use<'map> {
         strings(self.section(b".modinfo").map_or(&[], |section| section.data))
     }
 
-    /// Returns the value of the first string of .modinfo with a key.
+    /// Returns the value of the first string of .modinfo with this key.
     pub fn info(&self, key: &[u8]) -> Option<&'map [u8]> {
         self.modinfo().find_map(|text| text.strip_prefix(key)?.strip_prefix(b"="))
     }
 
-    /// Returns the offset of .modinfo's content for a key, and its length.
+    /// Returns the byte range, in the file, of the string `key=value` of .modinfo.
     pub fn info_range(&self, key: &[u8]) -> Option<core::ops::Range<usize>> {
         let value = self.info(key)?;
         let start = value.as_ptr().addr().checked_sub(self.data.as_ptr().addr())?;
@@ -109,8 +110,8 @@ impl<'map> Elf<'map> {
         Some(key_off..start.checked_add(value.len())?)
     }
 
-    /// Tells where the flags of a section's header are, and what they are without SHF_ALLOC: a section that is not
-    /// allocated does not exist for the kernel.
+    /// Returns the file offset of the byte with a section's SHF_ALLOC flag, and that byte with the flag cleared: the
+    /// kernel ignores a section without it.
     pub fn unallocated(&self, name: &[u8]) -> Option<(usize, u8)> {
         let header_off = self.section(name)?.header_off;
         let flags_len: usize = if self.is_64 { 8 } else { 4 };
@@ -119,7 +120,7 @@ impl<'map> Elf<'map> {
         Some((off, self.data.get(off)? & !(SHF_ALLOC as u8)))
     }
 
-    /// Calls `each` with the symbols that a module `has` for others, or wants from them, and their versions. Source: the
+    /// Calls `each` with the symbols that the module exports (if `has`) or else imports, and their versions. Source: the
     /// kernel's struct modversion_info, 64 bytes each.
     pub fn versions(&self, has: bool, each: &mut dyn FnMut(Version<'map>)) {
         if has {
@@ -136,8 +137,8 @@ impl<'map> Elf<'map> {
         self.long_versions(each);
     }
 
-    /// Symbols whose names are too long for struct modversion_info, or all of them, are in sections of their own since
-    /// Linux 6.14: checksums of 32 bits, and names.
+    /// Calls `each` with the imports in the extended version sections of Linux 6.14 and later, except for those that
+    /// `__versions` has too. These sections hold 32-bit checksums and names of any length.
     fn long_versions(&self, each: &mut dyn FnMut(Version<'map>)) {
         let [crcs, names] = [&b"__version_ext_crcs"[..], b"__version_ext_names"]
             .map(|name| self.section(name).map_or(&[][..], |section| section.data));
@@ -153,8 +154,8 @@ impl<'map> Elf<'map> {
         }
     }
 
-    /// A module has the symbols that it has a `__crc_` symbol for, or, where it has none of these, those whose names
-    /// are in __ksymtab_strings, without versions.
+    /// Calls `each` with the exports: those with a `__crc_` symbol, or, if there is none, all names of __ksymtab_strings
+    /// with version 0.
     fn exports(&self, each: &mut dyn FnMut(Version<'map>)) {
         let symbols = self.section(b".symtab");
         let names = symbols.and_then(|section| self.at(section.link)).map_or(&[][..], |section| section.data);
@@ -175,7 +176,7 @@ impl<'map> Elf<'map> {
         let symbol = str_at(names, self.integer(entry, 0, 4)? as usize)?.strip_prefix(b"__crc_")?;
         let (value_off, value_len, section_off) = if self.is_64 { (8, 8, 6) } else { (4, 4, 14) };
         let value = self.integer(entry, value_off, value_len)?;
-        // The checksum is the symbol's address, or stands where that points.
+        // The checksum is the value of an absolute symbol, or the word that the symbol points to.
         let crc = match self.integer(entry, section_off, 2)? {
             SHN_ABS => value,
             number => self.integer(self.at(number as usize)?.data, usize::try_from(value).ok()?, 4)?,
@@ -184,7 +185,7 @@ impl<'map> Elf<'map> {
     }
 }
 
-/// Yields the strings of a section, each of which ends in NUL; several NUL may stand between them.
+/// Yields the NUL-terminated strings of a section; there may be several NUL between two of them.
 pub fn strings(data: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     data.split(|&byte| byte == 0).filter(|text| !text.is_empty())
 }

@@ -1,4 +1,4 @@
-//! What a module tree says: names, indexes, configuration, and what a modalias resolves to.
+//! A module tree: names, indexes, modprobe.d and the command line, and the look-up from a modalias to modules.
 
 pub mod name;
 pub mod dep_line;

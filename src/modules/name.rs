@@ -1,6 +1,6 @@
-//! Module names and aliases in the form in which they are compared: `_` for `-`, as kmod's `alias_normalize` has it.
+//! Normalized module names and aliases: `-` becomes `_`, as in kmod's `alias_normalize`.
 //!
-//! A *modname* is what /sys/module lists: no directory, no `.ko`, `_` only.
+//! A *modname* is a name in /sys/module: no directory, no `.ko`, `_` and never `-`.
 
 use crate::bytes::basename;
 use crate::error::Error;
@@ -11,13 +11,13 @@ pub const MODNAME_LEN: usize = 64;
 /// Longest alias or modalias, bytes. Source: a modalias file of sysfs holds at most a page.
 pub const ALIAS_LEN: usize = 4096;
 
-/// Room for an alias.
+/// Buffer for an alias.
 pub type Alias = heapless::Vec<u8, ALIAS_LEN>;
 
-/// A module's name as the kernel lists it: `_` only.
+/// A module's name as in /sys/module, with `_` and never `-`.
 pub type Modname = heapless::Vec<u8, MODNAME_LEN>;
 
-/// Writes `alias` to `out`, which is empty, with `-` turned into `_`, except between `[` and `]`.
+/// Writes `alias` to `out`, which is empty, and replaces `-` by `_`, except between `[` and `]`.
 ///
 /// # Errors
 /// [`Error::BadBrackets`] for a `[` that is not closed or a `]` that was not opened; [`Error::TooLong`] when `out` is
@@ -27,10 +27,10 @@ pub fn normalize(alias: &[u8], out: &mut heapless::VecView<u8>) -> Result<(), Er
     normalize_in_place(out)
 }
 
-/// The same where the alias lies.
+/// Normalizes `alias` in place, like [`normalize`].
 ///
 /// # Errors
-/// [`Error::BadBrackets`], as above.
+/// [`Error::BadBrackets`] for a `[` that is not closed or a `]` that was not opened.
 pub fn normalize_in_place(alias: &mut [u8]) -> Result<(), Error> {
     let mut in_brackets = false;
     for byte in alias {
@@ -48,14 +48,14 @@ pub fn normalize_in_place(alias: &mut [u8]) -> Result<(), Error> {
 /// Returns the modname of a module file: base name up to its first `.`, `_` for `-`.
 ///
 /// # Errors
-/// [`Error::TooLong`] for a name that no kernel could hold.
+/// [`Error::TooLong`] for a name over [`MODNAME_LEN`].
 pub fn modname(path: &[u8]) -> Result<Modname, Error> {
     let mut name = Modname::from_slice(stem(path)).map_err(|_| Error::TooLong)?;
     name.iter_mut().filter(|byte| **byte == b'-').for_each(|byte| *byte = b'_');
     Ok(name)
 }
 
-/// Says whether two module names are one: `-` and `_` count as the same.
+/// Whether two module names are equal, with `-` equal to `_`.
 pub fn same(left: &[u8], right: &[u8]) -> bool {
     let fold = |byte: u8| if byte == b'-' { b'_' } else { byte };
     left.len() == right.len() && left.iter().zip(right).all(|(&l, &r)| fold(l) == fold(r))

@@ -1,9 +1,14 @@
-//! From a name or modalias to modules: the look-up order of kmod's modprobe.
+//! Look-up from a name or modalias to modules, in the order of kmod's modprobe. The first stage with a match ends it:
 //!
-//! 1 `alias` lines of modprobe.d, 2 modules.dep.bin, 3 modules.symbols.bin (`symbol:` names only), 4 `install` and
-//! `remove` lines,
-//! 5 modules.alias.bin, 6 modules.builtin.bin, 7 modules.builtin.alias.bin. The first stage that knows the name ends
-//! the search. Source: kmod, libkmod-module.c, `kmod_module_new_from_lookup`.
+//! 1. `alias` lines of modprobe.d
+//! 2. modules.dep.bin
+//! 3. modules.symbols.bin (`symbol:` names only)
+//! 4. `install` and `remove` lines of modprobe.d
+//! 5. modules.alias.bin
+//! 6. modules.builtin.bin
+//! 7. modules.builtin.alias.bin
+//!
+//! Source: kmod, libkmod-module.c, `kmod_module_new_from_lookup`.
 
 use super::config::Config;
 use super::dep_line::DepLine;
@@ -15,15 +20,15 @@ use heapless::VecView;
 /// The index files of a module tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IndexFile {
-    /// Modname to `path: dependencies`.
+    /// From a modname to its line of modules.dep.
     Dep,
-    /// Pattern to modname.
+    /// From an alias, which is a pattern, to a modname.
     Alias,
-    /// `symbol:NAME` to modname.
+    /// From `symbol:NAME` to the modname that exports it.
     Symbols,
-    /// Names of what is built in.
+    /// The modnames that are built into the kernel.
     Builtin,
-    /// Patterns of what is built in.
+    /// From an alias of a built-in module to its modname.
     BuiltinAlias,
 }
 
@@ -31,7 +36,24 @@ pub enum IndexFile {
 #[derive(Clone, Copy, Debug)]
 pub struct Indexes<'map>(pub [Index<'map>; 5]);
 
-/// All that decides what a name means.
+/// Everything that a look-up depends on: the indexes of a tree, modprobe.d and the command line.
+///
+/// ```
+/// use initmod::modules::config::Config;
+/// use initmod::modules::index::{Builder, Index};
+/// use initmod::modules::resolve::{Found, Indexes, Match, Resolver};
+///
+/// let mut dep = Builder::new();
+/// dep.insert(b"e1000e", b"kernel/e1000e.ko: kernel/ptp.ko", 0).unwrap();
+/// let dep = dep.emit().unwrap();
+/// let mut indexes = Indexes([Index::EMPTY; 5]);
+/// indexes.0[0] = Index::new(&dep).unwrap();
+/// let resolver = Resolver { indexes, config: Config::new(b"alias eth0 e1000e\n", b"quiet") };
+///
+/// let mut matches = heapless::Vec::<_, 4>::new();
+/// assert_eq!(resolver.resolve(b"eth0", &mut matches), Ok(Found::ByAlias));
+/// assert!(matches!(matches[0], Match::Module(line) if line.path() == b"kernel/e1000e.ko"));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Resolver<'map> {
     /// The tree's indexes.
@@ -40,41 +62,42 @@ pub struct Resolver<'map> {
     pub config: Config<'map>,
 }
 
-/// One thing that a name stands for.
+/// One match of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Match<'map> {
     /// A module file, by its line of modules.dep.
     Module(DepLine<'map>),
-    /// In the kernel already; the text is its modname, empty where only the name asked for says it.
+    /// A built-in module: its modname, or empty if that is the name looked up.
     Builtin(&'map [u8]),
-    /// A shell command of modprobe.d for a name that is no module; empty where it is only for removing it.
+    /// The `install` command of modprobe.d for a name that is not a module; empty if it has only a `remove` command.
     Command(&'map [u8]),
-    /// What an alias leads to, but the tree does not have.
+    /// The target of an alias, a module that the tree does not have.
     Missing(&'map [u8]),
 }
 
-/// What a look-up came to.
+/// Result of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing knows the name.
+    /// The name is unknown.
     Nothing,
-    /// The name itself is that of a module, a built-in or a command.
+    /// The name is that of a module, a built-in module or a command.
     ByName,
-    /// The name is an alias: what it leads to is subject to the blacklist.
+    /// The name matched an alias: the blacklist applies to its targets.
     ByAlias,
 }
 
-/// Why a look-up failed.
+/// Failure of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// An index is damaged.
     Index(IndexFile, Fault),
-    /// The name can't be looked up, or has more matches than there is room for.
+    /// The name is malformed or too long, or has more matches than the buffer holds.
     Name(Error),
 }
 
 impl<'map> Match<'map> {
-    /// Returns the line by which a plan knows it; for a match without a module file its name, or the name `asked` for.
+    /// Returns the dep line that stands for the match in a plan. Without a module file it is the match's name, or else
+    /// `asked`, the name looked up.
     pub fn dep_line(self, asked: &'map [u8]) -> DepLine<'map> {
         match self {
             Match::Module(line) => line,
@@ -85,7 +108,7 @@ impl<'map> Match<'map> {
 }
 
 impl IndexFile {
-    /// All of them, in the order of [`Indexes`].
+    /// All index files, in the order of [`Indexes`].
     pub const ALL: [IndexFile; 5] =
         [IndexFile::Dep, IndexFile::Alias, IndexFile::Symbols, IndexFile::Builtin, IndexFile::BuiltinAlias];
 
@@ -123,7 +146,7 @@ impl<'map> Indexes<'map> {
         Ok(self.get(IndexFile::Dep, modname)?.map(DepLine::new))
     }
 
-    /// Says whether a modname is that of something built in.
+    /// Whether a modname is that of a built-in module.
     ///
     /// # Errors
     /// [`Failure::Index`] for a damaged index.
@@ -133,12 +156,11 @@ impl<'map> Indexes<'map> {
 }
 
 impl<'map> Resolver<'map> {
-    /// Finds all that `name` (a module's name, an alias or a modalias, dashes or not) stands for and appends it to
-    /// `matches`, in module order.
+    /// Looks up `name`, a module's name or a modalias, with `-` or `_`, and appends the matches in module order.
     ///
     /// # Errors
-    /// [`Failure::Index`] where an index is damaged; [`Failure::Name`] for unbalanced brackets, a name over a page, or
-    /// more matches than fit.
+    /// [`Failure::Index`] for a damaged index; [`Failure::Name`] for unbalanced brackets, a name over
+    /// [`super::name::ALIAS_LEN`], or more matches than fit.
     pub fn resolve(&self, name: &[u8], matches: &mut VecView<Match<'map>>) -> Result<Found, Failure> {
         let mut normal = Alias::new();
         normalize(name, &mut normal).map_err(Failure::Name)?;
@@ -175,7 +197,7 @@ impl<'map> Resolver<'map> {
         Ok(Found::Nothing)
     }
 
-    /// Says whether the softdeps of a module lead anywhere.
+    /// Whether any softdep of the module has a match.
     pub fn has_softdeps(&self, modname: &[u8]) -> bool {
         self.config.softdeps(modname).any(|(_, softdep)| {
             let mut matches = heapless::Vec::<_, 8>::new();
@@ -184,7 +206,7 @@ impl<'map> Resolver<'map> {
         })
     }
 
-    /// Tells what the target of an alias is.
+    /// Looks up the target of an alias.
     fn module(&self, target: &'map [u8]) -> Result<Match<'map>, Failure> {
         let mut modname = Alias::new();
         normalize(target, &mut modname).map_err(Failure::Name)?;
@@ -195,7 +217,7 @@ impl<'map> Resolver<'map> {
         })
     }
 
-    /// Appends what the patterns of an index say of `name`, by priority, each module once; says whether there was any.
+    /// Appends the modules whose aliases in an index match `name`, by priority, each once. Returns whether any matched.
     fn search(&self, file: IndexFile, name: &[u8], matches: &mut VecView<Match<'map>>) -> Result<bool, Failure> {
         let mut hits = heapless::Vec::<Value<'map>, MATCH_COUNT>::new();
         let [_, alias, symbols, _, builtin_alias] = &self.indexes.0;
@@ -232,7 +254,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::modules::index::Builder;
 
-    /// A module tree in a few words, for tests of what works on one.
+    /// A small module tree for tests.
     pub(crate) struct Tree {
         indexes: [Vec<u8>; 5],
         config: String,
@@ -293,7 +315,7 @@ pub(crate) mod tests {
         Match::Module(DepLine::new(line.as_bytes()))
     }
 
-    /// All stages know the name `x` or `symbol:x`; each test takes stages away from the front.
+    /// Returns a tree in which the `known` indexes match `x` or `symbol:x`; each test removes stages from the front.
     fn stages(config: &str, known: &[IndexFile]) -> Tree {
         let entries = |file| match file {
             IndexFile::Dep => [("x", "k/x.ko:"), ("a", "k/a.ko:")],

@@ -1,7 +1,7 @@
-//! What is configured, as `modprobe -c` prints it: the directives by kind, then the alias and symbol indexes.
+//! The output of `modprobe -c`: the directives by kind, then the alias and symbol indexes.
 //!
-//! Line for line kmod's, a missing blank before `post:` included. Source: kmod, tools/modprobe.c, `show_config`, and
-//! libkmod-config.c.
+//! The lines are those of kmod, which prints no blank before `post:` either. Source: kmod, tools/modprobe.c,
+//! `show_config`, and libkmod-config.c.
 
 use super::cmdline;
 use super::config::{Config, Directive, Side, softdep_words};
@@ -10,13 +10,13 @@ use super::name::{Alias, normalize};
 use super::resolve::{Failure, IndexFile, Indexes};
 use crate::bytes::{split_once, words};
 
-/// What takes the text, in parts.
+/// Callback that prints text, given in parts.
 pub type Put<'a> = dyn FnMut(&[&[u8]]) + 'a;
 
-/// The order of kinds.
+/// The directives in the order of the output.
 const VERBS: [&[u8]; 7] = [b"blacklist", b"install", b"remove", b"alias", b"options", b"softdep", b"weakdep"];
 
-/// Prints the directives of all files, and what the command line adds.
+/// Prints the directives of all files, and the blacklists and options of the command line.
 pub fn config(config: &Config<'_>, put: &mut Put<'_>) {
     for (at, verb) in VERBS.iter().enumerate() {
         for directive in config.directives() {
@@ -98,10 +98,10 @@ fn normal(name: &[u8], put: &mut Put<'_>) {
 
 const BLACKLIST: &[u8] = b"modprobe.blacklist";
 
-/// Prints the alias and the symbol index.
+/// Prints the alias and symbol indexes.
 ///
 /// # Errors
-/// [`Failure::Index`] where one is damaged.
+/// [`Failure::Index`] for a damaged index.
 pub fn indexes(indexes: &Indexes<'_>, put: &mut Put<'_>) -> Result<(), Failure> {
     let [_, alias, symbols, ..] = &indexes.0;
     let mut dump = |index: &Index<'_>, file| {

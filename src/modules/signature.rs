@@ -1,11 +1,11 @@
-//! Who signed a module, and how: the trailer behind its ELF file, and the PKCS#7 message in front of that. It is read, not
-//! verified: the kernel verifies.
+//! A module's signature: the trailer at the end of the file, and the PKCS#7 message before it. It is parsed, not
+//! verified: the kernel verifies it.
 //!
 //! ```text
 //! module, [signer's name, key's id,] signature, u8 algo, hash, id_type, signer_len, key_len, 0, 0, 0, u32 sig_len, MAGIC
 //! ```
-//! Sources: the kernel's include/linux/module_signature.h; RFC 2315 and RFC 5652 for the message, of which one path is
-//! walked: no recursion, and nothing is read past its element.
+//! Only the fields needed are read from the message: without recursion, and never past the end of an element. Source:
+//! the kernel's include/linux/module_signature.h; RFC 2315 and RFC 5652 for the message.
 
 use super::index::Fault;
 use crate::bytes::{u8_at, u32_at};
@@ -19,7 +19,7 @@ const TRAILER_LEN: usize = 12;
 
 const PKCS7: u8 = 2;
 
-/// Object identifiers of hashes, and the names that OpenSSL gives them.
+/// Object identifiers of hashes, with OpenSSL's names for them.
 const HASHES: [(&[u8], &[u8]); 9] = [
     (&[0x2b, 0x0e, 0x03, 0x02, 0x1a], b"sha1"),
     (&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01], b"sha256"),
@@ -32,7 +32,7 @@ const HASHES: [(&[u8], &[u8]); 9] = [
     (&[0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x83, 0x11], b"sm3"),
 ];
 
-/// Hashes of the trailer, by number. Source: the kernel's include/uapi/linux/hash_info.h of 3.7.
+/// Hash names by their number in the trailer of an old signature. Source: include/uapi/linux/hash_info.h of Linux 3.7.
 const OLD_HASHES: [&[u8]; 8] = [b"md4", b"md5", b"sha1", b"rmd160", b"sha256", b"sha384", b"sha512", b"sha224"];
 
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
@@ -40,24 +40,24 @@ const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 /// A module's signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature<'map> {
-    /// The kind of its container.
+    /// Format of the signature: `PKCS#7`, `X509` or `PGP`.
     pub id_type: &'static [u8],
     /// Common name of the certificate's issuer.
     pub signer: &'map [u8],
-    /// Serial number of the certificate, or the key's own identifier.
+    /// Serial number of the certificate, or the key's identifier.
     pub key: &'map [u8],
-    /// The hash that was signed.
+    /// Name of the hash function.
     pub hash: &'static [u8],
-    /// The signature proper.
+    /// The signature's bytes.
     pub bytes: &'map [u8],
 }
 
 impl<'map> Signature<'map> {
-    /// Reads the signature of a module file; `None` where it has none.
+    /// Parses the signature of a module file; `None` if the file is not signed.
     ///
     /// # Errors
-    /// A [`Fault`] with [`Error::OutOfBounds`] for lengths that lead outside, with [`Error::BadSignature`] for a message
-    /// that is none.
+    /// A [`Fault`] with [`Error::OutOfBounds`] for lengths past the file, with [`Error::BadSignature`] for a malformed
+    /// message or an unknown hash.
     pub fn of(module: &'map [u8]) -> Result<Option<Self>, Fault> {
         let Some(rest) = module.strip_suffix(MAGIC) else { return Ok(None) };
         let at = |rest: &[u8]| u32::try_from(rest.len()).unwrap_or(u32::MAX);
@@ -78,7 +78,7 @@ impl<'map> Signature<'map> {
     }
 }
 
-/// Reads a PKCS#7 message: of the first of those who signed, who it is, by which hash, and the signature.
+/// Parses a PKCS#7 message: issuer, serial number, hash and signature of its first signer.
 fn message(data: &[u8]) -> Option<Signature<'_>> {
     const SEQUENCE: u8 = 0x30;
     const SET: u8 = 0x31;
@@ -92,8 +92,8 @@ fn message(data: &[u8]) -> Option<Signature<'_>> {
     let mut signed = Der(Der(outer.expect(CONTEXT_0)?).expect(SEQUENCE)?);
     signed.expect(INTEGER)?;
     signed.expect(SET)?; // hashes
-    signed.expect(SEQUENCE)?; // content: there is none
-    // Certificates and revocations, each optional, come before the set of those who signed.
+    signed.expect(SEQUENCE)?; // content, empty: the signature is detached
+    // Certificates and revocations, both optional, come before the set of signers.
     let mut signers = loop {
         let (tag, content) = signed.next()?;
         if tag == SET {
@@ -123,7 +123,7 @@ fn message(data: &[u8]) -> Option<Signature<'_>> {
     Some(Signature { id_type: b"PKCS#7", signer, key, hash, bytes })
 }
 
-/// Finds the common name among the parts of a distinguished name; the last part where there is none.
+/// Returns the common name in a distinguished name, or else its last part.
 fn common_name(name: &[u8]) -> &[u8] {
     let (mut parts, mut last) = (Der(name), &[][..]);
     while let Some((_, set)) = parts.next() {
@@ -138,12 +138,12 @@ fn common_name(name: &[u8]) -> &[u8] {
     last
 }
 
-/// What is left of a sequence of DER elements: tag, length, content. Source: ITU-T X.690.
+/// The unread rest of a sequence of DER elements: tag, length, content. Source: ITU-T X.690.
 struct Der<'map>(&'map [u8]);
 
 impl<'map> Der<'map> {
-    /// Takes the next element; `None` at the end, and where its length leads outside.
-    #[inline(never)] // asked for in many places, each of which would hold a copy
+    /// Reads the next element; `None` at the end, or if its length is past the end.
+    #[inline(never)] // one copy for all callers
     fn next(&mut self) -> Option<(u8, &'map [u8])> {
         let (&tag, rest) = self.0.split_first()?;
         let (&short, rest) = rest.split_first()?;
@@ -160,8 +160,8 @@ impl<'map> Der<'map> {
         Some((tag, content))
     }
 
-    /// Takes the next element if it is of that kind.
-    #[inline(never)] // as above
+    /// Reads the next element and returns its content; `None` if it has another tag.
+    #[inline(never)] // one copy for all callers
     fn expect(&mut self, tag: u8) -> Option<&'map [u8]> {
         self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
     }
@@ -175,7 +175,7 @@ fn split_end(data: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
 
-    /// Wraps content into an element.
+    /// Returns an element with this content.
     fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let content = parts.concat();
         let mut out = vec![tag];

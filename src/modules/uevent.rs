@@ -1,4 +1,4 @@
-//! What the kernel says of a device: the lines of its `uevent` file, and the same as a message of the netlink socket.
+//! A device's uevent: the lines of its `uevent` file in sysfs, or a message of the kernel's netlink socket.
 //!
 //! ```text
 //! file      KEY=value LF ...
@@ -10,7 +10,7 @@ use crate::bytes::split_once;
 use crate::error::Error;
 use heapless::VecView;
 
-/// A device's keys.
+/// The keys and values of a uevent.
 #[derive(Clone, Copy, Debug)]
 pub struct Uevent<'map> {
     text: &'map [u8],
@@ -18,12 +18,12 @@ pub struct Uevent<'map> {
 }
 
 impl<'map> Uevent<'map> {
-    /// Reads the text of a `uevent` file.
+    /// Wraps the text of a `uevent` file.
     pub fn file(text: &'map [u8]) -> Self {
         Uevent { text, end: b'\n' }
     }
 
-    /// Reads a message of the kernel's.
+    /// Wraps a netlink message of the kernel.
     pub fn message(text: &'map [u8]) -> Self {
         Uevent { text, end: 0 }
     }
@@ -34,19 +34,19 @@ impl<'map> Uevent<'map> {
         self.text.split(move |&byte| byte == end).find_map(|line| line.strip_prefix(key)?.strip_prefix(b"="))
     }
 
-    /// Says whether one of the device's compatible strings is `compatible`.
+    /// Whether one of the device's compatible strings is `compatible`.
     pub fn is_compatible(&self, compatible: &[u8]) -> bool {
         let lines = self.text.split(|&byte| byte == self.end).filter_map(|line| line.strip_prefix(b"OF_COMPATIBLE_"));
         lines.filter_map(|line| split_once(line, b'=')).any(|(number, value)| number != b"N" && value == compatible)
     }
 
-    /// Writes the modalias that a device tree's node has for the compatible string `number`: of:NnameTtypeCstring. For
-    /// devices whose bus has aliases of its own: spi: says only what stands behind the first string's comma.
+    /// Writes the `of:` modalias of the device tree node with its compatible string `number`, from 0 to 9:
+    /// `of:N<name>T<type>C<compatible>`. Returns false if the node has no such string.
     ///
-    /// Returns false where the node has no such string.
+    /// Some buses need it: the `spi:` modalias of the kernel has only the first string, and without its vendor.
     ///
     /// # Errors
-    /// [`Error::Full`] where it does not fit.
+    /// [`Error::Full`] if it does not fit in `out`.
     pub fn of_modalias(&self, number: u8, out: &mut VecView<u8>) -> Result<bool, Error> {
         let mut key = *b"OF_COMPATIBLE_0";
         if let (Some(digit), true) = (key.last_mut(), number < 10) {

@@ -27,6 +27,5 @@ pub(crate) const VALUES: u32 = 0x4000_0000;
 pub(crate) const CHILDREN: u32 = 0x2000_0000;
 pub(crate) const OFF_MASK: u32 = 0x0FFF_FFFF;
 
-/// Longest key that is read, bytes. Source: depmod takes an alias from a modinfo string; the longest of Debian 6.12 has
-/// 261 bytes.
+/// Longest key that is read, bytes. Keys are mostly aliases; the longest alias of Debian's Linux 6.12 has 261 bytes.
 pub(crate) const KEY_LEN: usize = 1024;

@@ -1,5 +1,5 @@
-//! The radix tree on disk in which depmod leaves modules.dep.bin, .alias.bin, .symbols.bin, .builtin.bin and
-//! .builtin.alias.bin: read in place, written on the host.
+//! depmod's index, a radix tree in a file: modules.dep.bin, .alias.bin, .symbols.bin, .builtin.bin and
+//! .builtin.alias.bin. Read in place, written on the host.
 
 mod format;
 mod read;

@@ -1,32 +1,44 @@
 //! Reading an index in place: exact look-up and a walk over all keys. Wildcard look-up is in search.rs.
 //!
-//! Nothing is allocated and nothing is trusted: every offset is checked, and a file whose nodes form no tree is
-//! refused once more was read than it holds.
+//! Allocates nothing and checks every offset. A walk stops once it has read more bytes than the file holds: then the
+//! nodes are not a tree.
 
 use super::format::{CHILDREN, HEADER_LEN, KEY_LEN, MAGIC, OFF_MASK, PREFIX, VALUES, VERSION_MAJOR};
 use crate::bytes::{str_at, u8_at, u32_at};
 use crate::error::Error;
 
-/// What is wrong with an index, and at which byte of it. It carries an offset, unlike [`Error`]: the index knows it,
-/// nobody above does.
+/// An [`Error`] in a file, with its offset, which only the parser knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What is wrong.
+    /// The kind of damage.
     pub error: Error,
-    /// Offset of the header field or node, bytes from the file's start.
+    /// Offset of the field or node, bytes from the file's start.
     pub off: u32,
 }
 
 /// One value of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value<'map> {
-    /// The module's place in depmod's order; lower comes first.
+    /// Position of the module in depmod's order; lower comes first.
     pub priority: u32,
     /// The value's text, without NUL.
     pub text: &'map [u8],
 }
 
-/// An index file, borrowed as it lies in memory.
+/// An index file, borrowed from memory.
+///
+/// ```
+/// use initmod::modules::index::{Builder, Index};
+///
+/// let mut builder = Builder::new();
+/// builder.insert(b"usb:v1D6Bp*", b"hub", 0).unwrap();
+/// let file = builder.emit().unwrap();
+///
+/// let index = Index::new(&file).unwrap();
+/// let mut modnames = Vec::new();
+/// index.search(b"usb:v1D6Bp0002", &mut |value| Ok(modnames.push(value.text))).unwrap();
+/// assert_eq!(modnames, [b"hub"]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Index<'map> {
     data: &'map [u8],
@@ -34,7 +46,7 @@ pub struct Index<'map> {
     near: Near,
 }
 
-/// What hears of bytes that are about to be read, with all behind them in the file.
+/// Called before a node is read, with the bytes of the file from the node on.
 pub type Near = fn(&[u8]);
 
 /// One node, its fields located and checked.
@@ -48,17 +60,17 @@ pub(crate) struct Node<'map> {
     off: u32,
 }
 
-/// Bytes that are left to read: a walk over a tree reads none twice.
+/// Count of bytes that a walk may still read: a walk over a tree reads no byte twice.
 pub(crate) struct Fuel(usize);
 
-/// A key while the walk descends.
+/// The key of the node that a walk has reached.
 pub(crate) type Key = heapless::Vec<u8, KEY_LEN>;
 
 impl<'map> Index<'map> {
-    /// An index without keys.
+    /// Index without keys.
     pub const EMPTY: Index<'static> = Index { data: &[], root: 0, near: |_| {} };
 
-    /// Takes the bytes of an index file; 0 bytes are an empty index.
+    /// Checks the header of an index file; 0 bytes are an empty index.
     ///
     /// # Errors
     /// A [`Fault`] with [`Error::BadMagic`], [`Error::BadVersion`] or [`Error::OutOfBounds`] for the header.
@@ -66,11 +78,11 @@ impl<'map> Index<'map> {
         Index::with_header(data, data, |_| {})
     }
 
-    /// The same for a mapped file whose first bytes were read otherwise: nothing of the mapping is touched, which would cost
-    /// memory even for an index that is never asked. `near` is called before a node is read.
+    /// Like [`Index::new`], for a mapped file whose first bytes are given in `header`. The mapping is not touched, so an
+    /// index costs no memory until its first look-up. `near` is called before a node is read.
     ///
     /// # Errors
-    /// As [`Index::new`].
+    /// Those of [`Index::new`].
     pub fn with_header(data: &'map [u8], header: &[u8], near: Near) -> Result<Self, Fault> {
         if data.is_empty() {
             return Ok(Index { data, root: 0, near });
@@ -85,10 +97,10 @@ impl<'map> Index<'map> {
         Ok(Index { data, root: word(8)?, near })
     }
 
-    /// Looks `key` up as it is and returns its first value in file order.
+    /// Looks `key` up literally and returns its first value in file order.
     ///
     /// # Errors
-    /// A [`Fault`] for a damaged node on the way.
+    /// A [`Fault`] for a damaged node on the path to the key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Value<'map>>, Fault> {
         let (mut node, mut rest, mut fuel) = (self.root()?, key, self.fuel());
         while let Some(here) = node {
@@ -145,12 +157,12 @@ impl<'map> Index<'map> {
         Fuel(self.data.len())
     }
 
-    /// Follows the edge `edge`; `None` where there is none.
+    /// Returns the child at the edge `edge`; `None` if there is none.
     pub(crate) fn child(&self, node: &Node<'map>, edge: u8, fuel: &mut Fuel) -> Result<Option<Node<'map>>, Fault> {
         let slot = edge.checked_sub(node.first).map(|slot| usize::from(slot).saturating_mul(4));
         let child = self.node(slot.and_then(|off| u32_at(node.children, off)).unwrap_or(0))?;
         if let Some(child) = &child {
-            // At least a byte each, so that empty nodes in a ring end too.
+            // At least one byte for each node, so that a cycle of empty nodes ends too.
             fuel.burn(child, child.prefix.len().saturating_add(child.children.len()).saturating_add(1))?;
         }
         Ok(child)
@@ -181,7 +193,7 @@ impl<'map> Index<'map> {
             .ok_or(node.fault(Error::OutOfBounds))
     }
 
-    /// Locates the fields of the node that `reference` names; `None` for the null reference.
+    /// Locates the fields of the node that `reference` points to; `None` for the null reference.
     fn node(&self, reference: u32) -> Result<Option<Node<'map>>, Fault> {
         let off = reference & OFF_MASK;
         if off == 0 || reference & (PREFIX | CHILDREN | VALUES) == 0 {
@@ -228,7 +240,7 @@ impl<'map> Index<'map> {
 }
 
 impl Fuel {
-    /// Takes the bytes that reading from `node` costs.
+    /// Subtracts `len` bytes that are read from `node`.
     fn burn(&mut self, node: &Node<'_>, len: usize) -> Result<(), Fault> {
         self.0 = self.0.checked_sub(len).ok_or(node.fault(Error::Cycle))?;
         Ok(())
@@ -236,7 +248,7 @@ impl Fuel {
 }
 
 impl Node<'_> {
-    /// Yields the characters that have a slot; the slot may be a hole.
+    /// Yields the characters of the node's child slots; a slot may be empty.
     pub(crate) fn edges(&self) -> impl Iterator<Item = u8> + use<> {
         let slots = (self.children.len() / 4) as u8; // at most 128: `last` is below 0x80
         (0..slots).map({

@@ -1,32 +1,33 @@
 //! Wildcard look-up: the keys of the index are patterns, the query is literal text.
 //!
-//! The walk goes down comparing literally. Where a pattern's first `*`, `?` or `[` stands, all keys below are
-//! candidates; kmod tries `fnmatch` on each. We carry along the places of the query that the pattern can have reached
-//! so far and cut every subtree that can match no more, so that a query among 9,000 `of:` patterns visits some dozens
-//! of nodes. Brackets and escapes, which span nodes, and a set of places that outgrows its room fall back to
-//! `fnmatch` on each key below. Matches come in kmod's order. Source: kmod, libkmod-index.c, `index_searchwild`.
+//! The walk compares literally until the first `*`, `?` or `[` of a pattern. From there on all keys below are
+//! candidates, and kmod calls `fnmatch` on each. Instead, we track the positions in the query that the pattern can have
+//! reached, and skip a subtree that has none left: a query among 9,000 `of:` patterns visits a few dozen nodes.
+//!
+//! Brackets and escapes span nodes and are not tracked; neither are more positions than the buffer holds. Then each key
+//! below is matched as a whole. Matches come in kmod's order. Source: kmod, libkmod-index.c, `index_searchwild`.
 
 use super::read::{Fault, Fuel, Index, Key, Node, Value};
 use crate::error::Error;
 use crate::glob;
 
-/// Where in the query a partly read pattern can stand.
+/// Positions in the query that a partly read pattern can have reached.
 #[derive(Clone)]
 enum Places {
-    /// At any of these offsets.
+    /// Any of these offsets.
     At(heapless::Vec<u16, 24>),
-    /// Anywhere from this offset on: a `*` was read last.
+    /// Any offset from this one on: a `*` was read last.
     From(u16),
-    /// Not tracked: match the whole key when it is read.
+    /// Not tracked: the whole key is matched once it is read.
     Unknown,
 }
 
 struct Search<'q, 'map> {
     index: &'q Index<'map>,
     fuel: Fuel,
-    /// The query from where the patterns stop being literal.
+    /// The query behind the literal beginning of the patterns.
     tail: &'q [u8],
-    /// The pattern read so far, from the same place on.
+    /// The pattern read so far, behind its literal beginning.
     key: Key,
     each: &'q mut dyn FnMut(Value<'map>) -> Result<(), Error>,
 }
@@ -35,7 +36,7 @@ impl<'map> Index<'map> {
     /// Calls `each` with every value whose key, as a pattern, matches all of `query`.
     ///
     /// # Errors
-    /// A [`Fault`] for a damaged node on the way, or with the error that `each` returned.
+    /// A [`Fault`] for a damaged node on the path, or with the error that `each` returned.
     pub fn search(&self, query: &[u8], each: &mut dyn FnMut(Value<'map>) -> Result<(), Error>) -> Result<(), Fault> {
         let mut search = Search { index: self, fuel: self.fuel(), tail: query, key: Key::new(), each };
         let mut node = self.root()?;
@@ -57,7 +58,7 @@ impl<'map> Index<'map> {
             let Some((&edge, tail)) = search.tail.split_first() else {
                 return search.hit(&here);
             };
-            // What stands below a wild edge was searched above, also for a query that holds the same character.
+            // The loop above has searched below the wild edges, also for a query with that very character.
             if is_wild(edge) {
                 return Ok(());
             }
@@ -69,7 +70,7 @@ impl<'map> Index<'map> {
 }
 
 impl<'map> Search<'_, 'map> {
-    /// Searches below an edge from a node whose patterns can stand at `places`.
+    /// Searches `child` and below; `places` are the positions before its edge was read.
     fn edge(&mut self, child: &Node<'map>, edge: u8, places: &Places) -> Result<(), Fault> {
         self.key.push(edge).map_err(|_| child.fault(Error::TooLong))?;
         let places = places.after(edge, self.tail);
@@ -80,8 +81,8 @@ impl<'map> Search<'_, 'map> {
         Ok(())
     }
 
-    /// Searches all keys of `node` and below; `prefix` is what of the node's prefix is not yet read.
-    /// The recursion is bounded by the key's length: each level adds a byte.
+    /// Searches `node` and below; `prefix` is the unread part of the node's prefix.
+    /// The recursion is bounded by the longest key: each level adds a byte.
     fn below(&mut self, node: &Node<'map>, prefix: &[u8], mut places: Places) -> Result<(), Fault> {
         let key_len = self.key.len();
         for &byte in prefix {
@@ -112,7 +113,7 @@ impl Places {
         Places::At([0].into_iter().collect())
     }
 
-    /// Returns the places after one more pattern byte.
+    /// Returns the positions after one more byte of the pattern.
     fn after(&self, byte: u8, query: &[u8]) -> Places {
         let query_len = u16::try_from(query.len());
         let (Ok(query_len), false) = (query_len, matches!(self, Places::Unknown) || matches!(byte, b'[' | b'\\'))
@@ -135,7 +136,7 @@ impl Places {
         }
     }
 
-    /// Moves each place behind the byte that was read there.
+    /// Moves each position behind the byte that was matched there.
     fn behind(places: impl Iterator<Item = u16>) -> Places {
         let mut moved = heapless::Vec::new();
         for place in places {
@@ -150,7 +151,7 @@ impl Places {
         matches!(self, Places::At(places) if places.is_empty())
     }
 
-    /// Says whether the pattern, read to its end, matches the query to its end.
+    /// Whether the pattern, now read to its end, matches the query to its end.
     fn accepts(&self, key: &[u8], query: &[u8]) -> bool {
         match self {
             Places::At(places) => places.iter().any(|&place| usize::from(place) == query.len()),

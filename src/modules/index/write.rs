@@ -13,12 +13,12 @@ use std::ops::Range;
 /// Collects keys and values, then emits them as an index.
 #[derive(Debug, Default)]
 pub struct Builder {
-    /// All keys and values, one behind the other: an alias index has fifty thousand.
+    /// All keys and values in one buffer: an alias index has fifty thousand.
     text: Vec<u8>,
     entries: Vec<Place>,
 }
 
-/// Where an entry's key and value are in the text.
+/// Ranges of an entry's key and value in the text.
 #[derive(Debug)]
 struct Place {
     key: Range<usize>,
@@ -29,7 +29,7 @@ struct Place {
 /// A key or value that the format can't hold.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// Bytes 1 to 127 can be written.
+    /// A byte outside 1 to 127.
     #[error("byte {byte:#04x} at {at} of {text:?}: an index holds 7-bit ASCII only")]
     NotAscii {
         /// The offending byte.
@@ -39,7 +39,7 @@ pub enum WriteError {
         /// The whole key or value.
         text: String,
     },
-    /// Node references have 28 bits of offset.
+    /// An offset above the 28 bits of a node reference.
     #[error("the index would pass 256 MiB, more than the format can address")]
     TooLarge,
 }
@@ -50,8 +50,8 @@ impl Builder {
         Self::default()
     }
 
-    /// Adds a value to `key`. Among the values of one key the lower priority comes first; of equal ones the later
-    /// insert, as in kmod's `index_add_value`.
+    /// Adds a value to `key`. The values of a key are ordered by priority, lower first; of equal priorities the later
+    /// insert comes first, as in kmod's `index_add_value`.
     ///
     /// # Errors
     /// [`WriteError::NotAscii`] for a byte outside 1 to 127 in the key or the value; nothing is added then.
@@ -78,7 +78,7 @@ impl Builder {
     /// # Errors
     /// [`WriteError::TooLarge`] past 256 MiB.
     pub fn emit(&self) -> Result<Vec<u8>, WriteError> {
-        // Backwards, since the sort is stable and the later of two equal entries comes first.
+        // Reversed: the sort is stable, and the later of two equal entries comes first.
         let mut entries: Vec<Entry<'_>> = self
             .entries
             .iter()
@@ -107,12 +107,12 @@ struct Entry<'a> {
     priority: u32,
 }
 
-/// Emits the node of all `entries` (sorted, not empty), of whose keys the first `depth` bytes are already spelt by the
-/// path to it, and returns the reference to it.
+/// Emits the node of all `entries` (sorted, not empty) and returns the reference to it. The path to the node has
+/// consumed the first `depth` bytes of the keys.
 fn emit_node(entries: &[Entry<'_>], depth: usize, out: &mut Vec<u8>) -> Result<u32, WriteError> {
     let (first_key, last_key) = (entries[0].key, entries[entries.len() - 1].key);
-    // Sorted keys: what the first and the last share, all share. The root has no prefix, whatever they share: kmod
-    // begins with an empty root and hangs even a single key below it.
+    // The keys are sorted, so a prefix of the first and the last is a prefix of all. The root never has one: kmod
+    // starts with an empty root and puts even a single key below it.
     let shared = first_key[depth..].iter().zip(&last_key[depth..]).take_while(|(a, b)| depth > 0 && a == b);
     let shared_len = depth + shared.count();
     let (prefix, below) = (&first_key[depth..shared_len], shared_len + 1);
