@@ -1,5 +1,4 @@
-//! Reads of big-endian integers and NUL-terminated strings that cannot panic, and byte-string helpers that core lacks,
-//! decimal numbers among them.
+//! Byte strings: checked reads of big-endian integers and NUL-terminated strings, words, and decimal numbers.
 
 /// Reads the byte at `off`; `None` past the end.
 pub fn u8_at(data: &[u8], off: usize) -> Option<u8> {
@@ -11,19 +10,19 @@ pub fn u32_at(data: &[u8], off: usize) -> Option<u32> {
     data.get(off..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
-/// Borrows the string that starts at `off`, without its NUL; `None` where no NUL follows.
+/// Borrows the string that starts at `off`, without its NUL; `None` if no NUL follows.
 pub fn str_at(data: &[u8], off: usize) -> Option<&[u8]> {
     let rest = data.get(off..)?;
     rest.get(..find(rest, 0)?)
 }
 
-/// Returns where the first `byte` stands.
-#[inline(never)] // of many callers, one copy
+/// Returns the offset of the first `byte`.
+#[inline(never)] // one copy for all callers
 fn find(text: &[u8], byte: u8) -> Option<usize> {
     text.iter().position(|&here| here == byte)
 }
 
-/// Splits at the first `byte`, which belongs to neither half.
+/// Splits at the first `byte`, which is in neither part; `None` without one.
 pub fn split_once(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     let at = find(text, byte)?;
     Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
@@ -34,12 +33,12 @@ pub fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     text.split(|&b| b == b' ' || b == b'\t').filter(|word| !word.is_empty())
 }
 
-/// Returns what follows the last `/`, or all.
+/// Returns the part after the last `/`, or the whole path without one.
 pub fn basename(path: &[u8]) -> &[u8] {
     path.rsplit(|&b| b == b'/').next().unwrap_or(path)
 }
 
-/// Parses an unsigned decimal number that fills all of `text`.
+/// Parses `text` as an unsigned decimal number; `None` if it has any other character, or exceeds 32 bits.
 pub fn decimal(text: &[u8]) -> Option<u32> {
     if text.is_empty() {
         return None;
@@ -49,14 +48,14 @@ pub fn decimal(text: &[u8]) -> Option<u32> {
     })
 }
 
-/// A number as decimal text.
+/// The decimal text of a number.
 pub struct Decimal {
     digits: [u8; 20],
     from: usize,
 }
 
 impl Decimal {
-    /// Writes it out.
+    /// Formats `number`.
     pub fn new(mut number: u64) -> Self {
         let mut text = Decimal { digits: [b'0'; 20], from: 20 };
         loop {

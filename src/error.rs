@@ -1,38 +1,38 @@
-//! The one error of the core: Copy and fieldless. Absent is `None`, malformed or unfit is an `Error`.
+//! The core's only error type: Copy and fieldless. An absent value is `None`, a malformed one is an `Error`.
 //!
-//! Prose, file names and offsets are added at the top, by whoever knows them.
+//! The callers at the top add file names and offsets, which only they know.
 
-/// Why an input, or a buffer that was lent, can't serve.
+/// Damage in an input, or a limit that it exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// The file does not begin with the index magic.
     BadMagic,
-    /// The index is of a major version that is not 2.
+    /// The major version of the index is not 2.
     BadVersion,
     /// A read would pass the end of the input.
     OutOfBounds,
     /// A node's fields contradict each other or the format.
     BadNode,
-    /// The nodes do not form a tree: one is reached twice.
+    /// The nodes are not a tree: one is reached twice.
     Cycle,
-    /// A name, alias or key is longer than any the kernel or depmod makes.
+    /// A name, alias or key is longer than the kernel or depmod can make it.
     TooLong,
     /// `[` without `]`, or the reverse.
     BadBrackets,
-    /// A directive has the wrong words.
+    /// A line has an unknown directive, or one without its arguments.
     BadDirective,
-    /// The file is no ELF file.
+    /// Not an ELF file.
     NotElf,
-    /// The signature is no PKCS#7 message of a kind that modules have.
+    /// Not a PKCS#7 message of the kind that the kernel's build appends to modules.
     BadSignature,
-    /// A buffer that the caller lent is full.
+    /// A buffer of the caller is full.
     Full,
-    /// Softdeps lead on for longer than any sane chain.
+    /// Softdeps are nested deeper than the limit of a plan.
     TooDeep,
 }
 
 impl Error {
-    /// Says what is wrong, without subject: `runs past the end`.
+    /// Returns the message, without a subject: `runs past the end`.
     pub const fn prose(self) -> &'static str {
         match self {
             Error::BadMagic => "is not a module index (wrong magic)",
@@ -45,7 +45,7 @@ impl Error {
             Error::BadDirective => "is not understood",
             Error::NotElf => "is no ELF file",
             Error::BadSignature => "is no signature of a known kind",
-            Error::Full => "needs more room than is set aside",
+            Error::Full => "does not fit the loader's buffers",
             Error::TooDeep => "has softdeps nested too deep",
         }
     }

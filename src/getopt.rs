@@ -1,52 +1,52 @@
-//! A command's options, taken as GNU getopt_long takes them: operands may stand among options, `--` ends the options,
-//! short ones may be joined, long ones cut short as long as they are told apart. Source: getopt_long(3).
+//! Command-line options in the manner of GNU getopt_long: operands may stand between options, and `--` ends the options.
+//! Short options may be joined, long ones abbreviated as long as they are unambiguous. Source: getopt_long(3).
 
 use crate::bytes::split_once;
 use crate::error::Error;
 use heapless::VecView;
 
-/// The options of a command: a line each, of the letter it is told by, what kind it is, and its long name.
+/// The options of a command, one a line: its letter, a character for its kind, and its long name.
 ///
-/// The kinds: ` ` a flag, `=` takes a value, `-` a flag that is only known by its long name.
+/// Kinds: ` ` a flag, `=` an option with a value, `-` a flag without a short form, whose letter only identifies it.
 pub type Spec = &'static str;
 
-/// One thing on a command line.
+/// One option or operand of a command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arg<'a> {
-    /// An option: its letter, and its value where it takes one.
+    /// An option: its letter, and its value, empty for a flag.
     Option(u8, &'a [u8]),
-    /// What is no option.
+    /// An argument that is not an option.
     Operand(&'a [u8]),
 }
 
-/// Why an option can't be taken.
+/// A mistake in an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Misuse<'a> {
-    /// What is wrong: `unrecognized option`.
+    /// The message, such as `unrecognized option`.
     pub prose: &'static str,
-    /// The option as it stands there, long ones with their dashes.
+    /// The option: the letter of a short one, the whole argument of a long one.
     pub option: &'a [u8],
 }
 
-/// A command line in the taking.
+/// Parser of a command line.
 pub struct Getopt<'a, 'it> {
     spec: Spec,
     args: &'it mut dyn FnMut() -> Option<&'a [u8]>,
-    /// What is left of a word of joined short options.
+    /// The unread rest of an argument of joined short options.
     joined: &'a [u8],
     operands_only: bool,
 }
 
 impl<'a, 'it> Getopt<'a, 'it> {
-    /// Begins with the first that `args` gives, behind the command's name.
+    /// Makes a parser of the arguments that `args` returns, from the one after the command's name.
     pub fn new(spec: Spec, args: &'it mut dyn FnMut() -> Option<&'a [u8]>) -> Self {
         Getopt { spec, args, joined: &[], operands_only: false }
     }
 
-    /// Takes the next option or operand.
+    /// Returns the next option or operand; `None` at the end.
     ///
     /// # Errors
-    /// Why an option is none.
+    /// A [`Misuse`] for an unknown or ambiguous option, a missing value, or a value for a flag.
     #[allow(clippy::should_implement_trait, reason = "an iterator of results would cost its callers more")]
     pub fn next(&mut self) -> Result<Option<Arg<'a>>, Misuse<'a>> {
         if let Some((letter, rest)) = self.joined.split_at_checked(1) {
@@ -109,10 +109,11 @@ impl<'a, 'it> Getopt<'a, 'it> {
     }
 }
 
-/// Splits a variable that holds options into words, each behind a NUL: blanks divide, quotes hold together.
+/// Splits a variable such as MODPROBE_OPTIONS into words and appends each with a NUL before it. Blanks separate words,
+/// except inside quotes.
 ///
 /// # Errors
-/// [`Error::Full`] when `out` can't hold them.
+/// [`Error::Full`] if `out` is too small.
 pub fn split_words(text: &[u8], out: &mut VecView<u8>) -> Result<(), Error> {
     let (mut quote, mut in_word) = (None, false);
     for &byte in text {
@@ -134,10 +135,10 @@ pub fn split_words(text: &[u8], out: &mut VecView<u8>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Joins a command's operands to a module's options: a value with a blank is put in quotes.
+/// Joins the operands of a command into the options of a module, separated by blanks; a value with a blank is quoted.
 ///
 /// # Errors
-/// [`Error::Full`] when `out` can't hold them.
+/// [`Error::Full`] if `out` is too small.
 pub fn join_options(params: &[&[u8]], out: &mut VecView<u8>) -> Result<(), Error> {
     for (at, param) in params.iter().enumerate() {
         let blank: &[u8] = if at == 0 { b"" } else { b" " };

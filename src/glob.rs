@@ -1,12 +1,12 @@
-//! `fnmatch` as aliases need it: `*`, `?`, `[a-z]`, `[!a]`, `\x`; `*` crosses `/`. Time is bounded by the product of
-//! the two lengths.
+//! `fnmatch` for aliases: `*`, `?`, `[a-z]`, `[!a]`, `\x`; `*` also matches `/`. The time is at most proportional to the
+//! product of the two lengths.
 //!
 //! Source: POSIX 2.14, and glibc's fnmatch(3) with flags 0 where POSIX leaves a choice, as kmod uses it.
 
-/// Says whether `text` as a whole matches `pattern`.
+/// Whether `pattern` matches the whole of `text`.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern, mut text) = (pattern, text);
-    // Where to go on after a mismatch: behind the last `*`, with one more byte of text given to that `*`.
+    // Where to resume after a mismatch: behind the last `*`, which then takes one more byte of the text.
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
         let step = match (pattern, text) {
@@ -30,24 +30,24 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// Matches one byte against the head of `pattern` and returns the pattern's rest, or `None` where it does not match.
+/// Matches one byte against the first element of `pattern`; returns the rest of the pattern, `None` on a mismatch.
 fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     match pattern {
         [b'?', rest @ ..] => Some(rest),
         [b'[', rest @ ..] => match set(rest, byte) {
             Some((hit, rest)) => hit.then_some(rest),
-            // An open bracket that is never closed stands for itself.
+            // A bracket without a closing one is a literal.
             None => (byte == b'[').then_some(rest),
         },
         [b'\\', literal, rest @ ..] => (*literal == byte).then_some(rest),
-        // A backslash with nothing behind it matches nothing in glibc.
+        // In glibc a backslash at the end of a pattern matches nothing.
         [b'\\'] | [] => None,
         [literal, rest @ ..] => (*literal == byte).then_some(rest),
     }
 }
 
-/// Reads a bracket expression behind its `[`: whether `byte` is in it, and what follows its `]`.
-/// `None` where it is not closed.
+/// Parses a bracket expression from behind its `[`. Returns whether `byte` is in it, and the pattern after its `]`;
+/// `None` if it has no `]`.
 fn set(pattern: &[u8], byte: u8) -> Option<(bool, &[u8])> {
     let (negated, mut rest) = match pattern {
         [b'!' | b'^', rest @ ..] => (true, rest),
@@ -80,23 +80,23 @@ fn set(pattern: &[u8], byte: u8) -> Option<(bool, &[u8])> {
     }
 }
 
-/// Drops the `[` at the head.
+/// Drops the leading `[`.
 fn class_start(rest: &[u8]) -> Option<&[u8]> {
     rest.get(1..)
 }
 
-/// Splits `alpha:]…` into the class name and what follows `:]`.
+/// Splits `alpha:]…` into the name of the class and the rest after `:]`.
 fn class_end(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let len = text.iter().position(|b| !b.is_ascii_lowercase())?;
     Some((text.get(..len)?, text.get(len..)?.strip_prefix(b":]")?))
 }
 
-/// The POSIX character classes, in the C locale: a name, 0x80, the first and last byte of each range, 0x81. A table would
-/// take 0.5 kB more.
+/// The POSIX character classes in the C locale: for each its name, 0x80, the first and last byte of each range, 0x81. A
+/// table of slices would take 0.5 kB more.
 const CLASSES: &[u8] = b"alnum\x8009AZaz\x81alpha\x80AZaz\x81blank\x80\t\t  \x81cntrl\x80\0\x1f\x7f\x7f\x81digit\x8009\x81\
     graph\x80!~\x81lower\x80az\x81print\x80 ~\x81punct\x80!/:@[`{~\x81space\x80\t\r  \x81upper\x80AZ\x81xdigit\x8009AFaf";
 
-/// Says whether `byte` is in the class `name`; `None` for an unknown class.
+/// Returns whether `byte` is in the class `name`; `None` for an unknown class.
 fn in_class(name: &[u8], byte: u8) -> Option<bool> {
     let ranges = CLASSES.split(|&end| end == 0x81).find_map(|class| class.strip_prefix(name)?.strip_prefix(b"\x80"))?;
     Some(ranges.as_chunks::<2>().0.iter().any(|[first, last]| (*first..=*last).contains(&byte)))
