@@ -1,16 +1,16 @@
-//! Compression of module files and images, by the fast C libraries. The format is told by the first bytes, never by
-//! the name. Compressing is deterministic: no name, no time, one thread.
+//! Compression of module files and images, by the fast C libraries. The first bytes decide the format, never the name.
+//! Compressing is deterministic: no name, no time, one thread.
 
 use super::error::Error;
 use liblzma::stream as xz;
 use std::io::Read;
 use std::path::Path;
 
-/// How a file is packed.
+/// The compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Not at all.
+    /// Uncompressed
     None,
     /// gzip
     Gz,
@@ -20,30 +20,30 @@ pub enum Format {
     Zst,
 }
 
-/// Why packed bytes can't be unpacked.
+/// Damage of a compressed file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// How far the decoder read, bytes from the start of the packed file, where it tells.
+    /// Offset in the compressed file that the decoder reached, bytes; 0 if it does not report it.
     pub off: u64,
-    /// What it says.
+    /// The reason.
     pub what: String,
 }
 
 impl Damage {
-    /// Says in which file it is.
+    /// Makes the error for this damage in the file at `path`.
     pub fn in_file(self, path: &Path) -> Error {
         Error::Damaged { path: path.to_owned(), off: self.off, what: self.what }
     }
 }
 
-/// No module is larger; what unpacks to more is hostile.
+/// Limit of an unpacked module, bytes. No module is larger; a file that unpacks to more is hostile.
 const UNPACKED_MAX: usize = 1 << 30;
 
-/// The least by which the output grows.
+/// Minimum growth of the output, bytes.
 const GROW_LEN: usize = 256 << 10;
 
 impl Format {
-    /// Tells the format by its magic.
+    /// Recognises the format by its magic.
     pub fn of(bytes: &[u8]) -> Format {
         match bytes {
             [0x1F, 0x8B, ..] => Format::Gz,
@@ -53,7 +53,7 @@ impl Format {
         }
     }
 
-    /// The file name's suffix, dot included; empty for [`Format::None`].
+    /// Returns the suffix of file names, with its dot; empty for [`Format::None`].
     pub const fn suffix(self) -> &'static str {
         match self {
             Format::None => "",
@@ -64,20 +64,20 @@ impl Format {
     }
 }
 
-/// Unpacks `bytes`, whatever their format.
+/// Unpacks `bytes` of any format; copies uncompressed ones.
 ///
 /// # Errors
-/// [`Damage`] where the decoder stops.
+/// [`Damage`] where the decoder stopped.
 pub fn decompress(bytes: &[u8]) -> Result<Vec<u8>, Damage> {
     let mut out = Vec::new();
     decompress_into(bytes, &mut out)?;
     Ok(out)
 }
 
-/// As [`decompress`], into a buffer that is emptied first and keeps its capacity.
+/// Like [`decompress`], into a buffer, which is cleared first.
 ///
 /// # Errors
-/// [`Damage`] where the decoder stops.
+/// [`Damage`] where the decoder stopped.
 pub fn decompress_into(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
     out.clear();
     match Format::of(bytes) {
@@ -91,8 +91,8 @@ pub fn decompress_into(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
     Ok(())
 }
 
-/// Packs `bytes`: xz as the kernel's build does (CRC32, 1 MiB dictionary: what its own decoder takes), zstd -19 with
-/// the content size, gzip at its best.
+/// Compresses `bytes`: xz like the kernel's build, with CRC32 and a dictionary of 1 MiB, which the kernel's decoder can
+/// read; zstd at level 19 with the content size; gzip at its highest level.
 pub fn compress(bytes: &[u8], format: Format) -> Vec<u8> {
     match format {
         Format::None => bytes.to_vec(),
@@ -103,7 +103,7 @@ pub fn compress(bytes: &[u8], format: Format) -> Vec<u8> {
 }
 
 fn gunzip(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
-    // The last four bytes are the length, modulo 2^32. It is a hint: a liar gets a larger buffer, up to the limit.
+    // The last four bytes are the length modulo 2^32. If they are wrong, the buffer grows up to the limit.
     let hint = bytes.last_chunk().map_or(0, |len| u32::from_le_bytes(*len) as usize);
     let mut len = hint.clamp(1, (bytes.len() * 1032).clamp(1, UNPACKED_MAX));
     loop {
@@ -113,8 +113,8 @@ fn gunzip(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
                 out.truncate(len);
                 return Ok(());
             }
-            // of several members only the first was unpacked; gzip(1) makes one
-            Ok(_) => return Err(Damage { off: 0, what: "gzip: more than one member, or bytes behind the end".into() }),
+            // only the first of several members was unpacked; gzip(1) writes one
+            Ok(_) => return Err(Damage { off: 0, what: "gzip: data after the end of the first member".into() }),
             Err(libdeflater::DecompressionError::InsufficientSpace) if len < UNPACKED_MAX => {
                 len = (len * 2).min(UNPACKED_MAX)
             }
@@ -123,13 +123,13 @@ fn gunzip(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
     }
 }
 
-/// Most memory that a decoder of LZMA gets, bytes; the largest preset of xz(1) takes 65 MiB.
+/// Memory limit of an LZMA decoder, bytes. The largest preset of xz(1) takes 65 MiB.
 pub const LZMA_MAX: u64 = 512 << 20;
 
-/// Unpacks by a decoder of xz or lzma, at most `max` bytes; returns how many bytes of the input it took.
+/// Unpacks at most `max` bytes with `decoder`, one of xz or lzma. Returns the number of input bytes it read.
 ///
 /// # Errors
-/// [`Damage`] where the decoder stops.
+/// [`Damage`] where the decoder stopped.
 pub fn unlzma(
     decoder: Result<xz::Stream, xz::Error>,
     bytes: &[u8],
@@ -148,12 +148,14 @@ pub fn unlzma(
             Ok(xz::Status::StreamEnd) => return Ok(stream.total_in() as usize),
             Ok(_) if out.len() > max => return Err(damage(too_much(max))),
             Ok(_) if out.len() == written && stream.total_in() as usize == read => {
-                return Err(damage("ends early".into()));
+                return Err(damage("truncated".into()));
             }
             Ok(_) => {}
             Err(error) => {
                 let what = match error {
-                    xz::Error::MemLimit => format!("xz: a dictionary for more than {} MiB of memory", LZMA_MAX >> 20),
+                    xz::Error::MemLimit => {
+                        format!("xz: its dictionary needs more than {} MiB of memory", LZMA_MAX >> 20)
+                    }
                     error => format!("xz: {error}").to_lowercase(),
                 };
                 return Err(Damage { off: stream.total_in(), what });
@@ -162,10 +164,10 @@ pub fn unlzma(
     }
 }
 
-/// Unpacks frames of zstd, at most `max` bytes.
+/// Unpacks frames of zstd to at most `max` bytes.
 ///
 /// # Errors
-/// [`Damage`] where the decoder stops.
+/// [`Damage`] where the decoder stopped.
 pub fn unzstd(bytes: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Damage> {
     let mut rest = bytes;
     let result = zstd::stream::read::Decoder::with_buffer(&mut rest)
@@ -185,7 +187,7 @@ fn too_much(max: usize) -> String {
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = libdeflater::Compressor::new(libdeflater::CompressionLvl::best());
     let mut out = vec![0; packer.gzip_compress_bound(bytes.len())];
-    let len = packer.gzip_compress(bytes, &mut out).expect("the bound is one");
+    let len = packer.gzip_compress(bytes, &mut out).expect("the bound is large enough");
     out.truncate(len);
     out
 }
@@ -209,7 +211,7 @@ fn xz(bytes: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// Something with matches in it, longer than any decoder's first gulp.
+    /// Bytes with repetitions, longer than the first read of any decoder.
     fn plain() -> Vec<u8> {
         (0..400_000u32).flat_map(|at| (at % 977 * (at >> 14)).to_le_bytes()).collect()
     }
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_is_unpacked_and_always_the_same() {
+    fn a_round_trip_in_each_format_and_the_output_is_deterministic() {
         for format in [Format::None, Format::Gz, Format::Xz, Format::Zst] {
             let packed = compress(&plain(), format);
             assert_eq!(Format::of(&packed), format);
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn xz_takes_each_check_and_filter() {
+    fn xz_reads_each_check_and_filter() {
         let lzma2 = xz::LzmaOptions::new_preset(1).unwrap();
         for check in [xz::Check::None, xz::Check::Crc32, xz::Check::Crc64, xz::Check::Sha256] {
             assert!(decompress(&xz_with(xz::Filters::new().lzma2(&lzma2), check)) == Ok(plain()), "{check:?}");
@@ -244,28 +246,28 @@ mod tests {
             assert!(decompress(&xz_with(bcj(&mut filters).lzma2(&lzma2), xz::Check::Crc32)) == Ok(plain()));
         }
         let two = xz_with(xz::Filters::new().lzma2(&lzma2), xz::Check::Crc32).repeat(2);
-        assert!(decompress(&two) == Ok(plain().repeat(2)), "streams one behind the other");
+        assert!(decompress(&two) == Ok(plain().repeat(2)), "concatenated streams");
     }
 
     #[test]
-    fn zstd_takes_frames_with_and_without_a_content_size() {
+    fn zstd_reads_frames_with_and_without_a_content_size() {
         let streamed = zstd::stream::encode_all(&*plain(), 3).unwrap();
         assert_eq!(zstd::zstd_safe::get_frame_content_size(&streamed).unwrap(), None);
         assert!(decompress(&streamed) == Ok(plain()));
-        assert!(decompress(&streamed.repeat(2)) == Ok(plain().repeat(2)), "frames one behind the other");
+        assert!(decompress(&streamed.repeat(2)) == Ok(plain().repeat(2)), "concatenated frames");
         let sized = compress(&plain(), Format::Zst);
         assert_eq!(zstd::zstd_safe::get_frame_content_size(&sized).unwrap(), Some(plain().len() as u64));
     }
 
     #[test]
-    fn gzip_with_more_behind_it_is_refused() {
+    fn gzip_with_trailing_data_is_refused() {
         let packed = compress(&plain(), Format::Gz);
         assert!(decompress(&[&packed[..], b"more"].concat()).is_err());
         assert!(decompress(&[&packed[..], &compress(b"x", Format::Gz)].concat()).is_err());
     }
 
     #[test]
-    fn damage_is_told_with_its_offset() {
+    fn damage_is_reported_with_its_offset() {
         let mut packed = compress(&plain(), Format::Xz);
         let at = packed.len() / 2;
         packed[at] ^= 0x55;

@@ -1,26 +1,26 @@
-//! What can go wrong on the host: always the file, and where in it.
+//! The host's error: the file, the place in it, and the reason.
 
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A host error; its text is one line of lower-case prose that begins with the file.
+/// An error of the host. Its text is one line that begins with the file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The system refused.
+    /// A system call failed.
     #[error("{}: {}", path.display(), reason(source))]
     Io {
-        /// What was opened, read or written.
+        /// The file that was opened, read or written.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
     },
-    /// A file as a whole is not what it should be.
+    /// A file cannot be used, as a whole.
     #[error("{}: {what}", path.display())]
     Input {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         what: String,
     },
     /// A binary file is damaged.
@@ -28,63 +28,63 @@ pub enum Error {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Bytes from its start; in a compressed module that was unpacked, from the start of what it holds.
+        /// Offset of the damage, bytes: from the start of the file; in a compressed module, of its unpacked content.
         off: u64,
-        /// What is wrong there.
+        /// The damage.
         what: String,
     },
-    /// A line of a text file can't be used.
+    /// A line of a text file cannot be used.
     #[error("{}:{line}: {what}", path.display())]
     Line {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
+        /// The line's number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The reason.
         what: String,
     },
-    /// A key of a structured file can't be used.
+    /// A key of a TOML file cannot be used.
     #[error("{}: {key}: {what}", path.display())]
     Key {
         /// The file.
         path: PathBuf,
-        /// The key, dotted: `modules.names`.
+        /// The key with its tables: `modules.names`.
         key: String,
-        /// What is wrong with it.
+        /// The reason.
         what: String,
     },
-    /// Modules need each other in a circle.
-    #[error("modules need each other in a circle: {}", cycles.iter().map(|members| members.join(" -> ")).collect::<Vec<_>>().join("; "))]
+    /// Modules depend on each other in a cycle.
+    #[error("module dependency cycle: {}", cycles.iter().map(|members| members.join(" -> ")).collect::<Vec<_>>().join("; "))]
     Cycle {
-        /// The paths of each circle's members, each needing the next, the last the first.
+        /// For each cycle its modules' paths. Each module needs the next, and the last needs the first.
         cycles: Vec<Vec<String>>,
     },
-    /// An index can't be written.
+    /// An index cannot be written.
     #[error("{file}: {source}")]
     Index {
-        /// Its name: `modules.alias.bin`.
+        /// The name of its file: `modules.alias.bin`.
         file: &'static str,
-        /// Why.
+        /// The reason.
         source: crate::modules::index::WriteError,
     },
 }
 
-/// What host functions return.
+/// The result of the host's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Returns the system's reason without its number.
+/// Returns the system's reason without the error number.
 fn reason(source: &io::Error) -> String {
     let text = source.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 impl Error {
-    /// Makes the closure for `map_err` that puts `path` before an I/O error.
+    /// Returns a closure for `map_err` that adds `path` to an I/O error.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::Io { path: path.as_ref().to_owned(), source }
     }
 
-    /// Says what is wrong with the file as a whole.
+    /// Makes an [`Error::Input`].
     pub fn input(path: impl Into<PathBuf>, what: impl Display) -> Error {
         Error::Input { path: path.into(), what: what.to_string() }
     }

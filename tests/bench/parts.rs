@@ -11,7 +11,7 @@
 #[allow(dead_code, reason = "tests/it uses the rest")]
 mod support;
 
-use initmod::host::depmod::{Builtin, indexes};
+use initmod::host::depmod::indexes;
 use initmod::host::modules::scan::scan;
 use initmod::host::modules::tree::Tree;
 use initmod::loading::kernel::Outcome;
@@ -285,7 +285,7 @@ fn decode_zst(dir: &Path) {
 fn depmod_emit(dir: &Path) {
     let tree = Tree::open(dir).expect("the parent made it");
     let modules = scan(&tree).expect("its modules can be read");
-    let builtin = Builtin { list: tree.builtin.as_deref(), modinfo: tree.builtin_modinfo.as_deref() };
+    let builtin = tree.builtin();
     // callgrind toggles per thread: all has to run in this one.
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be made");
     one.install(|| counted(&mut || _ = black_box(indexes(builtin, &modules).expect("it can be indexed"))));

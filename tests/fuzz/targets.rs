@@ -6,7 +6,7 @@ use initmod::host::dt::tree::{ROOT, Tree};
 use initmod::host::dt::{blob, modalias, overlay, suppliers, way};
 use initmod::host::image::contents::Contents;
 use initmod::host::image::strip;
-use initmod::host::modules::depmod_d::Rules;
+use initmod::host::modules::depmod_d::DepmodConfig;
 use initmod::host::modules::module::Module;
 use initmod::modules::config::{Config, join_lines};
 use initmod::modules::index::{Builder, Index};
@@ -20,7 +20,7 @@ pub const ALL: [(&str, Target); 15] = [
     ("index_read", index_read),
     ("index_write", index_write),
     ("module", module),
-    ("rules", rules),
+    ("depmod_d", depmod_d),
     ("modprobe", modprobe),
     ("signature", signature),
     ("elf", elf),
@@ -110,12 +110,12 @@ pub fn module(data: &[u8]) {
     }
 }
 
-/// A depmod.d file of any bytes is understood or told of.
-pub fn rules(data: &[u8]) {
-    let mut rules = Rules::default();
-    rules.parse(Path::new("fuzz.conf"), data, "6.12.0-fuzz");
+/// A depmod.d file of any bytes is parsed; bad lines are ignored.
+pub fn depmod_d(data: &[u8]) {
+    let mut config = DepmodConfig::default();
+    config.parse(Path::new("fuzz.conf"), data, "6.12.0-fuzz");
     for path in ["updates/a.ko", "kernel/b.ko.xz", "/ext/c.ko", ""] {
-        _ = (rules.rank(path), rules.excludes(path));
+        _ = (config.rank(path), config.excludes(path));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a run of depmod leaves behind when it fails, is killed, or is not the first.
+//! The files of a depmod run that fails, is killed, or is not the first.
 
 use crate::support::fixture::{Fixture, KVER};
 use crate::support::mkko::Ko;
@@ -32,7 +32,7 @@ fn command(fixture: &Fixture, args: &[&str]) -> Command {
     command
 }
 
-/// Returns what the module directory holds beside its modules; a stage that was left behind counts too.
+/// Returns all files of the module directory but its modules, and the stage of an unfinished run.
 fn set(fixture: &Fixture) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(fixture.modules_dir()).unwrap().map(|entry| entry.unwrap());
     let entries = entries.filter(|entry| entry.file_name() != "kernel");
@@ -49,8 +49,8 @@ fn a_damaged_module_leaves_the_old_set_alone() {
     fixture.put(&format!("lib/modules/{KVER}/kernel/m8.ko"), "\x7fELF");
     let output = depmod(&fixture, &["--no-cache"]);
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("kernel/m8.ko: too short for a module at offset 0x0"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("kernel/m8.ko: too short for a module at offset 0x0"), "{stderr}");
     assert_eq!(set(&fixture), before);
     assert_eq!(depmod(&fixture, &["--no-cache", "--keep-going"]).status.code(), Some(0));
     assert_ne!(set(&fixture), before);
@@ -63,7 +63,7 @@ fn a_write_that_fails_leaves_the_old_set_alone() {
     let before = set(&fixture);
     fixture.module("kernel/new.ko", &Ko::new("new").alias("test:new"));
     fixture.put(&format!("lib/modules/{KVER}/modules.order"), &before["modules.order"]);
-    // No file may grow past a block of 512 bytes, and the signal for that is not heeded: as on a full disk.
+    // A file size limit of 512 bytes, with its signal ignored, acts like a full disk.
     let depmod = command(&fixture, &["--no-cache"]);
     let words = [depmod.get_program()].into_iter().chain(depmod.get_args());
     let output =
@@ -85,7 +85,7 @@ fn a_directory_in_the_way_leaves_the_old_set_alone() {
     assert_eq!(set(&fixture), before);
 }
 
-/// The calls that change what a directory holds, and those that wait for the disk.
+/// The system calls that change a directory, and those that sync.
 const CHANGES: &[libc::c_long] = &[
     libc::SYS_openat,
     libc::SYS_mkdirat,
@@ -106,8 +106,8 @@ const CHANGES: &[libc::c_long] = &[
     libc::SYS_rmdir,
 ];
 
-/// Runs depmod on a module more than the set has until its call number `at` that changes something; that one is not
-/// carried out, but answered with `errno`, or the run is killed there. Returns its status, `None` if it never got there.
+/// Runs depmod up to its change number `at`. This system call fails with `errno`; without one the run is killed there.
+/// Returns the exit status, or `None` if the run makes fewer changes.
 fn interrupted(fixture: &Fixture, at: usize, errno: Option<i32>) -> Option<ExitStatus> {
     let mut command = command(fixture, &["--no-cache"]);
     let (mut child, trap) = trap::spawn(command.stderr(Stdio::null()), Path::new("/"), CHANGES).unwrap();
@@ -144,7 +144,7 @@ fn a_kill_at_any_call_leaves_the_old_set_or_the_new() {
         for at in 1.. {
             fs::remove_file(&late).unwrap();
             assert!(depmod(&fixture, &["--no-cache"]).status.success(), "after {at} and {errno:?}");
-            assert!(set(&fixture) == old, "{at} and {errno:?} left something behind");
+            assert!(set(&fixture) == old, "{at} and {errno:?} left files behind");
             fs::write(&late, Ko::new("new").alias("test:new").build()).unwrap();
             let Some(status) = interrupted(&fixture, at, errno) else { break };
             let mut found = set(&fixture);
@@ -183,7 +183,7 @@ fn a_cache_changes_nothing_but_the_time() {
         assert!(output.status.success() && stderr.contains(said), "{stderr}");
         set(&fixture)
     };
-    std::thread::sleep(Duration::from_millis(2100)); // what was just written is not remembered
+    std::thread::sleep(Duration::from_millis(2100)); // a file that was just written is not cached
     assert_eq!(with_cache(""), plain);
     assert_eq!(with_cache(""), plain);
     let file = fs::read_dir(caches.path()).unwrap().next().unwrap().unwrap().path();
@@ -191,17 +191,17 @@ fn a_cache_changes_nothing_but_the_time() {
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 4;
     for (bad, said) in [
-        (&good[..good.len() - 9], "damaged or cut short"),
-        (&good[..20], "damaged or cut short"),
+        (&good[..good.len() - 9], "damaged or truncated"),
+        (&good[..20], "damaged or truncated"),
         (b"", "not a cache"),
-        (&flipped, "damaged or cut short"),
+        (&flipped, "damaged or truncated"),
         (b"#!/bin/sh\nexit 0\n", "not a cache"),
     ] {
         fs::write(&file, bad).unwrap();
         assert_eq!(with_cache(said), plain);
-        assert_eq!(fs::read(&file).unwrap().len(), good.len(), "it is made anew");
+        assert_eq!(fs::read(&file).unwrap().len(), good.len(), "it is written again");
     }
-    // The same length and mtime, another content: ctime tells.
+    // Another content of the same length and mtime: only ctime differs.
     let path = fixture.modules_dir().join("kernel/m0.ko");
     let mtime = fs::metadata(&path).unwrap().modified().unwrap();
     fs::write(&path, Ko::new("m0").export("m0_f").alias("other:m0*").import("m1_f").build().as_slice()).unwrap();
@@ -239,10 +239,10 @@ proptest! {
 
     #[test]
     fn no_configuration_makes_the_parser_panic(text in "[a-z *\\\\\n\t\\[(./-]{0,80}") {
-        let mut rules = initmod::host::modules::depmod_d::Rules::default();
+        let mut config = initmod::host::modules::depmod_d::DepmodConfig::default();
         for text in [text.clone(), format!("search {text}\noverride a * {text}\nexclude {text}\nexternal {text}")] {
-            rules.parse("t.conf".as_ref(), text.as_bytes(), "6.1.0");
+            config.parse("t.conf".as_ref(), text.as_bytes(), "6.1.0");
         }
-        _ = (rules.rank(&text), rules.excludes(&text));
+        _ = (config.rank(&text), config.excludes(&text));
     }
 }

@@ -5,7 +5,7 @@ use super::image_plan::ImagePlan;
 use super::inputs::Inputs;
 use crate::host::arch::Arch;
 use crate::host::depmod;
-use crate::host::depmod::{Builtin, IndexFile};
+use crate::host::depmod::IndexFile;
 use crate::host::dt::tree::strings;
 use crate::host::error::{Error, Result};
 use crate::host::image::depmod_inputs;
@@ -13,7 +13,7 @@ use crate::host::image::firmware::Firmware;
 use crate::host::image::pack;
 use crate::host::image::pack::Packed;
 use crate::host::modules::module::Module;
-use crate::host::modules::tree::Tree;
+use crate::host::modules::tree::{Builtin, Tree};
 use crate::host::select::left_out::left_out;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -81,7 +81,7 @@ pub(crate) fn firmware_path(name: &str) -> String {
 /// Emits the indexes of `modules`, and the files from which depmod would write them again.
 fn indexes(tree: &Tree, modules: &[Module]) -> Result<Vec<IndexFile>> {
     let modinfo = tree.builtin_modinfo.as_deref().map(depmod_inputs::builtin_modinfo);
-    let mut files = depmod::indexes(Builtin { list: tree.builtin.as_deref(), modinfo: modinfo.as_deref() }, modules)?;
+    let mut files = depmod::indexes(Builtin { modinfo: modinfo.as_deref(), ..tree.builtin() }, modules)?;
     files.push(("modules.order", depmod_inputs::order(modules.iter().map(|module| module.path.as_str()))));
     files.extend(tree.builtin.clone().map(|list| ("modules.builtin", list)));
     files.extend(modinfo.map(|modinfo| ("modules.builtin.modinfo", modinfo)));

@@ -6,62 +6,63 @@ use crate::host::error::{Error, Result};
 use crate::host::modules::file::modname;
 use crate::host::modules::graph::Graph;
 use crate::host::modules::module::{Module, ModuleId};
-use crate::host::modules::symbols::Linkage;
+use crate::host::modules::symbols::SymbolOwners;
+use crate::host::modules::tree::Builtin;
 use crate::modules::index::{Builder, WriteError};
 use crate::modules::name;
 use std::collections::HashSet;
 
-/// What the kernel has built in: the contents of modules.builtin and modules.builtin.modinfo, where there.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Builtin<'a> {
-    /// Paths, one a line.
-    pub list: Option<&'a [u8]>,
-    /// `modname.key=value` strings, each with its NUL.
-    pub modinfo: Option<&'a [u8]>,
-}
-
-/// An emitted file.
+/// The name and content of a modules.* file.
 pub type IndexFile = (&'static str, Vec<u8>);
 
-/// What came of emitting.
+/// The modules.* files of a tree.
 #[derive(Debug, Default)]
 pub struct Emitted {
-    /// In the order in which depmod writes them.
+    /// The files, in the order in which depmod writes them.
     pub files: Vec<IndexFile>,
-    /// What the formats could not hold, and was left out.
+    /// Entries that an index cannot hold and that were skipped, for the user.
     pub warnings: Vec<String>,
     /// Aliases that a module has twice, as `alias modname`.
     pub duplicates: Vec<String>,
 }
 
-/// A text file, its index, and what did not fit.
+/// A text file and its binary index.
 #[derive(Default)]
 struct Pair {
     text: Vec<u8>,
     index: Vec<u8>,
     warnings: Vec<String>,
-    duplicates: Vec<String>,
 }
 
-/// Emits all index files for `modules`, which are in depmod's order. What the format can't hold is left out.
+/// The two indexes of built-in modules.
+#[derive(Default)]
+struct BuiltinIndexes {
+    names: Vec<u8>,
+    aliases: Vec<u8>,
+    warnings: Vec<String>,
+}
+
+/// Emits all modules.* files for `modules`, which are in depmod's order. Skips entries that an index cannot hold.
 ///
 /// # Errors
-/// A cycle, or an index that would pass 256 MiB.
+/// A dependency cycle, or an index above 256 MiB.
 pub fn indexes(builtin: Builtin<'_>, modules: &[Module]) -> Result<Vec<IndexFile>> {
-    emit(builtin, modules, &Linkage::new(modules)).map(|emitted| emitted.files)
+    let owners = SymbolOwners::new(modules);
+    let graph = Graph::with(modules, &owners)?;
+    emit(builtin, modules, &owners, &graph).map(|emitted| emitted.files)
 }
 
-/// As [`indexes`], with the symbols of `linkage`, which was made of `modules`, and with what there is to warn of.
+/// Like [`indexes`], with `owners` and `graph` of the same modules, and with warnings.
 ///
 /// # Errors
-/// A cycle, or an index that would pass 256 MiB.
-pub fn emit(builtin: Builtin<'_>, modules: &[Module], linkage: &Linkage<'_>) -> Result<Emitted> {
+/// An index above 256 MiB.
+pub fn emit(builtin: Builtin<'_>, modules: &[Module], owners: &SymbolOwners<'_>, graph: &Graph) -> Result<Emitted> {
     let (dep, (alias, (symbols, builtins))) = rayon::join(
-        || dep(modules, linkage),
-        || rayon::join(|| alias(modules), || rayon::join(|| symbols(modules, linkage), || builtins(builtin))),
+        || dep(modules, graph),
+        || rayon::join(|| alias(modules), || rayon::join(|| symbols(modules, owners), || builtins(builtin))),
     );
-    let (dep, alias, symbols, builtins) = (dep?, alias?, symbols?, builtins?);
-    let (devname, homeless) = devname(modules);
+    let (dep, (alias, duplicates), symbols, builtins) = (dep?, alias?, symbols?, builtins?);
+    let (devname, devname_warnings) = devname(modules);
     Ok(Emitted {
         files: vec![
             ("modules.dep", dep.text),
@@ -72,19 +73,19 @@ pub fn emit(builtin: Builtin<'_>, modules: &[Module], linkage: &Linkage<'_>) -> 
             ("modules.weakdep", soft(modules, "weakdep", "# Weak dependencies extracted from modules themselves.\n")),
             ("modules.symbols", symbols.text),
             ("modules.symbols.bin", symbols.index),
-            ("modules.builtin.bin", builtins.text),
-            ("modules.builtin.alias.bin", builtins.index),
+            ("modules.builtin.bin", builtins.names),
+            ("modules.builtin.alias.bin", builtins.aliases),
             ("modules.devname", devname),
         ],
-        warnings: [dep.warnings, alias.warnings, symbols.warnings, builtins.warnings, homeless].concat(),
-        duplicates: alias.duplicates,
+        warnings: [dep.warnings, alias.warnings, symbols.warnings, builtins.warnings, devname_warnings].concat(),
+        duplicates,
     })
 }
 
-/// Turns what can't be inserted into a warning of `whose` entry.
-fn left_out(warnings: &mut Vec<String>, file: &str, whose: &str, result: Result<(), impl std::fmt::Display>) {
+/// Adds a warning if `result`, of inserting an entry of `source` into the index `file`, is an error.
+fn warn_if_skipped(warnings: &mut Vec<String>, file: &str, source: &str, result: Result<(), impl std::fmt::Display>) {
     if let Err(error) = result {
-        warnings.push(format!("{file}: an entry of {whose} is left out: {error}"));
+        warnings.push(format!("{file}: skipped an entry of {source}: {error}"));
     }
 }
 
@@ -92,8 +93,8 @@ fn too_large(file: &'static str) -> impl Fn(WriteError) -> Error {
     move |source| Error::Index { file, source }
 }
 
-fn dep(modules: &[Module], linkage: &Linkage<'_>) -> Result<Pair> {
-    let graph = Graph::with(modules, linkage)?;
+/// Emits modules.dep: for each module its path and those of all its dependencies.
+fn dep(modules: &[Module], graph: &Graph) -> Result<Pair> {
     let (mut dep, mut index) = (Pair::default(), Builder::new());
     for (id, module) in ModuleId::all(modules.len()).zip(modules) {
         let start = dep.text.len();
@@ -104,15 +105,16 @@ fn dep(modules: &[Module], linkage: &Linkage<'_>) -> Result<Pair> {
             dep.text.extend(modules[needed].path.as_bytes());
         }
         let result = index.insert(module.modname.as_bytes(), &dep.text[start..], id.0);
-        left_out(&mut dep.warnings, "modules.dep.bin", &module.path, result);
+        warn_if_skipped(&mut dep.warnings, "modules.dep.bin", &module.path, result);
         dep.text.push(b'\n');
     }
     dep.index = index.emit().map_err(too_large("modules.dep.bin"))?;
     Ok(dep)
 }
 
-fn alias(modules: &[Module]) -> Result<Pair> {
-    let (mut alias, mut index) = (Pair::default(), Builder::new());
+/// Emits modules.alias, and lists the aliases that a module has twice.
+fn alias(modules: &[Module]) -> Result<(Pair, Vec<String>)> {
+    let (mut alias, mut index, mut duplicates) = (Pair::default(), Builder::new(), Vec::new());
     alias.text.extend(b"# Aliases extracted from modules themselves.\n");
     let (mut buf, mut seen) = (Vec::new(), HashSet::new());
     for (id, module) in ModuleId::all(modules.len()).zip(modules) {
@@ -121,43 +123,50 @@ fn alias(modules: &[Module]) -> Result<Pair> {
         for pattern in module.aliases() {
             line(&mut alias.text, &[b"alias ", pattern, b" ", modname]);
             if !seen.insert(pattern) {
-                alias.duplicates.push(format!("{} {}", String::from_utf8_lossy(pattern), module.modname));
+                duplicates.push(format!("{} {}", String::from_utf8_lossy(pattern), module.modname));
             }
-            buf.clear();
-            buf.extend_from_slice(pattern);
-            match name::normalize_in_place(&mut buf) {
-                Ok(()) => {
-                    let result = index.insert(&buf, modname, id.0);
-                    left_out(&mut alias.warnings, "modules.alias.bin", &module.path, result);
-                }
-                Err(error) => {
-                    let what = format!("{} {error}", String::from_utf8_lossy(pattern));
-                    left_out(&mut alias.warnings, "modules.alias.bin", &module.path, Err(what));
-                }
-            }
+            let result = insert_alias(&mut index, &mut buf, pattern, modname, id.0);
+            warn_if_skipped(&mut alias.warnings, "modules.alias.bin", &module.path, result);
         }
     }
     alias.index = index.emit().map_err(too_large("modules.alias.bin"))?;
-    Ok(alias)
+    Ok((alias, duplicates))
 }
 
-/// kmod writes the text in the order of its hash table; here it is sorted.
-fn symbols(modules: &[Module], linkage: &Linkage<'_>) -> Result<Pair> {
+/// Inserts an alias by its normalized pattern, for which `buf` is the buffer.
+fn insert_alias(
+    index: &mut Builder,
+    buf: &mut Vec<u8>,
+    pattern: &[u8],
+    modname: &[u8],
+    priority: u32,
+) -> Result<(), String> {
+    buf.clear();
+    buf.extend_from_slice(pattern);
+    match name::normalize_in_place(buf) {
+        Ok(()) => index.insert(buf, modname, priority).map_err(|error| error.to_string()),
+        Err(error) => Err(format!("{} {error}", String::from_utf8_lossy(pattern))),
+    }
+}
+
+/// Emits modules.symbols, sorted by symbol. (kmod writes the text in the order of its hash table.)
+fn symbols(modules: &[Module], owners: &SymbolOwners<'_>) -> Result<Pair> {
     let (mut symbols, mut index) = (Pair::default(), Builder::new());
     symbols.text.extend(b"# Aliases for symbols, used by symbol_request().\n");
     let mut key = b"symbol:".to_vec();
-    for (symbol, id) in linkage.by_name() {
+    for (symbol, id) in owners.by_name() {
         let modname = modules[id].modname.as_bytes();
         key.truncate(b"symbol:".len());
         key.extend(symbol);
         line(&mut symbols.text, &[b"alias ", &key, b" ", modname]);
         let result = index.insert(&key, modname, id.0);
-        left_out(&mut symbols.warnings, "modules.symbols.bin", &modules[id].path, result);
+        warn_if_skipped(&mut symbols.warnings, "modules.symbols.bin", &modules[id].path, result);
     }
     symbols.index = index.emit().map_err(too_large("modules.symbols.bin"))?;
     Ok(symbols)
 }
 
+/// Emits modules.softdep or modules.weakdep: the modinfo values of `key`, after the line `head`.
 fn soft(modules: &[Module], key: &str, head: &str) -> Vec<u8> {
     let mut text = head.as_bytes().to_vec();
     for module in modules {
@@ -168,34 +177,29 @@ fn soft(modules: &[Module], key: &str, head: &str) -> Vec<u8> {
     text
 }
 
-/// Emits the two indexes of what is built in; without their sources they are empty files.
-fn builtins(builtin: Builtin<'_>) -> Result<Pair> {
-    let mut builtins = Pair::default();
+/// Emits the indexes of built-in modules. An index whose source is missing is an empty file.
+fn builtins(builtin: Builtin<'_>) -> Result<BuiltinIndexes> {
+    let mut builtins = BuiltinIndexes::default();
     if let Some(list) = builtin.list {
         let mut index = Builder::new();
         for path in String::from_utf8_lossy(list).lines() {
             if path.starts_with(|first: char| first.is_ascii_alphabetic()) {
                 let result = index.insert(modname(path).as_bytes(), b"", 0);
-                left_out(&mut builtins.warnings, "modules.builtin.bin", "modules.builtin", result);
+                warn_if_skipped(&mut builtins.warnings, "modules.builtin.bin", "modules.builtin", result);
             } else {
-                builtins.warnings.push(format!("modules.builtin: no path: {path:?}"));
+                builtins.warnings.push(format!("modules.builtin: skipped a line that is not a path: {path:?}"));
             }
         }
-        builtins.text = index.emit().map_err(too_large("modules.builtin.bin"))?;
+        builtins.names = index.emit().map_err(too_large("modules.builtin.bin"))?;
     }
     if let Some(modinfo) = builtin.modinfo {
         let (mut index, mut buf) = (Builder::new(), Vec::new());
         for text in modinfo.split(|&byte| byte == 0) {
             let Some((modname, b"alias", alias)) = builtin_info(text) else { continue };
-            buf.clear();
-            buf.extend_from_slice(alias);
-            let result = match name::normalize_in_place(&mut buf) {
-                Ok(()) => index.insert(&buf, modname, 0).map_err(|error| error.to_string()),
-                Err(error) => Err(format!("{} {error}", String::from_utf8_lossy(alias))),
-            };
-            left_out(&mut builtins.warnings, "modules.builtin.alias.bin", "modules.builtin.modinfo", result);
+            let result = insert_alias(&mut index, &mut buf, alias, modname, 0);
+            warn_if_skipped(&mut builtins.warnings, "modules.builtin.alias.bin", "modules.builtin.modinfo", result);
         }
-        builtins.index = index.emit().map_err(too_large("modules.builtin.alias.bin"))?;
+        builtins.aliases = index.emit().map_err(too_large("modules.builtin.alias.bin"))?;
     }
     Ok(builtins)
 }
@@ -207,13 +211,14 @@ fn builtin_info(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     (!modname.is_empty() && !value.is_empty()).then_some((modname, key, value))
 }
 
-/// Lists the device nodes that load a module when they are opened, as `modname node c10:200`; second, what is wrong.
+/// Emits modules.devname: the device nodes that load a module when they are opened, as `modname node c10:200`. Also
+/// returns warnings.
 fn devname(modules: &[Module]) -> (Vec<u8>, Vec<String>) {
-    let (mut text, mut homeless) = (Vec::new(), Vec::new());
+    let (mut text, mut warnings) = (Vec::new(), Vec::new());
     for module in modules {
         let (mut node, mut number) = (None, None);
         for alias in module.aliases() {
-            // the last of each counts, until both are known
+            // as in kmod the last of each is taken, until both are known
             if let Some(name) = alias.strip_prefix(b"devname:") {
                 node = Some(name);
             } else {
@@ -226,7 +231,7 @@ fn devname(modules: &[Module]) -> (Vec<u8>, Vec<String>) {
         let Some(node) = node else { continue };
         let Some((kind, major, minor)) = number else {
             let node = String::from_utf8_lossy(node);
-            homeless.push(format!("{}: left out of modules.devname: {node} has no device number", module.path));
+            warnings.push(format!("modules.devname: skipped {node} of {}: it has no device number", module.path));
             continue;
         };
         if text.is_empty() {
@@ -235,10 +240,10 @@ fn devname(modules: &[Module]) -> (Vec<u8>, Vec<String>) {
         let number = format!("{kind}{major}:{minor}");
         line(&mut text, &[module.modname.as_bytes(), b" ", node, b" ", number.as_bytes()]);
     }
-    (text, homeless)
+    (text, warnings)
 }
 
-/// Reads `char-major-10-200` or `block-major-7-0`; what follows the second number does not count.
+/// Parses `char-major-10-200` or `block-major-7-0`. Ignores the text after the second number.
 fn device_number(alias: &[u8]) -> Option<(char, u32, u32)> {
     let alias = std::str::from_utf8(alias).ok()?;
     let kinds = [("char-major-", 'c'), ("block-major-", 'b')];
@@ -248,6 +253,7 @@ fn device_number(alias: &[u8]) -> Option<(char, u32, u32)> {
     Some((kind, major.parse().ok()?, minor[..digits].parse().ok()?))
 }
 
+/// Appends a line that consists of `parts`.
 fn line(text: &mut Vec<u8>, parts: &[&[u8]]) {
     for part in parts {
         text.extend_from_slice(part);

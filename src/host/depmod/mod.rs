@@ -2,9 +2,8 @@
 
 pub mod emit;
 pub mod options;
-mod progress;
 mod replace;
 pub mod command;
 
 pub use command::main;
-pub use emit::{Builtin, Emitted, IndexFile, emit, indexes};
+pub use emit::{Emitted, IndexFile, emit, indexes};

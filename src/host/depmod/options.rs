@@ -1,5 +1,5 @@
-//! The command line of depmod, in all forms that getopt takes: `-b DIR`, `-bDIR`, `-aeF FILE`, `--basedir DIR`,
-//! `--basedir=DIR`, `--base DIR`, options behind arguments.
+//! The command line of depmod, in all forms of getopt_long: `-b DIR`, `-bDIR`, `-aeF FILE`, `--basedir DIR`,
+//! `--basedir=DIR`, `--base DIR`, and options after arguments.
 
 use crate::host::error::{Error, Result};
 use clap::{ArgAction, Parser};
@@ -21,77 +21,78 @@ pub struct Options {
     /// Do nothing if no module is newer than modules.dep
     #[arg(short = 'A', long)]
     pub quick: bool,
-    /// Work on the tree below DIR instead of /
+    /// Use the module tree below DIR instead of /
     #[arg(short, long, value_name = "DIR", allow_hyphen_values = true)]
     pub basedir: Option<PathBuf>,
-    /// Where the trees of all kernels are, below the base directory
+    /// Directory of all kernels' module trees, below the base directory
     #[arg(short, long, value_name = "DIR", allow_hyphen_values = true, default_value = "/lib/modules")]
     pub moduledir: PathBuf,
-    /// Write below DIR instead of the base directory
+    /// Write the indexes below DIR instead of the base directory
     #[arg(short, long, value_name = "DIR", allow_hyphen_values = true)]
     pub outdir: Option<PathBuf>,
-    /// Read depmod.d from here instead of its usual places; may be repeated
+    /// Read depmod.d from PATH instead of its usual places; may be repeated
     #[arg(short = 'C', long, value_name = "PATH", allow_hyphen_values = true, action = ArgAction::Append)]
     pub config: Vec<PathBuf>,
-    /// Tell symbols that nobody exports, or in another version; needs -E or -F
+    /// Report symbols that nothing exports, or with another version; needs -E or -F
     #[arg(short, long)]
     pub errsyms: bool,
-    /// Take the kernel's symbols and their versions from this Module.symvers
+    /// Read the kernel's symbols and their versions from FILE, a Module.symvers
     #[arg(short = 'E', long, value_name = "FILE", allow_hyphen_values = true)]
     pub symvers: Option<PathBuf>,
-    /// Take the kernel's symbols from this System.map
+    /// Read the kernel's symbols from FILE, a System.map
     #[arg(short = 'F', long, value_name = "FILE", allow_hyphen_values = true)]
     pub filesyms: Option<PathBuf>,
-    /// Print the text files instead of writing all
+    /// Print the text files instead of writing any file
     #[arg(short = 'n', long, visible_alias = "dry-run")]
     pub show: bool,
-    /// The character before every symbol that is not part of its name
+    /// Ignore CHAR at the start of every symbol
     #[arg(short = 'P', long, value_name = "CHAR", allow_hyphen_values = true, value_parser = one_byte)]
     pub symbol_prefix: Option<u8>,
-    /// Print which symbol makes each dependency
+    /// Print the symbol behind each dependency
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
-    /// Tell aliases that a module has twice
+    /// Report aliases that a module has twice
     #[arg(short, long)]
     pub warn: bool,
-    /// Replace the indexes, and succeed, even if a module can't be read: kmod's way
+    /// Replace the indexes, and succeed, even if a module cannot be read, like kmod
     #[arg(long)]
     pub keep_going: bool,
-    /// Keep what was read from modules in DIR for the next run [default: initmod in the user's caches]
+    /// Cache the parsed modules in DIR [default: ~/.cache/initmod, for large trees]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Read every module, and keep nothing
+    /// Read every module, and cache none
     #[arg(long, conflicts_with = "cache")]
     pub no_cache: bool,
     /// Print the version
     #[arg(short = 'V', long)]
     pub version: bool,
-    /// The kernel's version, by default the running kernel's; then, absolute, the only module files to take
+    /// Kernel version [default: the running kernel's]; then absolute paths of the only modules to index
     #[arg(value_name = "KVER [FILE]")]
     pub args: Vec<PathBuf>,
 }
 
 impl Options {
-    /// Returns the version of the kernel whose tree it is.
+    /// Returns the version of the kernel to which the tree belongs.
     ///
     /// # Errors
-    /// What was given does not begin as a version does, with two numbers.
+    /// The argument does not begin with two numbers, as a version does.
     pub fn kver(&self) -> Result<String> {
         let Some(kver) = self.args.first() else {
             return Ok(rustix::system::uname().release().to_string_lossy().into_owned());
         };
         let text = kver.to_str().filter(|text| is_version(text));
-        text.map(str::to_owned).ok_or_else(|| Error::input(kver, "not a kernel version"))
+        text.map(str::to_owned)
+            .ok_or_else(|| Error::input(kver, "not a kernel version; expected one like 6.12.0-amd64"))
     }
 
-    /// Returns the module files that were named; without any, all are meant.
+    /// Returns the module files on the command line. None means all of the tree.
     ///
     /// # Errors
     /// A relative path.
     pub fn files(&self) -> Result<&[PathBuf]> {
         let files = self.args.get(1..).unwrap_or_default();
         match files.iter().find(|file| file.is_relative()) {
-            Some(file) => Err(Error::input(file, "not an absolute path")),
+            Some(file) => Err(Error::input(file, "not an absolute path; depmod takes no relative module files")),
             None => Ok(files),
         }
     }
@@ -101,7 +102,7 @@ impl Options {
         self.below(self.basedir.as_deref(), kver)
     }
 
-    /// Returns the directory that the indexes are written to.
+    /// Returns the directory of the indexes.
     pub fn out_dir(&self, kver: &str) -> PathBuf {
         self.below(self.outdir.as_deref().or(self.basedir.as_deref()), kver)
     }
@@ -121,7 +122,7 @@ fn is_version(text: &str) -> bool {
 fn one_byte(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         [byte] => Ok(*byte),
-        _ => Err("one character is wanted".to_owned()),
+        _ => Err("expected one character".to_owned()),
     }
 }
 
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn getopt_forms_are_taken() {
+    fn getopt_forms_are_accepted() {
         for args in [
             &["-b", "/r", "6.1", "-a"][..],
             &["-ab/r", "6.1"],
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_depmod_has_dropped_is_refused() {
+    fn options_that_depmod_has_dropped_are_refused() {
         for args in [["--map"], ["-q"], ["-r"], ["-u"], ["--unresolved-error"]] {
             assert!(Options::try_parse_from([&["depmod"], &args[..]].concat()).is_err(), "{args:?}");
         }

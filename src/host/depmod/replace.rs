@@ -1,18 +1,21 @@
-//! Replacing the index set, all of it or nothing, at whatever moment the run is killed.
+//! Replaces a set of index files as a whole: a reader gets all of the old set or all of the new, even if the run is
+//! killed.
 //!
-//! A file system renames one file at a time, and a set has eleven. So one rename has to change them all: the new set and
-//! links to the old one are put into a directory beside them, the stage, and each file gives way to a symbolic link
-//! through `now`, which leads to the old set. Renaming another `now` over it is the change. Then the new files take the places of the links.
+//! A file system renames one file at a time, and a set has eleven files. So a single rename has to change them all:
+//! 1. The stage, a directory beside the files, gets the new set and hard links to the old one.
+//! 2. Each file is replaced by a symbolic link through `now`, which points to the old set.
+//! 3. Another `now`, which points to the new set, is renamed over it. This is the change.
+//! 4. The new files are renamed over the links.
 //!
 //! ```text
-//! .depmod.4711/old/modules.dep      what was there
-//! .depmod.4711/new/modules.dep      what shall be there
+//! .depmod.4711/old/modules.dep      the old file
+//! .depmod.4711/new/modules.dep      the new file
 //! .depmod.4711/now                  -> old, then -> new
 //! modules.dep                       a file, then -> .depmod.4711/now/modules.dep, then a file
 //! ```
 //!
-//! No step but the change of `now` alters what a reader of any of the files gets. A run that was killed leaves links
-//! behind, with all of the old set or all of the new behind them; the next one settles them.
+//! No step but the third changes the content of any file. A run that was killed leaves links behind, all to the old set
+//! or all to the new one; the next run turns them into files.
 
 use super::emit::IndexFile;
 use crate::host::error::{Error, Result};
@@ -23,55 +26,56 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-/// The stages' names: this and the process' number.
+/// Start of a stage's name; the process id follows.
 const STAGE: &str = ".depmod.";
 
-/// Puts `files` into `dir`, which is made if need be, in place of what is there of these names.
+/// Replaces the files of these names in `dir`, which is created if it is missing.
 ///
 /// # Errors
-/// The system's, and where a directory has the name of a file. The old set is there then, unless the error came after
-/// the change: then the new one is.
+/// A system call failed, or a directory has the name of a file. The old set is then in place; the new one, if the error
+/// came after the change.
 pub(super) fn replace(dir: &Path, files: &[IndexFile]) -> Result<()> {
     fs::create_dir_all(dir).map_err(Error::io(dir))?;
     if let Some((name, _)) = files.iter().find(|(name, _)| dir.join(name).is_dir()) {
-        return Err(Error::input(dir.join(name), "a directory where an index file belongs"));
+        return Err(Error::input(dir.join(name), "a directory is in the place of the index file; remove it"));
     }
     let handle = File::open(dir).map_err(Error::io(dir))?;
-    // One run at a time, where the file system has locks.
+    // One run at a time, if the file system has locks.
     _ = flock(&handle, FlockOperation::LockExclusive);
-    settle(dir)?;
+    finish_stages(dir)?;
     let stage = Stage::new(dir);
     let result = stage.fill(files).and_then(|()| stage.change(&handle, files));
-    let settled = settle(dir);
-    result.and(settled)
+    let finished = finish_stages(dir);
+    result.and(finished)
 }
 
-/// Gives every link into a stage what it leads to, and takes the stages away.
-fn settle(dir: &Path) -> Result<()> {
+/// Replaces every link into a stage with the file behind it, and removes the stages.
+fn finish_stages(dir: &Path) -> Result<()> {
     let entries =
         fs::read_dir(dir).and_then(|entries| entries.collect::<io::Result<Vec<_>>>()).map_err(Error::io(dir))?;
     let is_stage = |name: &OsStr| name.as_encoded_bytes().starts_with(STAGE.as_bytes());
     for path in entries.iter().map(fs::DirEntry::path) {
         let target = fs::read_link(&path).unwrap_or_default();
         if target.iter().next().is_some_and(is_stage) {
-            put(&dir.join(target), &path).map_err(Error::io(path))?;
+            rename_or_remove(&dir.join(target), &path).map_err(Error::io(path))?;
         }
     }
     let stages = entries.iter().filter(|entry| is_stage(&entry.file_name())).map(fs::DirEntry::path);
     stages.into_iter().try_for_each(|stage| fs::remove_dir_all(&stage).map_err(Error::io(stage)))
 }
 
-/// Renames `from` to `to`; where there is no `from`, removes `to`.
-fn put(from: &Path, to: &Path) -> io::Result<()> {
+/// Renames `from` to `to`; if `from` is missing, removes `to`.
+fn rename_or_remove(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == ErrorKind::NotFound => fs::remove_file(to),
         result => result,
     }
 }
 
+/// A directory in which a new set waits for the change.
 struct Stage<'a> {
     dir: &'a Path,
-    /// Relative to `dir`, as links in it must be.
+    /// Relative to `dir`, as links beside it need it.
     name: String,
     path: PathBuf,
 }
@@ -83,7 +87,7 @@ impl<'a> Stage<'a> {
         Stage { dir, name, path }
     }
 
-    /// Makes the new set and links to the old one, and brings both to the disk.
+    /// Writes the new set, links the old one, and syncs both to the disk.
     fn fill(&self, files: &[IndexFile]) -> Result<()> {
         for set in ["", "old", "new"] {
             let path = self.path.join(set);
@@ -92,7 +96,7 @@ impl<'a> Stage<'a> {
         for (name, bytes) in files {
             let (was, old, new) =
                 (self.dir.join(name), self.path.join("old").join(name), self.path.join("new").join(name));
-            keep(&was, &old).map_err(Error::io(was))?;
+            link_or_copy(&was, &old).map_err(Error::io(was))?;
             let written = File::create_new(&new).and_then(|mut file| file.write_all(bytes));
             written.map_err(Error::io(new))?;
         }
@@ -101,7 +105,7 @@ impl<'a> Stage<'a> {
         self.sync(files)
     }
 
-    /// All at once, since the file system makes one commit of the requests that wait for it.
+    /// Syncs all files at once: the file system makes one commit of concurrent requests.
     fn sync(&self, files: &[IndexFile]) -> Result<()> {
         let new = files.iter().map(|(name, _)| self.path.join("new").join(name));
         let dirs = ["old", "new", ""].map(|set| self.path.join(set));
@@ -109,11 +113,11 @@ impl<'a> Stage<'a> {
         std::thread::scope(|scope| {
             let sync = |path: &PathBuf| File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path));
             let syncs: Vec<_> = paths.iter().map(|path| scope.spawn(move || sync(path))).collect();
-            syncs.into_iter().try_for_each(|sync| sync.join().expect("it does not panic"))
+            syncs.into_iter().try_for_each(|sync| sync.join().expect("syncing does not panic"))
         })
     }
 
-    /// Puts the links in place of the files and turns them to the new set.
+    /// Replaces the files with links, and turns these to the new set.
     fn change(&self, dir: &File, files: &[IndexFile]) -> Result<()> {
         let link = self.path.join("link");
         for (name, _) in files {
@@ -128,11 +132,11 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Keeps a second name for what is at `was`, if anything is.
-fn keep(was: &Path, old: &Path) -> io::Result<()> {
+/// Makes a hard link `old` to the file at `was`, if it exists.
+fn link_or_copy(was: &Path, old: &Path) -> io::Result<()> {
     match linkat(CWD, was, CWD, old, AtFlags::SYMLINK_FOLLOW) {
         Ok(()) => Ok(()),
-        // A link into another file system, or a file system without hard links: a copy does as well.
+        // A symbolic link into another file system, or a file system without hard links: a copy serves as well.
         Err(_) => match fs::copy(was, old) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             copied => copied.and_then(|_| File::open(old)?.sync_all()),

@@ -1,16 +1,15 @@
-//! What was read from each module of a tree, kept for the next run.
+//! A cache of the parsed modules of a tree, for the next run.
 //!
-//! An entry counts only for the very state of a file in which it was read: path, device, inode, length, and both
-//! mtime and ctime to the nanosecond. A content hash would be surer still, but to hash a module is to read it, and
-//! reading 94 MB is what the cache is there to spare. Who changes a file changes its ctime, which no program can set
-//! back; a file renamed into place has another inode; a restored tree has other ctimes. What is left is a write
-//! within the same tick of the kernel's clock as the last one seen, after we read: so no file is remembered that was
-//! changed less than two seconds before the scan began (two: the coarsest clock of a file system that holds modules,
-//! FAT's).
+//! An entry is valid only for the state of the file that was read: path, device, inode, length, and both mtime and ctime
+//! to the nanosecond. A content hash would be safer, but hashing a module means reading it, and the cache exists to save
+//! reading 94 MB. A change of a file changes its ctime, which no program can set back; a file renamed into place has
+//! another inode; a restored tree has other ctimes. One case is left: a write after our read, within the same tick of
+//! the file system's clock as the write before it. So a file that was changed less than two seconds before the scan
+//! is not cached. Two seconds are the tick of FAT, the coarsest clock of a file system that holds modules.
 //!
-//! The file: magic, CRC-32 and length of all that follows; then who wrote it, for which directory; then the entries.
-//! Little-endian, each string after its u32 length. A file that is damaged, cut short, of another version, tree or
-//! owner is not believed in any part.
+//! The format: magic; CRC-32 and length of all that follows; version; the tree's directory; the entries. Numbers are
+//! little-endian, each string follows its u32 length. The whole file is rejected if it is damaged, truncated, writable
+//! by others, or of another version, tree or owner.
 
 use super::file::{ModuleFile, Stamp};
 use super::module::{Facts, Module, Strings, Symbols};
@@ -26,27 +25,30 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const MAGIC: &[u8; 16] = b"initmod modules\n";
 
-/// Of the layout below; the package's own version counts too.
+/// Version of the format: that of the package, and one of the layout within it.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "/1");
 
-/// A cache that was not written for so long is most likely of a kernel that is gone.
-const FORGOTTEN: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Age at which a cache file is removed: its kernel is most likely gone.
+const EXPIRY: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// Files changed later than this before the scan are not remembered.
+/// Time since the last change, before the scan, from which on a file is cached.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// The modules of a tree as an earlier run read them; by default none.
+/// Typical length of an entry, bytes; only to reserve memory.
+const ENTRY_LEN: usize = 3072;
+
+/// The modules of a tree as an earlier run read them; empty by default.
 #[derive(Debug, Default)]
 pub struct Cache {
     data: Vec<u8>,
-    /// For each path, where its entry's state and content are.
+    /// For each path, the range of its entry in `data`.
     entries: HashMap<String, Range<usize>>,
 }
 
-/// Returns the cache file for the tree at `dir` among the caches in `caches`.
+/// Returns the path of the cache file in `caches` for the tree at `dir`.
 ///
 /// # Errors
-/// There is no such tree.
+/// The tree does not exist.
 pub fn file(caches: &Path, dir: &Path) -> Result<PathBuf> {
     let dir = fs::canonicalize(dir).map_err(Error::io(dir))?;
     let kver = dir.file_name().unwrap_or_default().to_string_lossy();
@@ -54,7 +56,7 @@ pub fn file(caches: &Path, dir: &Path) -> Result<PathBuf> {
     Ok(caches.join(format!("{kver}-{sum:08x}.modules")))
 }
 
-/// Returns the directory in which a user's caches lie; `None` for a user without home, as in a package's build.
+/// Returns the directory of the user's caches; `None` for a user without a home, as when a package is built.
 pub fn default_dir() -> Option<PathBuf> {
     let dir = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
     let home = || dir("HOME").filter(|home| home.is_dir());
@@ -63,28 +65,28 @@ pub fn default_dir() -> Option<PathBuf> {
 }
 
 impl Cache {
-    /// Reads the cache file at `path`, which is for the tree at `dir`; none there is an empty cache.
+    /// Reads the cache file at `path` for the tree at `dir`. A missing file is an empty cache.
     ///
     /// # Errors
-    /// It can't be read, or must not be believed: to be told, and gone on without.
+    /// The file cannot be read or is rejected. The caller warns and reads the modules instead.
     pub fn read(path: &Path, dir: &Path) -> Result<Cache> {
         let meta = match fs::metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Cache::default()),
             meta => meta.map_err(Error::io(path))?,
         };
-        let reject = |what| Error::input(path, format!("cache thrown away: {what}"));
+        let reject = |what| Error::input(path, format!("cache ignored: {what}"));
         if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o022 != 0 {
-            return Err(reject("others may write it"));
+            return Err(reject("others can write to it"));
         }
         let data = fs::read(path).map_err(Error::io(path))?;
         let mut reader = Reader { data: &data, off: 0 };
         if reader.take(MAGIC.len()) != Some(MAGIC) {
-            return Err(reject("not a cache of this program"));
+            return Err(reject("not a cache of initmod"));
         }
         let (sum, len) = (reader.u32(), reader.u64());
         let body = data.get(reader.off..).unwrap_or_default();
         if len != Some(body.len() as u64) || sum != Some(libdeflater::crc32(body)) {
-            return Err(reject("damaged or cut short"));
+            return Err(reject("damaged or truncated"));
         }
         if reader.bytes() != Some(VERSION.as_bytes()) {
             return Err(reject("written by another version"));
@@ -96,17 +98,17 @@ impl Cache {
         Ok(Cache { data, entries })
     }
 
-    /// Returns the module as it was read from `file` in its present state, if it was.
+    /// Returns the module that was read from `file`; `None` if the file has changed since, or was not cached.
     pub fn get(&self, file: &ModuleFile) -> Option<Module> {
         self.entry(file)?.module(file)
     }
 
-    /// Says whether it has all of `tree` and nothing else, so that it need not be written again.
+    /// Whether it has all files of `tree` and no others, so that it need not be written again.
     pub fn is_complete(&self, tree: &Tree) -> bool {
         self.entries.len() == tree.files.len() && tree.files.iter().all(|file| self.entry(file).is_some())
     }
 
-    /// Finds the entry of `file` in its present state, and returns a reader of its module.
+    /// Finds the entry for the present state of `file`, and returns a reader at its module.
     fn entry(&self, file: &ModuleFile) -> Option<Reader<'_>> {
         let range = self.entries.get(&file.path)?;
         let mut reader = Reader { data: self.data.get(..range.end)?, off: range.start };
@@ -114,18 +116,21 @@ impl Cache {
     }
 }
 
-/// Writes what was read of `tree` to the cache file at `path`, whole or not at all; `begun` is when the scan began.
+/// Writes the modules of `tree` that could be read to the cache file at `path`, by an atomic rename. `results` has one
+/// for each of the tree's files; the scan began at `begun`.
 ///
 /// # Errors
-/// The system's.
-pub fn write(path: &Path, tree: &Tree, modules: &[Module], begun: SystemTime) -> Result<()> {
+/// The file cannot be written.
+pub fn write(path: &Path, tree: &Tree, results: &[Result<Module>], begun: SystemTime) -> Result<()> {
     let settled = begun.checked_sub(SETTLED).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let settled = settled.map_or(0, |time| time.as_nanos() as i128);
-    let mut body = Vec::with_capacity(modules.len() * 3072);
+    let mut body = Vec::with_capacity(results.len() * ENTRY_LEN);
     put_bytes(&mut body, VERSION.as_bytes());
     put_bytes(&mut body, dir_key(&tree.dir)?.as_bytes());
-    for (file, module) in tree.files.iter().zip(modules) {
-        if file.stamp.ctime_ns < settled && module.plain_len > 0 {
+    for (file, result) in tree.files.iter().zip(results) {
+        if file.stamp.ctime_ns < settled
+            && let Ok(module) = result
+        {
             put_bytes(&mut body, file.path.as_bytes());
             let entry_len_off = body.len();
             put_u32(&mut body, 0);
@@ -136,7 +141,7 @@ pub fn write(path: &Path, tree: &Tree, modules: &[Module], begun: SystemTime) ->
     }
     let caches = path.parent().unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(caches).map_err(Error::io(caches))?;
-    remove_forgotten(caches);
+    remove_expired(caches);
     let temp = path.with_extension(format!("{}.new", std::process::id()));
     let written = fs::File::options().write(true).create_new(true).mode(0o600).open(&temp).and_then(|mut out| {
         out.write_all(MAGIC)?;
@@ -151,10 +156,10 @@ pub fn write(path: &Path, tree: &Tree, modules: &[Module], begun: SystemTime) ->
     })
 }
 
-fn remove_forgotten(caches: &Path) {
+fn remove_expired(caches: &Path) {
     for path in fs::read_dir(caches).into_iter().flatten().flatten().map(|entry| entry.path()) {
         let age = || path.metadata().ok()?.modified().ok()?.elapsed().ok();
-        if path.extension().is_some_and(|suffix| suffix == "modules") && age().is_some_and(|age| age > FORGOTTEN) {
+        if path.extension().is_some_and(|suffix| suffix == "modules") && age().is_some_and(|age| age > EXPIRY) {
             _ = fs::remove_file(path);
         }
     }
@@ -196,7 +201,7 @@ fn put_entry(out: &mut Vec<u8>, file: &ModuleFile, module: &Module) {
     }
 }
 
-/// A place in the cache file; every read is checked.
+/// Reads the cache file from an offset on; `None` at its end.
 struct Reader<'a> {
     data: &'a [u8],
     off: usize,
@@ -270,26 +275,26 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    /// A tree of one file that is as old as the tests' own program, and its module.
-    fn sample(dir: &Path) -> (Tree, Module) {
+    /// A tree of one file, last changed in 1970, and its module.
+    fn sample(dir: &Path) -> (Tree, [Result<Module>; 1]) {
         let stamp = Stamp { dev: 1, ino: 2, mtime_ns: 3, ctime_ns: 4 };
         let file = ModuleFile { path: "kernel/a.ko".into(), file_len: 5, stamp };
         let facts = [Facts { crc: Some(6), weak: false }, Facts { crc: None, weak: true }];
         let imports = Symbols { names: Strings(b"x\0y\0"[..].into()), facts: facts.into() };
         let info = Strings(b"alias=b\0"[..].into());
         let module = Module { plain_len: 7, signed: true, info, imports, ..Module::hollow(&file) };
-        (Tree { dir: dir.to_owned(), files: vec![file], ..Tree::default() }, module)
+        (Tree { dir: dir.to_owned(), files: vec![file], ..Tree::default() }, [Ok(module)])
     }
 
     #[test]
-    fn only_the_very_state_that_was_read_is_found_again() {
+    fn only_an_unchanged_file_is_found() {
         let dir = tempfile::tempdir().unwrap();
-        let (path, (tree, module)) = (dir.path().join("c.modules"), sample(dir.path()));
-        write(&path, &tree, std::slice::from_ref(&module), SystemTime::now()).unwrap();
+        let (path, (tree, modules)) = (dir.path().join("c.modules"), sample(dir.path()));
+        write(&path, &tree, &modules, SystemTime::now()).unwrap();
         let cache = Cache::read(&path, dir.path()).unwrap();
         assert!(cache.is_complete(&tree));
         let file = &tree.files[0];
-        assert_eq!(cache.get(file), Some(module));
+        assert_eq!(cache.get(file).as_ref(), modules[0].as_ref().ok());
         let stamps = [
             Stamp { dev: 0, ..file.stamp },
             Stamp { ino: 0, ..file.stamp },
@@ -305,31 +310,31 @@ mod tests {
     }
 
     #[test]
-    fn what_was_just_changed_is_not_remembered() {
+    fn a_file_that_was_just_changed_is_not_cached() {
         let dir = tempfile::tempdir().unwrap();
-        let (path, (mut tree, module)) = (dir.path().join("c.modules"), sample(dir.path()));
+        let (path, (mut tree, modules)) = (dir.path().join("c.modules"), sample(dir.path()));
         let now = SystemTime::now();
         tree.files[0].stamp.ctime_ns = now.duration_since(UNIX_EPOCH).unwrap().as_nanos() as i128;
-        write(&path, &tree, &[module], now).unwrap();
+        write(&path, &tree, &modules, now).unwrap();
         assert!(Cache::read(&path, dir.path()).unwrap().entries.is_empty());
     }
 
     #[test]
-    fn a_cache_of_another_tree_or_owner_is_not_believed() {
+    fn a_cache_of_another_tree_or_that_others_can_write_is_rejected() {
         let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (path, (tree, module)) = (dir.path().join("c.modules"), sample(dir.path()));
-        write(&path, &tree, &[module], SystemTime::now()).unwrap();
+        let (path, (tree, modules)) = (dir.path().join("c.modules"), sample(dir.path()));
+        write(&path, &tree, &modules, SystemTime::now()).unwrap();
         let why = |dir: &Path| Cache::read(&path, dir).unwrap_err().to_string();
         assert!(why(other.path()).ends_with("of another tree"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(why(dir.path()).ends_with("others may write it"));
+        assert!(why(dir.path()).ends_with("others can write to it"));
     }
 
     #[test]
-    fn no_prefix_is_believed() {
+    fn every_prefix_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
-        let (path, (tree, module)) = (dir.path().join("c.modules"), sample(dir.path()));
-        write(&path, &tree, &[module], SystemTime::now()).unwrap();
+        let (path, (tree, modules)) = (dir.path().join("c.modules"), sample(dir.path()));
+        write(&path, &tree, &modules, SystemTime::now()).unwrap();
         let whole = fs::read(&path).unwrap();
         for len in 0..whole.len() {
             fs::write(&path, &whole[..len]).unwrap();

@@ -1,5 +1,5 @@
-//! depmod.d: which of two files of one modname counts, which directories outside the tree belong to it, and which
-//! entries are never looked at. Source: depmod.d(5); kmod's tools/depmod.c where that is silent.
+//! The configuration in depmod.d: which of two files of one modname is taken, which directories outside the tree belong
+//! to it, and which entries are skipped. Source: depmod.d(5); kmod's tools/depmod.c for cases it does not mention.
 
 use crate::host::error::{Error, Result};
 use regex_lite::Regex;
@@ -8,47 +8,47 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where depmod.d may lie: a file hides those of the same name in the directories behind its own.
+/// The places of depmod.d. A file hides those of its name in later directories.
 pub const DIRS: [&str; 5] =
     ["/etc/depmod.d", "/run/depmod.d", "/usr/local/lib/depmod.d", "/usr/lib/depmod.d", "/lib/depmod.d"];
 
-/// What the configuration says for one kernel.
+/// The configuration of depmod for one kernel.
 #[derive(Debug, Clone, Default)]
-pub struct Rules {
-    /// Best first.
+pub struct DepmodConfig {
+    /// The places to search, the preferred one first; if empty, `updates`.
     search: Vec<Place>,
     /// Paths without suffix, relative to the tree: `extra/foo`.
     overrides: Vec<String>,
-    /// Absolute directories; of two the first named counts.
+    /// Directories outside the tree, absolute; the first is preferred.
     pub externals: Vec<String>,
-    /// Names of entries, files or directories.
+    /// Names of files and directories that are skipped.
     pub excludes: Vec<String>,
-    /// What was passed over, and why; for people.
+    /// Lines that were ignored, and the reasons, for the user.
     pub warnings: Vec<String>,
 }
 
-/// A word of `search`.
+/// A place that `search` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     /// A directory of the tree.
     Dir(String),
-    /// Whatever no other place is named for.
+    /// All directories of the tree that no other place names.
     BuiltIn,
     /// The external directories.
     External,
 }
 
-/// How much a module file counts against another of its modname; more counts more.
+/// The preference for a module file among those of its modname. The highest is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank(usize);
 
-impl Rules {
-    /// Reads the configuration at `paths`, files or directories, for the kernel `kver`. What does not exist says
-    /// nothing; in a directory only `*.conf` counts, and of one file name the first; all are taken in name order.
+impl DepmodConfig {
+    /// Reads the configuration at `paths`, files or directories, for the kernel `kver`. Missing paths are ignored. Of a
+    /// directory the `*.conf` files are read; of two files of one name, the first. Files are read in name order.
     ///
     /// # Errors
-    /// A file that is there can't be read.
-    pub fn read(paths: &[PathBuf], kver: &str) -> Result<Rules> {
+    /// An existing file cannot be read.
+    pub fn read(paths: &[PathBuf], kver: &str) -> Result<DepmodConfig> {
         let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
         for path in paths {
             let Ok(meta) = fs::metadata(path) else { continue };
@@ -63,14 +63,14 @@ impl Rules {
                 }
             }
         }
-        let mut rules = Rules::default();
+        let mut config = DepmodConfig::default();
         for path in files.values() {
-            rules.parse(path, &fs::read(path).map_err(Error::io(path))?, kver);
+            config.parse(path, &fs::read(path).map_err(Error::io(path))?, kver);
         }
-        Ok(rules)
+        Ok(config)
     }
 
-    /// Adds the directives in `text`, the content of `path`. A bad line is told and left out.
+    /// Adds the directives in `text`, the content of `path`. A bad line is ignored with a warning.
     pub fn parse(&mut self, path: &Path, text: &[u8], kver: &str) {
         for (number, line) in joined_lines(&String::from_utf8_lossy(text)) {
             let line = line.trim_end_matches('\r');
@@ -89,32 +89,32 @@ impl Rules {
                     "external" => Place::External,
                     dir => Place::Dir(dir.to_owned()),
                 })),
-                ["override", modname, pattern, dir, ..] => match is_for(pattern, kver) {
+                ["override", modname, pattern, dir, ..] => match matches_kver(pattern, kver) {
                     Ok(true) => self.overrides.push(format!("{dir}/{modname}")),
                     Ok(false) => {}
                     Err(what) => warn(what),
                 },
-                ["external", pattern, dir, ..] => match is_for(pattern, kver) {
+                ["external", pattern, dir, ..] => match matches_kver(pattern, kver) {
                     Ok(true) => self.externals.push(dir.to_owned()),
                     Ok(false) => {}
                     Err(what) => warn(what),
                 },
                 ["exclude", ref names @ ..] => self.excludes.extend(names.iter().map(|name| (*name).to_owned())),
-                [word, ..] => warn(format!("{word}: no such directive, or too few words; the line is left out")),
+                [word, ..] => warn(format!("line ignored: unknown directive `{word}`, or too few words")),
             }
         }
     }
 
-    /// Ranks the file `path`: relative to the tree, or absolute in an external directory.
+    /// Returns the preference for the file at `path`, relative to the tree or absolute in an external directory.
     pub fn rank(&self, path: &str) -> Rank {
-        // 0: nothing is known of it; then the places of `search`, the last named lowest; on top the overrides.
+        // Rank 0: no directive names it. Above it the places of `search` in reverse order; at the top the overrides.
         let default = [Place::Dir("updates".to_owned())];
         let search = if self.search.is_empty() { &default[..] } else { &self.search };
         let stem = stem(path);
         if let Some(at) = self.overrides.iter().rposition(|over| over == stem) {
             return Rank(1 + search.len() * (1 + self.externals.len()) + 1 + at);
         }
-        // Each place has room for all externals, so that these are ranked among themselves.
+        // Each place spans as many ranks as there are externals, so that these can be ranked among themselves.
         let value = |at: usize, external: usize| Rank(1 + (search.len() - at) * (1 + self.externals.len()) - external);
         let named = search.iter().enumerate().find_map(|(at, place)| match place {
             Place::Dir(dir) => is_below(path, dir).then(|| value(at, 0)),
@@ -125,7 +125,7 @@ impl Rules {
         named.or_else(built_in).unwrap_or(Rank(0))
     }
 
-    /// Says whether an entry called `name` is passed over; `build` and `source` lead out of every tree.
+    /// Whether an entry named `name` is skipped. `build` and `source` are links out of the tree.
     pub fn excludes(&self, name: &str) -> bool {
         matches!(name, "build" | "source") || self.excludes.iter().any(|excluded| excluded == name)
     }
@@ -145,17 +145,17 @@ fn is_conf(name: &OsString) -> bool {
     name.to_str().is_some_and(|name| !name.starts_with('.') && name.len() > ".conf".len() && name.ends_with(".conf"))
 }
 
-/// Says whether `pattern`, `*` or a POSIX extended regular expression, is for the kernel `kver`.
-fn is_for(pattern: &str, kver: &str) -> Result<bool, String> {
+/// Whether `pattern`, `*` or a POSIX extended regular expression, matches the kernel `kver`.
+fn matches_kver(pattern: &str, kver: &str) -> Result<bool, String> {
     if pattern == "*" {
         return Ok(true);
     }
-    let regex = Regex::new(pattern).map_err(|error| format!("{pattern}: {error}; the line is left out"))?;
+    let regex = Regex::new(pattern).map_err(|error| format!("line ignored: bad pattern `{pattern}`: {error}"))?;
     Ok(regex.is_match(kver))
 }
 
-/// Yields the lines with the number of each one's first. A backslash is not part of a line: it joins the next one, or
-/// stands for the character behind it. Source: kmod, `freadline_wrapped`.
+/// Yields the logical lines, each with the number of its first line. A backslash before a newline joins two lines;
+/// before another character it is dropped. Source: kmod, `freadline_wrapped`.
 fn joined_lines(text: &str) -> impl Iterator<Item = (usize, String)> {
     let (mut letters, mut number) = (text.chars().peekable(), 0);
     std::iter::from_fn(move || {
@@ -177,52 +177,52 @@ fn joined_lines(text: &str) -> impl Iterator<Item = (usize, String)> {
 mod tests {
     use super::*;
 
-    fn rules(text: &str) -> Rules {
-        let mut rules = Rules::default();
-        rules.parse(Path::new("t.conf"), text.as_bytes(), "6.12.0-test");
-        rules
+    fn config(text: &str) -> DepmodConfig {
+        let mut config = DepmodConfig::default();
+        config.parse(Path::new("t.conf"), text.as_bytes(), "6.12.0-test");
+        config
     }
 
     #[test]
     fn updates_come_first_by_default() {
-        let rules = rules("");
-        assert!(rules.rank("updates/a.ko") > rules.rank("kernel/a.ko"));
-        assert_eq!(rules.rank("updates2/a.ko"), rules.rank("kernel/a.ko"));
+        let config = config("");
+        assert!(config.rank("updates/a.ko") > config.rank("kernel/a.ko"));
+        assert_eq!(config.rank("updates2/a.ko"), config.rank("kernel/a.ko"));
     }
 
     #[test]
     fn search_ranks_left_to_right() {
-        let rules = rules("search one built-in two\n");
-        assert!(rules.rank("one/a.ko") > rules.rank("kernel/a.ko"));
-        assert!(rules.rank("kernel/a.ko") > rules.rank("two/a.ko"));
+        let config = config("search one built-in two\n");
+        assert!(config.rank("one/a.ko") > config.rank("kernel/a.ko"));
+        assert!(config.rank("kernel/a.ko") > config.rank("two/a.ko"));
     }
 
     #[test]
-    fn what_search_leaves_out_comes_last() {
-        let rules = rules("search one two");
-        assert!(rules.rank("two/a.ko") > rules.rank("kernel/a.ko"));
+    fn places_outside_search_come_last() {
+        let config = config("search one two");
+        assert!(config.rank("two/a.ko") > config.rank("kernel/a.ko"));
     }
 
     #[test]
-    fn externals_rank_where_search_says_and_first_named_first() {
-        let rules = rules("external * /a\nexternal 6[.].* /b\nexternal ^5 /c\nsearch built-in external");
-        assert_eq!(rules.externals, ["/a", "/b"]);
-        assert!(rules.rank("/a/x.ko") > rules.rank("/b/x.ko"));
-        assert!(rules.rank("kernel/x.ko") > rules.rank("/a/x.ko"));
+    fn externals_rank_as_in_search_and_the_first_before_others() {
+        let config = config("external * /a\nexternal 6[.].* /b\nexternal ^5 /c\nsearch built-in external");
+        assert_eq!(config.externals, ["/a", "/b"]);
+        assert!(config.rank("/a/x.ko") > config.rank("/b/x.ko"));
+        assert!(config.rank("kernel/x.ko") > config.rank("/a/x.ko"));
     }
 
     #[test]
-    fn an_override_beats_all_and_names_the_exact_file() {
-        let rules = rules("override a 6.* weak/dir\noverride b ^7 weak/dir");
-        assert!(rules.rank("weak/dir/a.ko.xz") > rules.rank("updates/a.ko"));
-        assert!(rules.rank("weak/dir/b.ko") < rules.rank("updates/b.ko"));
+    fn an_override_is_preferred_to_all_and_names_the_exact_file() {
+        let config = config("override a 6.* weak/dir\noverride b ^7 weak/dir");
+        assert!(config.rank("weak/dir/a.ko.xz") > config.rank("updates/a.ko"));
+        assert!(config.rank("weak/dir/b.ko") < config.rank("updates/b.ko"));
     }
 
     #[test]
     fn a_backslash_continues_a_line() {
-        let rules = rules("search \\\none\\\n two\n# no \\\nexclude hidden\nexclude gone away\n");
-        assert_eq!(rules.search, [Place::Dir("one".into()), Place::Dir("two".into())]);
-        assert_eq!(rules.excludes, ["gone", "away"]);
+        let config = config("search \\\none\\\n two\n# no \\\nexclude hidden\nexclude gone away\n");
+        assert_eq!(config.search, [Place::Dir("one".into()), Place::Dir("two".into())]);
+        assert_eq!(config.excludes, ["gone", "away"]);
     }
 
     #[test]
@@ -232,9 +232,9 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_told_with_its_number() {
-        let rules = rules("\nsearch a\noverride a b\nfrobnicate\noverride a ( c\n");
-        assert_eq!(rules.warnings.len(), 3);
-        assert!(rules.warnings[0].starts_with("t.conf:3: "), "{:?}", rules.warnings);
+    fn a_bad_line_is_reported_with_its_number() {
+        let config = config("\nsearch a\noverride a b\nfrobnicate\noverride a ( c\n");
+        assert_eq!(config.warnings.len(), 3);
+        assert!(config.warnings[0].starts_with("t.conf:3: "), "{:?}", config.warnings);
     }
 }

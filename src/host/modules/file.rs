@@ -1,30 +1,30 @@
-//! A module file as its name and its inode describe it: path, modname, state. Reads no content. Source: depmod(8).
+//! Module files: how their names are read, and how a changed file is recognised. Reads no content. Source: depmod(8).
 
 /// A module file, unread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleFile {
-    /// Relative to the tree's directory: `kernel/fs/ext4/ext4.ko.xz`; absolute if it lies outside.
+    /// Relative to the tree's directory: `kernel/fs/ext4/ext4.ko.xz`; absolute if the file is outside the tree.
     pub path: String,
-    /// Length as it lies, bytes.
+    /// Length of the file, compressed or not, bytes.
     pub file_len: u64,
-    /// Tells this state of the file from any other.
+    /// Changes whenever the file is written or replaced.
     pub stamp: Stamp,
 }
 
-/// Which file it is, and when it and what is known of it were last changed.
+/// The inode of a file, and when it was last changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stamp {
-    /// The file system's number.
+    /// Device number of the file system.
     pub dev: u64,
-    /// The file's number in it.
+    /// Inode number.
     pub ino: u64,
-    /// When the content was last changed, as the file says: nanoseconds since 1970.
+    /// Last change of the content, nanoseconds since 1970. A program can set it to any time.
     pub mtime_ns: i128,
-    /// When content or metadata were last changed, as the kernel says: nanoseconds since 1970.
+    /// Last change of content or metadata, nanoseconds since 1970. Only the kernel sets it.
     pub ctime_ns: i128,
 }
 
-/// The suffixes of module files. The content decides how a file is read, its name only that it is a module.
+/// The suffixes of module files. They mark a file as a module; its compression is recognised by its content.
 pub const SUFFIXES: [&str; 4] = [".ko", ".ko.gz", ".ko.xz", ".ko.zst"];
 
 /// Returns the modname of a module file: `kernel/net/ipv6/ip6-gre.ko.xz` gives `ip6_gre`.
@@ -33,13 +33,13 @@ pub fn modname(path: &str) -> String {
     base.split('.').next().unwrap_or(base).replace('-', "_")
 }
 
-/// Returns `path` without what stands behind `.ko`, which is how modules.order spells it.
+/// Returns `path` without the suffix of its compression, as modules.order spells it.
 pub fn plain_path(path: &str) -> &str {
     let suffix = SUFFIXES.iter().rev().find(|suffix| path.ends_with(**suffix));
     suffix.map_or(path, |suffix| &path[..path.len() - suffix.len() + ".ko".len()])
 }
 
-/// Says whether a file of this name is a module.
+/// Whether a file of this name is a module.
 pub fn is_module(name: &str) -> bool {
     SUFFIXES.iter().any(|suffix| name.len() > suffix.len() && name.ends_with(suffix))
 }

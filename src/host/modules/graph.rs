@@ -1,8 +1,8 @@
-//! Symbols -> dependencies, in the order in which kmod writes them. Works on any set of modules: what a module outside
-//! the set exports resolves to nothing. Source: kmod, tools/depmod.c.
+//! Symbols -> dependencies, in the order in which kmod writes them. Works on any set of modules; exports of a module
+//! outside the set are ignored. Source: kmod, tools/depmod.c.
 
 use super::module::{Module, ModuleId};
-use super::symbols::{Linkage, Owner};
+use super::symbols::{Owner, SymbolOwners};
 use crate::host::error::{Error, Result};
 use rayon::prelude::*;
 
@@ -21,15 +21,15 @@ impl Graph {
     /// # Errors
     /// [`Error::Cycle`] with the paths of the modules that need each other.
     pub fn new(modules: &[Module]) -> Result<Graph> {
-        Graph::with(modules, &Linkage::new(modules))
+        Graph::with(modules, &SymbolOwners::new(modules))
     }
 
-    /// Resolves the imports of `modules` by `linkage`, which was made of them.
+    /// Resolves the imports of `modules` by `owners`, which were collected from them.
     ///
     /// # Errors
     /// [`Error::Cycle`] with the paths of the modules that need each other.
-    pub fn with(modules: &[Module], linkage: &Linkage<'_>) -> Result<Graph> {
-        let direct = modules.par_iter().with_min_len(64).map(|module| direct(module, linkage));
+    pub fn with(modules: &[Module], owners: &SymbolOwners<'_>) -> Result<Graph> {
+        let direct = modules.par_iter().with_min_len(64).map(|module| direct(module, owners));
         let direct: Vec<Vec<ModuleId>> = direct.collect();
         let rank = rank(&direct).map_err(|cycles| {
             let paths = |cycle: Vec<ModuleId>| cycle.into_iter().map(|id| modules[id].path.clone()).collect();
@@ -60,10 +60,10 @@ impl Graph {
 }
 
 /// Returns the modules that export what `module` imports, in the order of its imports.
-fn direct(module: &Module, linkage: &Linkage<'_>) -> Vec<ModuleId> {
+fn direct(module: &Module, owners: &SymbolOwners<'_>) -> Vec<ModuleId> {
     let mut direct: Vec<ModuleId> = Vec::new();
     for symbol in module.imports.iter() {
-        if let Some(Owner { module: Some(owner), .. }) = linkage.find(symbol.name)
+        if let Some(Owner { module: Some(owner), .. }) = owners.find(symbol.name)
             && !direct.contains(&owner)
         {
             direct.push(owner);

@@ -1,20 +1,20 @@
-//! A hash for names: a tree has half a million to look up, and the standard one is made for other needs. Seeded anew
-//! in each process, so that nobody can prepare names that collide.
+//! A fast hash for names: a tree has half a million look-ups, for which the standard library's hash is slow. Its seed
+//! is random in each process, so that nobody can prepare names that collide.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::LazyLock;
 
-/// A map whose keys are names.
+/// A hash map with names as keys.
 pub(crate) type FastMap<K, V> = HashMap<K, V, Seeded>;
 
 static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
 
-/// Makes [`Fold`]s.
+/// Makes a [`Fold`] for each key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seeded(u64);
 
-/// Folds words of eight bytes by multiplication.
+/// The hash state. Multiplies each word of eight bytes into it.
 pub(crate) struct Fold(u64);
 
 impl Default for Seeded {

@@ -1,18 +1,18 @@
-//! The order of modules that modules.order does not name: the order of kmod's hash table. Any order would do for
-//! loading, but out-of-tree modules are such modules, and with kmod's order their indexes are kmod's byte for byte.
-//! Source: kmod, shared/hash.c; the hash function is Paul Hsieh's SuperFastHash.
+//! The order of kmod's hash table, for modules that modules.order does not list, such as out-of-tree modules. With it
+//! their indexes equal kmod's byte for byte; loading would work in any order. Source: kmod, shared/hash.c; the hash
+//! function is Paul Hsieh's SuperFastHash.
 
-/// Slots of the table in which depmod keeps the modules by name.
+/// Buckets of the table in which depmod keeps modules by name.
 const BUCKETS: u32 = 512;
 
-/// Returns the slot of `modname`; within a slot names are in byte order.
+/// Returns the bucket of `modname`; within a bucket names are in byte order.
 pub(crate) fn bucket(modname: &str) -> u32 {
     hash(modname.as_bytes()) & (BUCKETS - 1)
 }
 
 fn hash(key: &[u8]) -> u32 {
     let half = |bytes: &[u8]| bytes.first_chunk().map_or(0, |half| u32::from(u16::from_le_bytes(*half)));
-    // C's char is signed where kmod's packages are built most
+    // C's char is signed on x86, and the hash differs by it
     let signed = |byte: u8| i32::from(byte as i8) as u32;
     let mut hash = key.len() as u32;
     let (words, tail) = key.as_chunks::<4>();
@@ -52,7 +52,7 @@ fn hash(key: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// The order in which kmod 34 lists these, none of them in modules.order, from tests/trees/57-not-in-modules-order.
+    /// The modules of tests/trees/57-not-in-modules-order, none of them in modules.order, as kmod 34 lists them.
     #[test]
     fn buckets_are_kmods() {
         let dep = include_str!("../../../tests/trees/57-not-in-modules-order/expected/modules.dep");

@@ -1,6 +1,7 @@
 //! Module trees as the host reads them.
 
 mod hash;
+mod progress;
 pub mod file;
 pub mod depmod_d;
 mod kmod_order;
@@ -13,3 +14,6 @@ pub mod cache;
 pub mod scan;
 pub mod symbols;
 pub mod graph;
+
+pub use progress::Progress;
+pub use scan::read_tree;

@@ -1,28 +1,27 @@
-//! One module file -> what its ELF sections say of it: modinfo, exported and imported symbols, whether it is signed.
-//! Takes ELF of 32 and 64 bits and both byte orders; refuses what is damaged, with the offset. Sources: the kernel's
-//! scripts/mod/modpost.c (what is written), kernel/module/main.c (what is read).
+//! A module as its file describes it: modinfo, exported and imported symbols, whether it is signed. Sources: the
+//! kernel's scripts/mod/modpost.c, which writes these, and kernel/module/main.c, which reads them.
 
 use super::file::{ModuleFile, modname};
 use std::ffi::CStr;
 
-/// What a module says of itself.
+/// A module, from its file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Module {
     /// Relative to the tree's directory: `kernel/fs/ext4/ext4.ko.xz`.
     pub path: String,
-    /// `_` only.
+    /// Normalized name: `_` in the place of `-`.
     pub modname: String,
-    /// Length as it lies, bytes.
+    /// Length of the file, compressed or not, bytes.
     pub file_len: u64,
-    /// Length unpacked, bytes.
+    /// Length without compression, bytes; 0 if the file could not be read.
     pub plain_len: u64,
-    /// Ends in a signature.
+    /// Whether the file ends in a signature.
     pub signed: bool,
     /// The .modinfo section: `key=value` strings, each with its NUL.
     pub(crate) info: Strings,
     /// Exported symbols.
     pub exports: Symbols,
-    /// Symbols it wants from the kernel or other modules.
+    /// Undefined symbols, which the kernel or other modules export.
     pub imports: Symbols,
 }
 
@@ -56,11 +55,11 @@ impl std::ops::Index<ModuleId> for [Module] {
     }
 }
 
-/// Strings in one block, each followed by NUL.
+/// Strings in one block, each with its NUL.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Strings(pub(crate) Box<[u8]>);
 
-/// Symbols, names in one block: a tree has a quarter of a million.
+/// Symbols, with their names in one block: a tree has a quarter of a million.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Symbols {
     pub(crate) names: Strings,
@@ -68,7 +67,7 @@ pub struct Symbols {
     pub(crate) facts: Box<[Facts]>,
 }
 
-/// What is known of a symbol beside its name.
+/// The attributes of a symbol.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) crc: Option<u32>,
@@ -82,12 +81,12 @@ pub struct Symbol<'a> {
     pub name: &'a [u8],
     /// Its version, in a module built with MODVERSIONS.
     pub crc: Option<u32>,
-    /// Imported, but the module loads without it too.
+    /// Whether the import is weak: the module loads without the symbol, too.
     pub weak: bool,
 }
 
 impl Module {
-    /// Makes what stands for a module file that can't be read: it has its place in modules.dep, and nothing else.
+    /// Makes an empty module for a file that cannot be read. As in kmod it keeps its line in modules.dep.
     pub fn hollow(file: &ModuleFile) -> Module {
         let (path, modname) = (file.path.clone(), modname(&file.path));
         Module { path, modname, file_len: file.file_len, ..Module::default() }
@@ -103,39 +102,39 @@ impl Module {
         self.info().filter(move |(of, _)| *of == key.as_bytes()).map(|(_, value)| value)
     }
 
-    /// Yields the patterns of the devices and names that the module serves.
+    /// Yields the alias patterns.
     pub fn aliases(&self) -> impl Iterator<Item = &[u8]> {
         self.values("alias")
     }
 
-    /// Yields the softdep values: `pre: a b post: c`.
+    /// Yields the softdep values, each like `pre: a b post: c`.
     pub fn softdeps(&self) -> impl Iterator<Item = &[u8]> {
         self.values("softdep")
     }
 
-    /// Yields the weakdep values: module names.
+    /// Yields the weakdep values, each a list of module names.
     pub fn weakdeps(&self) -> impl Iterator<Item = &[u8]> {
         self.values("weakdep")
     }
 
-    /// Yields the modnames that modpost noted as direct dependencies.
+    /// Yields the modnames of the direct dependencies that modpost found.
     pub fn depends(&self) -> impl Iterator<Item = &[u8]> {
         self.values("depends").flat_map(|list| list.split(|&byte| byte == b',')).filter(|name| !name.is_empty())
     }
 
-    /// Yields the firmware files that the module may ask for, relative to /lib/firmware.
+    /// Yields the firmware files that the module may request, relative to /lib/firmware.
     pub fn firmware(&self) -> impl Iterator<Item = &[u8]> {
         self.values("firmware")
     }
 
-    /// Returns the kernel version and build options it was made for.
+    /// Returns the kernel version and build options that the module was built for.
     pub fn vermagic(&self) -> Option<&[u8]> {
         self.values("vermagic").next()
     }
 }
 
 impl Strings {
-    /// Yields the strings, without NUL; empty ones are padding and left out.
+    /// Yields the strings without NUL. Skips empty ones, which are padding.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &*self.0;
         std::iter::from_fn(move || {
@@ -153,19 +152,18 @@ impl Symbols {
         self.names.iter().zip(&self.facts).map(|(name, facts)| Symbol { name, crc: facts.crc, weak: facts.weak })
     }
 
-    /// How many there are.
+    /// Returns the number of symbols.
     pub fn len(&self) -> usize {
         self.facts.len()
     }
 
-    /// There is none.
+    /// Whether there are no symbols.
     pub fn is_empty(&self) -> bool {
         self.facts.is_empty()
     }
 }
 
-/// Borrows what comes before the first NUL, or all. (The standard library looks at a word at a time for a `CStr`; a
-/// tree's names are many.)
+/// Borrows the bytes before the first NUL, or all. `CStr` finds it a word at a time, which a tree's many names need.
 pub(crate) fn c_str(bytes: &[u8]) -> &[u8] {
     CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes)
 }
@@ -178,7 +176,7 @@ pub(crate) struct SymbolsBuilder {
 }
 
 impl SymbolsBuilder {
-    /// Adds one; an empty name is none.
+    /// Adds a symbol, unless its name is empty.
     pub(crate) fn push(&mut self, symbol: Symbol<'_>) {
         if !symbol.name.is_empty() {
             self.names.extend(symbol.name);

@@ -1,5 +1,5 @@
-//! Reads one module file: unpacks it if it is compressed, and parses its ELF sections. Refuses what is damaged, with
-//! the offset.
+//! Reads one module file: decompresses it if need be, and parses its ELF sections. Refuses a damaged file, with the
+//! offset.
 
 use super::file::{ModuleFile, modname};
 use super::module::Module;
@@ -11,10 +11,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Read first of each file: enough for the format's magic and an ELF header.
+/// Length of the first read, bytes: enough for the magic of each format and an ELF header.
 const HEAD_LEN: usize = 512;
 
-/// A reader's memory, kept from module to module.
+/// Memory for reading modules, reused from file to file.
 #[derive(Debug, Default)]
 pub struct Buffers {
     tail: Vec<u8>,
@@ -23,10 +23,10 @@ pub struct Buffers {
 }
 
 impl Module {
-    /// Reads the module `file` of the tree at `dir`. `buf` takes the unpacked file; it is given for reuse only.
+    /// Reads the module `file` of the tree at `dir`.
     ///
     /// # Errors
-    /// The file can't be read, is damaged, or is no module.
+    /// The file cannot be read, is damaged, or is not a module.
     pub fn read(dir: &Path, file: &ModuleFile, buf: &mut Buffers) -> Result<Module> {
         let path = dir.join(&file.path);
         let mut input = File::open(&path).map_err(Error::io(&path))?;
@@ -48,10 +48,10 @@ impl Module {
         Ok(module)
     }
 
-    /// Parses an unpacked module; `path` is what the tree calls it.
+    /// Parses an uncompressed module; `path` is its path in the tree.
     ///
     /// # Errors
-    /// It is damaged, or no module.
+    /// The bytes are damaged, or not a module.
     pub fn parse(path: &str, bytes: &[u8]) -> Result<Module> {
         let module = sections::parse(bytes).map_err(|fault| fault.in_file(Path::new(path)))?;
         Ok(Module { path: path.to_owned(), modname: modname(path), file_len: bytes.len() as u64, ..module })

@@ -1,8 +1,10 @@
-//! The ELF sections of a module, by `object`: of a plain file only those that are wanted are read.
+//! Parses the ELF sections of a module, of 32 and 64 bits and both byte orders. Of an uncompressed file it reads only
+//! the sections that it needs. Refuses a damaged file, with the offset.
 
 use super::hash::FastMap;
 use super::module::{Module, Strings, Symbol, SymbolsBuilder, c_str};
 use crate::host::error::Error;
+use crate::modules::signature;
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, SectionHeader, Sym};
 use object::{Endianness, ReadCache, ReadCacheOps, ReadRef};
@@ -11,18 +13,15 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// What is wrong with a module file, and where.
+/// Damage of a module file.
 #[derive(Debug)]
 pub(crate) struct Fault {
     off: u64,
     what: String,
 }
 
-/// Ends a signed module. Source: the kernel's include/linux/module_signature.h.
-const SIGNATURE_MAGIC: &[u8] = b"~Module signature appended~\n";
-
-/// Bytes of an entry of `__versions`: a C long with the CRC, then the name. Source: the kernel's
-/// include/linux/module.h, struct modversion_info.
+/// Length of an entry of `__versions`, bytes: a C long with the CRC, then the name. Source: struct modversion_info in
+/// the kernel's include/linux/module.h.
 const VERSION_LEN: usize = 64;
 
 impl Fault {
@@ -35,25 +34,25 @@ impl Fault {
     }
 }
 
-/// Parses an unpacked module in memory.
+/// Parses an uncompressed module in memory.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Module, Fault> {
     sections(bytes)
 }
 
-/// Parses a plain module file of `len` bytes that begins with `head`; `tail` is lent.
+/// Parses an uncompressed module file of `len` bytes that begins with `head`, with `tail` as a buffer.
 pub(crate) fn read_file(file: &File, len: u64, head: &[u8], tail: &mut Vec<u8>) -> Result<Module, Fault> {
     tail.clear();
     sections(&ReadCache::new(Windows { file, len, off: 0, head, tail }))
 }
 
-/// A file seen through two windows, its beginning and its end: a module's section headers, symbols and their names
-/// come last, so that few reads get all.
+/// A file whose beginning and end are read at once and kept. Section headers, symbols and their names are at the end of
+/// a module, so that two reads are enough for most.
 struct Windows<'a> {
     file: &'a File,
     len: u64,
     off: u64,
     head: &'a [u8],
-    /// Empty, or from `tail_off` to the end.
+    /// The file from `tail_off` on; empty until it is first needed.
     tail: &'a mut Vec<u8>,
 }
 
@@ -62,7 +61,7 @@ impl Windows<'_> {
         self.len - (self.len / 8).max(16 << 10).min(self.len)
     }
 
-    /// Copies from a window; `None` where it holds not all of it.
+    /// Copies from a window; `None` if it does not hold all of the bytes.
     fn copy(window: &[u8], off: u64, buf: &mut [u8]) -> Option<()> {
         let bytes = window.get(usize::try_from(off).ok()?..)?.get(..buf.len())?;
         buf.copy_from_slice(bytes);
@@ -105,8 +104,8 @@ fn sections<'data, R: ReadRef<'data>>(data: R) -> Result<Module, Fault> {
     match ident {
         [0x7f, b'E', b'L', b'F', 1, ..] => Reader::<FileHeader32<Endianness>, R>::new(data)?.module(),
         [0x7f, b'E', b'L', b'F', 2, ..] => Reader::<FileHeader64<Endianness>, R>::new(data)?.module(),
-        [0x7f, b'E', b'L', b'F', ..] => Err(Fault::new(4, "ELF of an unknown class")),
-        _ => Err(Fault::new(0, "no ELF file, nor packed in a known way")),
+        [0x7f, b'E', b'L', b'F', ..] => Err(Fault::new(4, "neither 32-bit nor 64-bit ELF")),
+        _ => Err(Fault::new(0, "neither ELF nor gzip, xz or zstd")),
     }
 }
 
@@ -129,7 +128,7 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
             return Err(Fault::new(table_off, "no section headers"));
         }
         let names = header.shstrndx(endian, data).map_err(fault)?;
-        let names = sections.get(names as usize).ok_or(Fault::new(table_off, "no section names"))?;
+        let names = sections.get(names as usize).ok_or(Fault::new(table_off, "no section for the section names"))?;
         let mut reader = Reader { data, endian, machine: header.e_machine(endian), sections, names: &[] };
         reader.names = reader.bytes(names)?;
         Ok(reader)
@@ -155,12 +154,12 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
     }
 
     fn module(&self) -> Result<Module, Fault> {
-        let plain_len = self.data.len().map_err(|()| Fault::new(0, "its length is unknown"))?;
-        let tail_len = SIGNATURE_MAGIC.len() as u64;
+        let plain_len = self.data.len().map_err(|()| Fault::new(0, "cannot find its length"))?;
+        let tail_len = signature::MAGIC.len() as u64;
         let tail = plain_len.checked_sub(tail_len).and_then(|off| self.data.read_bytes_at(off, tail_len).ok());
         let mut module = Module {
             plain_len,
-            signed: tail == Some(SIGNATURE_MAGIC),
+            signed: tail == Some(signature::MAGIC),
             info: Strings(self.named(".modinfo")?.into()),
             ..Module::default()
         };
@@ -168,8 +167,8 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
         Ok(module)
     }
 
-    /// Exports are the `__crc_` symbols, or without MODVERSIONS the names in `__ksymtab_strings`; imports the
-    /// undefined symbols, then what has a version only.
+    /// Collects exports and imports. Exports are the `__crc_` symbols, or without MODVERSIONS the names in
+    /// `__ksymtab_strings`. Imports are the undefined symbols, then those that have a version only.
     fn symbols(&self, module: &mut Module) -> Result<(), Fault> {
         let (mut exports, mut imports) = (SymbolsBuilder::default(), SymbolsBuilder::default());
         let mut versions = self.versions()?;
@@ -177,7 +176,7 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
         for (at, symbol) in symbols.iter().enumerate().skip(1) {
             let name = names.get(symbol.st_name(self.endian) as usize..).ok_or_else(|| {
                 let off = off + (at * size_of::<Elf::Sym>()) as u64;
-                Fault::new(off, "a symbol's name lies behind the end of the string table")
+                Fault::new(off, "the name of a symbol is beyond the end of the string table")
             })?;
             if let Some(name) = name.strip_prefix(b"__crc_") {
                 exports.push(Symbol { name: c_str(name), crc: self.crc(symbol)?, weak: false });
@@ -188,7 +187,7 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
                 imports.push(Symbol { name, crc: versions.take(name), weak });
             }
         }
-        for (name, crc) in versions.left() {
+        for (name, crc) in versions.not_taken() {
             imports.push(Symbol { name, crc: Some(crc), weak: false });
         }
         if exports.is_empty() {
@@ -200,7 +199,7 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
         Ok(())
     }
 
-    /// Finds the symbol table; a module without one has no symbols.
+    /// Finds the symbol table. A module without one has no symbols.
     fn symtab(&self) -> Result<Symtab<'data, Elf>, Fault> {
         let Some(symtab) = self.find(".symtab") else { return Ok(Symtab { off: 0, symbols: &[], names: &[] }) };
         let off: u64 = symtab.sh_offset(self.endian).into();
@@ -208,11 +207,11 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
             .data_as_array(self.endian, self.data)
             .map_err(|_| Fault::new(off, "the symbol table runs past the end of the file"))?;
         let strings = self.sections.get(symtab.sh_link(self.endian) as usize);
-        let strings = strings.ok_or(Fault::new(off, "the symbol table has no strings"))?;
+        let strings = strings.ok_or(Fault::new(off, "the symbol table has no string table"))?;
         Ok(Symtab { off, symbols, names: self.bytes(strings)? })
     }
 
-    /// Returns the CRC of a `__crc_` symbol: its value, or where it is defined in a section, the word there.
+    /// Returns the CRC of a `__crc_` symbol: its value, or if it is defined in a section, the word at its place there.
     fn crc(&self, symbol: &Elf::Sym) -> Result<Option<u32>, Fault> {
         let value: u64 = symbol.st_value(self.endian).into();
         let index = symbol.st_shndx(self.endian);
@@ -223,19 +222,19 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
         Ok(self.bytes(section)?.get(value as usize..).and_then(|word| self.u32(word)))
     }
 
-    /// Reads the versions of imported symbols, in either form.
+    /// Reads the versions of imported symbols, from `__versions` and from `__version_ext_*`.
     fn versions(&self) -> Result<Versions<'data>, Fault> {
         let section = self.named("__versions")?;
         let mut versions = Versions::default();
         versions.places.reserve(section.len() / VERSION_LEN);
-        // struct modversion_info: a C long, and the name in what is left of 64 bytes
+        // struct modversion_info: a C long, and the name in the rest of the 64 bytes
         let long_len = size_of::<Elf::Word>();
         let crc_off = if self.endian == Endianness::Big { long_len - 4 } else { 0 };
         for entry in section.chunks_exact(VERSION_LEN) {
             let crc = entry.get(crc_off..).and_then(|word| self.u32(word)).unwrap_or_default();
             versions.add(c_str(entry.get(long_len..).unwrap_or_default()), crc);
         }
-        // Linux 6.14 and later: as many words as names
+        // Linux 6.14 and later: one section of CRCs, another of the names, in one order
         let crcs = self.named("__version_ext_crcs")?.chunks_exact(4).filter_map(|word| self.u32(word));
         let names = self.named("__version_ext_names")?.split(|&byte| byte == 0);
         for (name, crc) in names.filter(|name| !name.is_empty()).zip(crcs) {
@@ -251,14 +250,14 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
 }
 
 struct Symtab<'data, Elf: FileHeader> {
-    /// Of the table in the file.
+    /// Offset of the table in the file, bytes.
     off: u64,
     symbols: &'data [Elf::Sym],
-    /// Strings, each up to NUL.
+    /// The names, each with its NUL.
     names: &'data [u8],
 }
 
-/// Versions of imported symbols, by name; those that no symbol asks for are left over.
+/// Versions of imported symbols, by name, and which of them a symbol has taken.
 #[derive(Default)]
 struct Versions<'data> {
     entries: Vec<(&'data [u8], u32, bool)>,
@@ -266,7 +265,7 @@ struct Versions<'data> {
 }
 
 impl<'data> Versions<'data> {
-    /// Adds a version; of two for one name the first counts.
+    /// Adds a version. If a name has two, the first is used.
     fn add(&mut self, name: &'data [u8], crc: u32) {
         if let Entry::Vacant(place) = self.places.entry(name) {
             place.insert(self.entries.len());
@@ -280,13 +279,13 @@ impl<'data> Versions<'data> {
         Some(*crc)
     }
 
-    /// Yields what was not taken, in file order.
-    fn left(&self) -> impl Iterator<Item = (&'data [u8], u32)> {
+    /// Yields the versions that were not taken, in file order.
+    fn not_taken(&self) -> impl Iterator<Item = (&'data [u8], u32)> {
         self.entries.iter().filter(|(_, _, taken)| !taken).map(|(name, crc, _)| (*name, *crc))
     }
 }
 
-/// Sparc marks the use of global registers by undefined symbols. Source: the sparc ELF ABI, STT_SPARC_REGISTER.
+/// Whether an undefined symbol stands for a global register of sparc. Source: the sparc ELF ABI, STT_SPARC_REGISTER.
 fn is_sparc_register(machine: elf::Machine, kind: elf::SymbolType) -> bool {
     matches!(machine, elf::EM_SPARC | elf::EM_SPARC32PLUS | elf::EM_SPARCV9) && kind.0 == 13
 }

@@ -1,7 +1,7 @@
-//! A module tree on disk: which module files it has, in which order, and what the kernel has built in. Reads no
+//! A module tree on disk: its module files in depmod's order, and the kernel's lists of built-in modules. Reads no
 //! module. Source: depmod(8), modules.order of the kernel's build.
 
-use super::depmod_d::Rules;
+use super::depmod_d::DepmodConfig;
 use super::file::{ModuleFile, modname, plain_path};
 use super::kmod_order;
 use super::walk;
@@ -13,48 +13,57 @@ use std::path::{Path, PathBuf};
 /// A module tree: ROOT/lib/modules/KVER.
 #[derive(Debug, Default)]
 pub struct Tree {
-    /// Its directory.
+    /// The tree's directory, as it was given.
     pub dir: PathBuf,
-    /// The directory's own name, which is the kernel's version.
+    /// The name of the directory, which is the kernel's version.
     pub kver: String,
     /// One file for each modname, in depmod's module order.
     pub files: Vec<ModuleFile>,
     /// The lines of modules.order.
     pub order: Vec<String>,
-    /// modules.builtin, if there.
+    /// Content of modules.builtin; `None` if the file is missing.
     pub builtin: Option<Vec<u8>>,
-    /// modules.builtin.modinfo, if there.
+    /// Content of modules.builtin.modinfo; `None` if the file is missing.
     pub builtin_modinfo: Option<Vec<u8>>,
-    /// What was passed over, and why; for people.
+    /// Skipped entries and the reasons, for the user.
     pub warnings: Vec<String>,
 }
 
+/// The built-in modules of a kernel, as its build lists them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Builtin<'a> {
+    /// Content of modules.builtin: a path a line.
+    pub list: Option<&'a [u8]>,
+    /// Content of modules.builtin.modinfo: `modname.key=value` strings, each with its NUL.
+    pub modinfo: Option<&'a [u8]>,
+}
+
 impl Tree {
-    /// Opens the tree at `dir`, with depmod's own rules: of two files of one modname the one under updates/ counts,
-    /// then the first in path order.
+    /// Opens the tree at `dir` with depmod's default configuration: of two files of one modname the one under updates/
+    /// is taken, else the first in path order.
     ///
     /// # Errors
-    /// No such directory, an unreadable entry, or no module at all.
+    /// The directory is missing, an entry cannot be read, or there is no module.
     pub fn open(dir: &Path) -> Result<Tree> {
-        let tree = Tree::open_with(dir, &Rules::default())?;
+        let tree = Tree::open_with(dir, &DepmodConfig::default())?;
         if tree.files.is_empty() {
-            return Err(Error::input(dir, "no kernel module in there"));
+            return Err(Error::input(dir, "no kernel modules in this directory"));
         }
         Ok(tree)
     }
 
-    /// Opens the tree at `dir`, which may be empty, and the external directories that `rules` name.
+    /// Opens the tree at `dir`, which may be empty, and the external directories that `config` names.
     ///
     /// # Errors
-    /// No such directory, or an unreadable entry.
-    pub fn open_with(dir: &Path, rules: &Rules) -> Result<Tree> {
-        let mut tree = Tree::bare(dir)?;
-        let mut found = vec![walk::walk(dir, "", rules)?];
-        for external in &rules.externals {
+    /// The directory is missing, or an entry cannot be read.
+    pub fn open_with(dir: &Path, config: &DepmodConfig) -> Result<Tree> {
+        let mut tree = Tree::without_files(dir)?;
+        let mut found = vec![walk::walk(dir, "", config)?];
+        for external in &config.externals {
             if Path::new(external).is_dir() {
-                found.push(walk::walk(Path::new(external), external, rules)?);
+                found.push(walk::walk(Path::new(external), external, config)?);
             } else {
-                tree.warnings.push(format!("{external}: skipped, there is no such external directory"));
+                tree.warnings.push(format!("{external}: skipped: external directory does not exist"));
             }
         }
         let mut chosen: HashMap<String, String> = HashMap::new();
@@ -62,70 +71,73 @@ impl Tree {
             tree.warnings.extend(found.warnings);
             for path in found.paths {
                 let modname = modname(&path);
-                if chosen.get(&modname).is_none_or(|other| rules.rank(&path) > rules.rank(other)) {
+                if chosen.get(&modname).is_none_or(|other| config.rank(&path) > config.rank(other)) {
                     chosen.insert(modname, path);
                 }
             }
         }
-        tree.stat(chosen.into_values().collect())?;
-        tree.sort();
+        tree.take_files(chosen.into_values().collect())?;
         Ok(tree)
     }
 
-    /// Takes just the module files at `paths`, which are absolute, as those of the tree at `dir`.
+    /// Makes a tree at `dir` of exactly the module files at `paths`, which are absolute.
     ///
     /// # Errors
-    /// No such directory or file, or two files of one modname.
+    /// The directory or a file is missing, or two files have one modname.
     pub fn of_files(dir: &Path, paths: &[PathBuf]) -> Result<Tree> {
-        let mut tree = Tree::bare(dir)?;
+        let mut tree = Tree::without_files(dir)?;
         let mut seen = HashMap::new();
         let mut names = Vec::new();
         for path in paths {
-            let name = path.to_str().ok_or_else(|| Error::input(path, "not UTF-8"))?;
+            let name = path.to_str().ok_or_else(|| Error::input(path, "its name is not UTF-8"))?;
             let relative = path.strip_prefix(dir).ok().and_then(Path::to_str).unwrap_or(name);
             if let Some(other) = seen.insert(modname(name), path) {
-                return Err(Error::input(path, format!("the same module as {}", other.display())));
+                return Err(Error::input(path, format!("same module name as {}", other.display())));
             }
             names.push(relative.to_owned());
         }
-        tree.stat(names)?;
-        tree.sort();
+        tree.take_files(names)?;
         Ok(tree)
     }
 
-    /// Reads what lies beside the modules.
-    fn bare(dir: &Path) -> Result<Tree> {
+    /// Lends the lists of built-in modules.
+    pub fn builtin(&self) -> Builtin<'_> {
+        Builtin { list: self.builtin.as_deref(), modinfo: self.builtin_modinfo.as_deref() }
+    }
+
+    /// Reads the files that the kernel's build put beside the modules.
+    fn without_files(dir: &Path) -> Result<Tree> {
         let full = fs::canonicalize(dir).map_err(Error::io(dir))?;
-        let order = optional(&dir.join("modules.order"))?.unwrap_or_default();
+        let order = read_optional(&dir.join("modules.order"))?.unwrap_or_default();
         Ok(Tree {
             dir: dir.to_owned(),
             kver: full.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             order: String::from_utf8_lossy(&order).lines().map(str::to_owned).collect(),
-            builtin: optional(&dir.join("modules.builtin"))?,
-            builtin_modinfo: optional(&dir.join("modules.builtin.modinfo"))?,
+            builtin: read_optional(&dir.join("modules.builtin"))?,
+            builtin_modinfo: read_optional(&dir.join("modules.builtin.modinfo"))?,
             ..Tree::default()
         })
     }
 
-    fn stat(&mut self, paths: Vec<String>) -> Result<()> {
+    /// Takes the files at `paths` in depmod's order: first those of modules.order, then the others in the order of
+    /// kmod's hash table.
+    fn take_files(&mut self, paths: Vec<String>) -> Result<()> {
         self.files = walk::stat(&self.dir, paths)?;
-        Ok(())
-    }
-
-    fn sort(&mut self) {
-        let mut place: HashMap<&str, usize> = HashMap::with_capacity(self.order.len());
-        for (at, line) in self.order.iter().enumerate() {
-            place.entry(line).or_insert(at);
+        let mut lines: HashMap<&str, usize> = HashMap::with_capacity(self.order.len());
+        for (number, line) in self.order.iter().enumerate() {
+            lines.entry(line).or_insert(number);
         }
-        let listed = |path: &str| place.get(plain_path(path)).copied().unwrap_or(usize::MAX);
+        let listed = |path: &str| lines.get(plain_path(path)).copied().unwrap_or(usize::MAX);
         self.files.sort_by_cached_key(|file| {
             let modname = modname(&file.path);
             (listed(&file.path), kmod_order::bucket(&modname), modname)
         });
+        Ok(())
     }
 }
 
-fn optional(path: &Path) -> Result<Option<Vec<u8>>> {
+/// Reads a file; `None` if it is missing.
+fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

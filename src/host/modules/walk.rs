@@ -1,7 +1,7 @@
-//! A walk over a module tree: links are followed, a link that leads back is passed over. Only names are collected;
-//! the files are looked at afterwards, in parallel.
+//! Walks a module tree in parallel. Follows symbolic links, but not to a parent directory. Collects names first, and
+//! stats the files afterwards.
 
-use super::depmod_d::Rules;
+use super::depmod_d::DepmodConfig;
 use super::file::{ModuleFile, Stamp, is_module};
 use crate::host::error::{Error, Result};
 use rayon::prelude::*;
@@ -10,44 +10,45 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Links can multiply directories without end and without a loop; no real tree has as many.
+/// Directories visited before a walk fails. Symbolic links can multiply directories without a loop; no real tree has
+/// as many.
 const DIRS_MAX: usize = 100_000;
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Default)]
 pub(crate) struct Found {
     /// Module files, in path order.
     pub(crate) paths: Vec<String>,
-    /// What was passed over, and why.
+    /// Skipped entries and the reasons, for the user.
     pub(crate) warnings: Vec<String>,
 }
 
-/// Collects the module files below `dir`, each as `prefix/...`, or relative to `dir` where `prefix` is empty.
-pub(crate) fn walk(dir: &Path, prefix: &str, rules: &Rules) -> Result<Found> {
-    Walk { rules, dir_count: AtomicUsize::new(0) }.dir(dir, prefix, &[])
+/// Collects the module files below `dir`, each as `prefix/...`, or relative to `dir` if `prefix` is empty.
+pub(crate) fn walk(dir: &Path, prefix: &str, config: &DepmodConfig) -> Result<Found> {
+    Walk { config, dir_count: AtomicUsize::new(0) }.dir(dir, prefix, &[])
 }
 
 struct Walk<'a> {
-    rules: &'a Rules,
+    config: &'a DepmodConfig,
     dir_count: AtomicUsize,
 }
 
 impl Walk<'_> {
-    /// Walks one directory; `above` are the directories that lead to it, by device and inode.
-    fn dir(&self, dir: &Path, prefix: &str, above: &[(u64, u64)]) -> Result<Found> {
+    /// Walks one directory; `parents` are the directories that lead to it, by device and inode.
+    fn dir(&self, dir: &Path, prefix: &str, parents: &[(u64, u64)]) -> Result<Found> {
         let meta = fs::metadata(dir).map_err(Error::io(dir))?;
         let id = (meta.dev(), meta.ino());
-        if above.contains(&id) {
-            return Ok(Found::skipped(dir, "the link leads back to a directory above it"));
+        if parents.contains(&id) {
+            return Ok(Found::skipped(dir, "symbolic link to a parent directory"));
         }
         if self.dir_count.fetch_add(1, Ordering::Relaxed) > DIRS_MAX {
-            return Err(Error::input(dir, "links lead to more directories than any tree has"));
+            return Err(Error::input(dir, format!("symbolic links lead to more than {DIRS_MAX} directories")));
         }
         let entries: Result<Vec<DirEntry>, _> = fs::read_dir(dir).and_then(Iterator::collect);
         let mut entries = entries.map_err(Error::io(dir))?;
         entries.sort_by_cached_key(DirEntry::file_name);
-        let above = [above, &[id]].concat();
-        let found = entries.par_iter().with_max_len(1).map(|entry| self.entry(entry, prefix, &above));
+        let parents = [parents, &[id]].concat();
+        let found = entries.par_iter().with_max_len(1).map(|entry| self.entry(entry, prefix, &parents));
         found.try_reduce(Found::default, |mut all, mut more| {
             all.paths.append(&mut more.paths);
             all.warnings.append(&mut more.warnings);
@@ -55,7 +56,7 @@ impl Walk<'_> {
         })
     }
 
-    fn entry(&self, entry: &DirEntry, prefix: &str, above: &[(u64, u64)]) -> Result<Found> {
+    fn entry(&self, entry: &DirEntry, prefix: &str, parents: &[(u64, u64)]) -> Result<Found> {
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
             let is_module = is_module(&name.to_string_lossy());
@@ -65,7 +66,7 @@ impl Walk<'_> {
                 Found::default()
             });
         };
-        if self.rules.excludes(name) {
+        if self.config.excludes(name) {
             return Ok(Found::default());
         }
         let mut kind = entry.file_type().map_err(Error::io(entry.path()))?;
@@ -73,13 +74,13 @@ impl Walk<'_> {
             match fs::metadata(entry.path()) {
                 Ok(meta) => kind = meta.file_type(),
                 Err(error) => {
-                    return Ok(Found::skipped(&entry.path(), &format!("the link can't be followed: {error}")));
+                    return Ok(Found::skipped(&entry.path(), &format!("cannot follow the symbolic link: {error}")));
                 }
             }
         }
         let path = || if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
         if kind.is_dir() {
-            self.dir(&entry.path(), &path(), above)
+            self.dir(&entry.path(), &path(), parents)
         } else if kind.is_file() && is_module(name) {
             Ok(Found { paths: vec![path()], ..Found::default() })
         } else {
@@ -89,12 +90,12 @@ impl Walk<'_> {
 }
 
 impl Found {
-    fn skipped(path: &Path, what: &str) -> Found {
-        Found { warnings: vec![format!("{}: skipped, {what}", path.display())], ..Found::default() }
+    fn skipped(path: &Path, why: &str) -> Found {
+        Found { warnings: vec![format!("{}: skipped: {why}", path.display())], ..Found::default() }
     }
 }
 
-/// Looks at each of `paths`, relative to `dir`.
+/// Stats the files at `paths`, which are relative to `dir` or absolute.
 pub(crate) fn stat(dir: &Path, paths: Vec<String>) -> Result<Vec<ModuleFile>> {
     let stat = |path: String| {
         let full = dir.join(&path);

@@ -5,21 +5,19 @@ use super::load_order::{Lane, Order};
 use super::select::Catalogue;
 use crate::host::board::kconfig::Kconfig;
 use crate::host::depmod;
-use crate::host::depmod::{Builtin, IndexFile};
+use crate::host::depmod::IndexFile;
 use crate::host::dt::driver::Drivers;
 use crate::host::dt::vmlinux::Kernel;
 use crate::host::error::{Error, Result};
-use crate::host::modules::cache;
-use crate::host::modules::cache::Cache;
 use crate::host::modules::graph::Graph;
 use crate::host::modules::module::Module;
-use crate::host::modules::scan;
+use crate::host::modules::symbols::SymbolOwners;
 use crate::host::modules::tree::Tree;
+use crate::host::modules::{Progress, read_tree};
 use crate::modules::config::{Config, MARK};
 use crate::modules::index::Index;
 use crate::modules::resolve::{IndexFile as Which, Indexes, Resolver};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// A module tree with its indexes.
 #[derive(Debug)]
@@ -44,10 +42,11 @@ impl Stock {
         if let Some(path) = builtin {
             tree.builtin = Some(std::fs::read(path).map_err(Error::io(path))?);
         }
-        let modules = read_modules(&tree, caches);
-        let builtin = Builtin { list: tree.builtin.as_deref(), modinfo: tree.builtin_modinfo.as_deref() };
-        let files = depmod::indexes(builtin, &modules)?;
-        Ok(Stock { graph: Graph::new(&modules)?, tree, modules, files })
+        let modules = read_modules(&tree, caches.as_deref());
+        let owners = SymbolOwners::new(&modules);
+        let graph = Graph::with(&modules, &owners)?;
+        let files = depmod::emit(tree.builtin(), &modules, &owners, &graph)?.files;
+        Ok(Stock { graph, tree, modules, files })
     }
 
     /// Returns the configuration of a device that has these lines of modprobe.d, the tree's softdeps and weakdeps included.
@@ -106,36 +105,14 @@ impl Stock {
     }
 }
 
-fn read_modules(tree: &Tree, caches: Option<PathBuf>) -> Vec<Module> {
-    let begun = SystemTime::now();
-    let warn = |what: &dyn std::fmt::Display| eprintln!("mkinitmod: {what}");
-    tree.warnings.iter().for_each(|warning| warn(warning));
-    let cache_file = caches.and_then(|caches| cache::file(&caches, &tree.dir).ok());
-    let cache = cache_file.as_deref().map_or(Ok(Cache::default()), |file| Cache::read(file, &tree.dir));
-    let cache = cache.unwrap_or_else(|error| {
-        warn(&error);
-        Cache::default()
-    });
-    let bar = indicatif::ProgressBar::new(tree.files.len() as u64).with_message("reading modules");
-    let results = scan::read_all(tree, &cache, &|| bar.inc(1));
-    bar.finish_and_clear();
-    let (mut modules, mut has_faults) = (Vec::with_capacity(results.len()), false);
-    for result in results {
-        match result {
-            Ok(module) => modules.push(module),
-            Err(fault) => {
-                warn(&fault);
-                has_faults = true;
-            }
-        }
-    }
-    if let Some(file) = cache_file
-        && !has_faults
-        && !cache.is_complete(tree)
-        && let Err(error) = cache::write(&file, tree, &modules, begun)
-    {
-        warn(&error);
-    }
+/// Reads the modules that can be read, from the cache in `caches` if it has them; reports the others.
+fn read_modules(tree: &Tree, caches: Option<&Path>) -> Vec<Module> {
+    let report = |what: &dyn std::fmt::Display| eprintln!("mkinitmod: {what}");
+    tree.warnings.iter().for_each(|warning| report(warning));
+    let scan = read_tree(tree, caches, &Progress::new(tree.files.len()));
+    scan.cache_rejected.iter().for_each(|error| report(error));
+    let modules = scan.results.into_iter().filter_map(|result| result.map_err(|fault| report(&fault)).ok()).collect();
+    scan.cache_unwritten.iter().for_each(|error| report(error));
     modules
 }
 

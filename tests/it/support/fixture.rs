@@ -3,7 +3,7 @@
 use crate::support::mkko::Ko;
 use initmod::host::depmod;
 use initmod::host::modules::scan::scan;
-use initmod::host::modules::tree;
+use initmod::host::modules::tree::Tree;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -48,10 +48,9 @@ impl Fixture {
 
     /// Writes the indexes of the tree, as `mkinitmod depmod` makes them.
     pub fn index(&self) -> &Self {
-        let tree = tree::Tree::open(&self.modules_dir()).expect("the fixture is a tree");
+        let tree = Tree::open(&self.modules_dir()).expect("the fixture is a tree");
         let modules = scan(&tree).expect("its modules can be read");
-        let builtin = depmod::Builtin { list: tree.builtin.as_deref(), modinfo: tree.builtin_modinfo.as_deref() };
-        for (name, bytes) in depmod::indexes(builtin, &modules).expect("it can be indexed") {
+        for (name, bytes) in depmod::indexes(tree.builtin(), &modules).expect("it can be indexed") {
             fs::write(self.modules_dir().join(name), bytes).expect("the root can be written");
         }
         self

@@ -2,4 +2,4 @@
 #[path = "../targets.rs"]
 #[allow(dead_code)]
 mod targets;
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::rules(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::depmod_d(data));

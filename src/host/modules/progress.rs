@@ -4,17 +4,20 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-/// What shows nothing for as long.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Time before the bar appears, so that a short scan shows none.
+const DELAY: Duration = Duration::from_secs(1);
 
-pub(super) struct Progress {
+/// Progress through a number of modules; the bar goes away when this is dropped.
+#[derive(Debug)]
+pub struct Progress {
     bar: ProgressBar,
     begun: Instant,
     shown: Once,
 }
 
 impl Progress {
-    pub(super) fn new(count: usize) -> Progress {
+    /// Starts a hidden bar for `count` modules.
+    pub fn new(count: usize) -> Progress {
         let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::hidden());
         let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len}").expect("the template is well formed");
         Progress {
@@ -24,16 +27,18 @@ impl Progress {
         }
     }
 
-    /// Counts a module as done.
+    /// Counts one module.
     pub(super) fn step(&self) {
         self.bar.inc(1);
-        if self.begun.elapsed() > PATIENCE {
-            // stderr's draw target is itself hidden where stderr is no terminal
+        if self.begun.elapsed() > DELAY {
+            // indicatif itself hides the bar if stderr is not a terminal
             self.shown.call_once(|| self.bar.set_draw_target(ProgressDrawTarget::stderr()));
         }
     }
+}
 
-    pub(super) fn end(&self) {
+impl Drop for Progress {
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }
