@@ -259,16 +259,11 @@ fn follow(tree: &Tree) {
     let devices = tree.devices();
     for &id in &devices {
         assert!(tree.is_enabled(id));
-        _ = (
-            modalias::of(tree, id),
-            modalias::others(tree, id),
-            suppliers::supplies(tree, id),
-            tree.find(&tree.path(id)),
-        );
+        _ = (modalias::of(tree, id), modalias::others(tree, id), suppliers::of(tree, id), tree.find(&tree.path(id)));
     }
     for &start in devices.iter().take(8) {
         let way = way::Way::new(tree, &[start]);
-        way.order.iter().for_each(|&id| _ = way.chain(tree, id));
+        way.order.iter().for_each(|&id| _ = way.steps(tree, id));
     }
 }
 

@@ -1,23 +1,20 @@
-//! Several boards in one image, a family of products: what their board files have to agree on, and what adds up. Each board
-//! selects for itself; what is selected adds up too, but for what is loaded first, which each board has for its own.
+//! Several boards in one image, a family of products: merges their board files. Some keys must agree, lists are joined.
+//! Each board selects its modules on its own; the image gets them all.
 
 use super::file::Board;
 use crate::host::error::Result;
-use crate::host::select::selection::Selection;
 
-/// Makes of several boards the one that an image is built for. What a board does not say is what the others say.
+/// Merges several boards into the one that an image is built for. A key that only some boards set applies to all.
 ///
 /// # Errors
-/// Two say what can't both be.
+/// Two boards set a key differently.
 pub(crate) fn joined(boards: &[Board]) -> Result<Board> {
-    let (first, others) = boards.split_first().expect("there is a board, or the command line for one");
+    let (first, others) = boards.split_first().expect("the caller has at least one board");
     let mut all = first.clone();
     for board in others {
-        let fault = |key: &str, what: &str| {
-            Err(board.fault(key, format!("{} says {what}, and one image can't have both", first.path.display())))
-        };
+        let conflict = |key: &str| Err(board.fault(key, format!("conflicts with {}", first.path.display())));
         if board.arch != all.arch {
-            return fault("arch", &all.arch.to_string());
+            return conflict("arch");
         }
         let (image, more) = (&mut all.image, &board.image);
         let choices = [
@@ -32,7 +29,7 @@ pub(crate) fn joined(boards: &[Board]) -> Result<Board> {
             ("tree.config", agree(&mut all.tree.config, &board.tree.config)),
         ];
         if let Some((key, _)) = choices.iter().find(|(_, agrees)| !agrees) {
-            return fault(key, "otherwise");
+            return conflict(key);
         }
         add(&mut image.files, &more.files);
         add(&mut image.early, &more.early);
@@ -44,7 +41,7 @@ pub(crate) fn joined(boards: &[Board]) -> Result<Board> {
     Ok(all)
 }
 
-/// Takes over a choice where there is none yet; says whether both are the same then.
+/// Sets a choice that is unset; returns whether both are equal then.
 fn agree<T: Clone + PartialEq>(choice: &mut Option<T>, other: &Option<T>) -> bool {
     match other {
         Some(other) => choice.get_or_insert_with(|| other.clone()) == other,
@@ -52,32 +49,11 @@ fn agree<T: Clone + PartialEq>(choice: &mut Option<T>, other: &Option<T>) -> boo
     }
 }
 
-/// Adds what is not there yet.
+/// Adds the items that the list lacks.
 fn add<T: Clone + PartialEq>(list: &mut Vec<T>, more: &[T]) {
     for item in more {
         if !list.contains(item) {
             list.push(item.clone());
         }
     }
-}
-
-/// Adds what was selected for another board. The first reason wins.
-pub(crate) fn add_selection(all: &mut Selection, more: Selection) {
-    for pick in more.picks {
-        if all.picks.iter().all(|known| known.at != pick.at) {
-            all.picks.push(pick);
-        }
-    }
-    all.lane.add(&more.lane);
-    all.edges.extend(more.edges);
-    add(&mut all.absent, &more.absent);
-    add(&mut all.unserved, &more.unserved);
-    add(&mut all.as_they_come, &more.as_they_come);
-    for (name, reason) in more.builtin {
-        if all.builtin.iter().all(|(known, _)| *known != name) {
-            all.builtin.push((name, reason));
-        }
-    }
-    add(&mut all.idle_exclusions, &more.idle_exclusions);
-    add(&mut all.unknown_softdeps, &more.unknown_softdeps);
 }

@@ -1,10 +1,10 @@
-//! The board file: what goes into the image of one board, config/boards/NAME.toml. Paths in it are relative to it.
+//! The board file, config/boards/NAME.toml: the content of one board's image. Paths are relative to the file.
 //!
-//! The format is that of the structs below. An unknown key is an error, with the nearest right one. What the device
-//! tree leads to and what `[modules]` lists add up:
+//! The structs below are the format. An unknown key is an error, with the most similar known key. The modules of the
+//! device tree and those of `[modules]` are joined:
 //!
 //! ```toml
-//! name = "Beagle"                    # what people call it
+//! name = "Beagle"                    # for titles
 //! arch = "armv7"                     # x86_64, aarch64, armv7
 //! root = "mmc"                       # mmc, usb, nvme, sata, ufs, nfs, virtio, /dev/…, or a node: /soc/mmc@1, mmc0
 //! fs = "ext4"
@@ -12,15 +12,15 @@
 //! blob = "am335x-boneblack.dtb"      # beside this file, or among the kernel's device trees
 //! overlays = ["cape.dtbo"]           # applied in this order
 //! also = ["am335x-bonegreen.dtb"]    # other boards that the same image boots
-//! scope = "board"                    # all of the board, or only the way to the `root` (the default where there is one)
+//! scope = "board"                    # the whole board, or only the way to the `root` (the default with a root)
 //! [modules]
 //! names = ["smsc"]                   # and load, globs, dirs, aliases, exclude: see `Modules`
 //! [modules.why]
-//! smsc = "the PHY's driver: its id is read from the chip"     # told in the report
+//! smsc = "the PHY's driver: its id is read from the chip"     # for the report
 //! [image]
 //! compress = "xz"                    # and modules, signatures, strip, files, early, append, loader-as: see `ImageKeys`
-//! [modules.optional]                 # what is not there is told
-//! [modules.expected-missing]         # and here it is not even that
+//! [modules.optional]                 # missing ones are reported
+//! [modules.expected-missing]         # missing ones are ignored
 //! ```
 
 use crate::host::arch::Arch;
@@ -35,37 +35,37 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What a board file says.
+/// The content of a board file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Board {
-    /// Where it was read from.
+    /// The file's path.
     #[serde(skip)]
     pub path: PathBuf,
-    /// What people call it.
+    /// Name for titles.
     pub name: Option<String>,
-    /// What its CPU runs: picks the loader.
+    /// Architecture: selects the loader.
     pub arch: Arch,
-    /// What the root is on, as [`Root`](crate::host::dt::root::Root) reads it: the way to it is loaded first.
+    /// Location of the root, as [`Root`](crate::host::dt::root::Root) parses it: the way to it is loaded first.
     pub root: Option<String>,
     /// The root's file system.
     pub fs: Option<String>,
     /// The board's device tree.
     #[serde(default)]
     pub dt: DtKeys,
-    /// Where the modules come from.
+    /// Module tree and kernel.
     #[serde(default)]
     pub tree: TreeKeys,
-    /// Which modules go in.
+    /// Modules beyond those of the device tree.
     #[serde(default)]
     pub modules: Modules,
-    /// What the image looks like.
+    /// Format and extra content of the image.
     #[serde(default)]
     pub image: ImageKeys,
-    /// Firmware that the modules ask for.
+    /// Firmware that the modules request.
     #[serde(default)]
     pub firmware: FirmwareKeys,
-    /// Configuration of modules.
+    /// modprobe.d configuration.
     #[serde(default)]
     pub modprobe: ModprobeKeys,
 }
@@ -74,21 +74,21 @@ pub struct Board {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DtKeys {
-    /// The device tree: a path, or a name among the device trees of the kernel.
+    /// The device tree blob: a path, or a name among the kernel's device trees.
     pub blob: Option<PathBuf>,
     /// Overlays to apply to it, in this order.
     pub overlays: Vec<PathBuf>,
-    /// Device trees of other boards that the image is for too.
+    /// Device trees of other boards that the image also supports.
     pub also: Vec<PathBuf>,
-    /// Which part of it counts; by default the way to the root, or without `root` all.
+    /// The part of the device tree to select; by default the way to the root, or without `root` all.
     pub scope: Option<Scope>,
 }
 
-/// Which part of a device tree counts.
+/// The part of a device tree to select modules for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// The way to the root: what it is on, and all that this hangs on.
+    /// The way to the root: its devices and all their suppliers.
     Root,
     /// The whole board.
     Board,
@@ -100,9 +100,9 @@ pub enum Scope {
 pub struct TreeKeys {
     /// …/lib/modules/KVER of the kernel to boot.
     pub modules: Option<PathBuf>,
-    /// What the kernel has built in, where the tree has no modules.builtin, or another.
+    /// A modules.builtin file in place of the tree's.
     pub builtin: Option<PathBuf>,
-    /// The kernel's configuration: what is built in by it, and why something is not there.
+    /// The kernel's configuration: names built-in options, and explains missing modules.
     pub config: Option<PathBuf>,
 }
 
@@ -110,31 +110,31 @@ pub struct TreeKeys {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Modules {
-    /// Modules or aliases on the way to the root, loaded in this order before anything else.
+    /// Modules or aliases to load first, in this order.
     pub load: Vec<String>,
     /// Modnames.
     pub names: Vec<String>,
-    /// Patterns of modnames, as in the shell.
+    /// Shell patterns of modnames.
     pub globs: Vec<String>,
     /// Directories of the tree.
     pub dirs: Vec<String>,
-    /// Modaliases, or other names that an alias of a module matches.
+    /// Modaliases, or other names that match an alias of a module.
     pub aliases: Vec<String>,
-    /// Modnames that must stay out, and names of softdeps and weakdeps that are not followed.
+    /// Modnames to exclude, and names of softdeps and weakdeps not to follow.
     pub exclude: Vec<String>,
-    /// For entries of any list below or above why they are there, for the report.
+    /// Notes on entries of any list, for the report.
     pub why: BTreeMap<String, String>,
-    /// What goes in where the tree has it; where not, the report says so.
-    pub optional: Optional,
-    /// What goes in where the tree has it, and is known to be missing from some: nothing is said.
+    /// Modules to include if the tree has them; missing ones are reported.
+    pub optional: Lists,
+    /// Modules to include if the tree has them; missing ones are ignored.
     #[serde(rename = "expected-missing")]
-    pub expected_missing: Optional,
+    pub expected_missing: Lists,
 }
 
-/// `[modules.optional]` and `[modules.expected-missing]`: as in `[modules]`, but nothing found is no error.
+/// Lists of modules: `[modules.optional]` and `[modules.expected-missing]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Optional {
+pub struct Lists {
     /// Modnames.
     pub names: Vec<String>,
     /// Patterns of modnames.
@@ -149,21 +149,21 @@ pub struct Optional {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImageKeys {
-    /// How the image is compressed; zst by default.
+    /// Compression of the image; zst by default.
     pub compress: Option<Method>,
-    /// How the modules in it are; by default as the tree has them.
+    /// Compression of the modules in the image; by default as in the tree.
     pub modules: Option<ModuleFormat>,
-    /// What becomes of the modules' signatures; they are kept by default.
+    /// Handling of module signatures; kept by default.
     pub signatures: Option<Signatures>,
-    /// Modules without signature lose debug sections and BTF.
+    /// Removes debug sections and BTF from unsigned modules.
     pub strip: Option<bool>,
     /// Files to add.
     pub files: Vec<ExtraFile>,
-    /// Microcode and ACPI tables, or archives of them, for the kernel to find before it unpacks the image.
+    /// Microcode and ACPI tables, or archives of them, for the uncompressed archive in front of the image.
     pub early: Vec<PathBuf>,
-    /// The image that all is appended to.
+    /// An existing image to append to.
     pub append: Option<PathBuf>,
-    /// What the loader is in that image; modprobe by default.
+    /// Role of the loader in that image; modprobe by default.
     #[serde(rename = "loader-as")]
     pub loader_as: Option<LoaderAs>,
 }
@@ -172,23 +172,23 @@ pub struct ImageKeys {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FirmwareKeys {
-    /// Where firmware lies; without any, none goes in.
+    /// Firmware directories; without any, the image has no firmware.
     pub dirs: Vec<PathBuf>,
-    /// More names, or patterns of names, relative to these.
+    /// More names or patterns, relative to these directories.
     pub files: Vec<String>,
-    /// What the drivers that are built into the kernel may ask for goes in too, where it is there.
+    /// Adds the firmware of built-in drivers that these directories have.
     pub builtin: bool,
 }
 
-/// A file that is added to the image.
+/// A file to add to the image.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExtraFile {
     /// The file on the host.
     pub from: PathBuf,
-    /// Its place in the image.
+    /// Path in the image.
     pub to: String,
-    /// Its permissions.
+    /// Permissions.
     #[serde(default = "ExtraFile::mode")]
     pub mode: u32,
 }
@@ -201,24 +201,24 @@ pub struct ModprobeKeys {
     pub conf: Vec<String>,
 }
 
-/// What becomes of a module file on its way into the image.
+/// Compression of the modules in the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ModuleFormat {
-    /// As the tree has it.
+    /// Keep the tree's compression.
     Keep,
-    /// Unpacked.
+    /// Decompress.
     None,
-    /// Packed anew by gzip.
+    /// Recompress with gzip.
     Gz,
-    /// By xz.
+    /// Recompress with xz.
     Xz,
-    /// By zstd.
+    /// Recompress with zstd.
     Zst,
 }
 
 impl Board {
-    /// Makes one that a file does not describe, but the command line.
+    /// Returns the board of a command line without board file.
     pub fn of_command_line(arch: Arch) -> Board {
         Board {
             path: "command line".into(),
@@ -235,10 +235,10 @@ impl Board {
         }
     }
 
-    /// Reads and checks a board file, and turns its paths into ones that the caller can open.
+    /// Reads and checks a board file, and resolves its paths against its directory.
     ///
     /// # Errors
-    /// Where it can't be read, has an unknown key, or says what can't be: with file and line or key.
+    /// The file cannot be read, has an unknown key or an invalid value: with the line or key.
     pub fn read(path: &Path) -> Result<Board> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         let mut board: Board = toml::from_str(&text).map_err(|error| {
@@ -264,31 +264,36 @@ impl Board {
         Ok(board)
     }
 
-    /// Makes an error of what is wrong with the value of a key.
+    /// Returns the part of the device tree to select: by default the way to the root if there is one.
+    pub fn scope(&self, has_root: bool) -> Scope {
+        self.dt.scope.unwrap_or(if has_root { Scope::Root } else { Scope::Board })
+    }
+
+    /// Returns an error about the value of a key.
     pub fn fault(&self, key: &str, what: String) -> Error {
         Error::Key { path: self.path.clone(), key: key.into(), what }
     }
 
-    /// Refuses values that can't be.
+    /// Refuses invalid values.
     fn check(&self) -> Result<()> {
         let odd =
             |name: &&String| name.is_empty() || name.contains(char::is_whitespace) || name.starts_with(['#', ';']);
         if let Some(name) = self.modules.load.iter().find(odd) {
-            return Err(self.fault("modules.load", format!("`{name}` is no name of a module")));
+            return Err(self.fault("modules.load", format!("`{name}` is not a modname")));
         }
         let entries = self.modules.entries();
         if let Some(entry) = self.modules.why.keys().find(|entry| !entries.contains(entry)) {
             let near = spelling::closest(entry, entries.iter().map(|entry| entry.as_str()));
             let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-            return Err(self.fault("modules.why", format!("no list has `{entry}`{hint}")));
+            return Err(self.fault("modules.why", format!("no list of modules has `{entry}`{hint}")));
         }
         if let Some(file) = self.image.files.iter().find(|file| file.mode > 0o7777) {
-            return Err(self.fault("image.files", format!("{:#o} is no mode, of {}", file.mode, file.to)));
+            return Err(self.fault("image.files", format!("{}: {:#o} is not a file mode", file.to, file.mode)));
         }
         let conf = self.modprobe.config_text();
         match (Config::new(&conf, &[])).bad_lines().next() {
             Some(line) => {
-                Err(self.fault("modprobe.conf", format!("`{}` is no line of modprobe.d", line.text.escape_ascii())))
+                Err(self.fault("modprobe.conf", format!("`{}` is not a line of modprobe.d", line.text.escape_ascii())))
             }
             None => Ok(()),
         }
@@ -306,20 +311,20 @@ impl Modules {
         entries
     }
 
-    /// Returns the lists whose entries have to be there, in the shape of the others.
-    pub fn required(&self) -> Optional {
+    /// Returns the lists whose entries must exist.
+    pub fn required(&self) -> Lists {
         let Modules { names, globs, dirs, aliases, .. } = self;
-        Optional { names: names.clone(), globs: globs.clone(), dirs: dirs.clone(), aliases: aliases.clone() }
+        Lists { names: names.clone(), globs: globs.clone(), dirs: dirs.clone(), aliases: aliases.clone() }
     }
 }
 
 impl ModprobeKeys {
-    /// Returns what /etc/modprobe.d/initmod.conf holds; nothing without lines.
+    /// Returns the text of /etc/modprobe.d/initmod.conf; empty without lines.
     pub fn file_text(&self) -> String {
         self.conf.iter().map(|line| format!("{}\n", line.trim_end())).collect()
     }
 
-    /// Returns the lines as [`Config`] reads them.
+    /// Returns the lines in the form that [`Config`] reads.
     pub fn config_text(&self) -> Vec<u8> {
         let mut text = self.file_text().into_bytes();
         let len = join_lines(&mut text);
@@ -335,7 +340,7 @@ impl ExtraFile {
 }
 
 impl ModuleFormat {
-    /// Returns the format to pack in; `None` to leave the file alone.
+    /// Returns the format to compress to; `None` to keep the file as it is.
     pub fn format(self) -> Option<Format> {
         match self {
             ModuleFormat::Keep => None,
@@ -347,7 +352,7 @@ impl ModuleFormat {
     }
 }
 
-/// Shortens serde's message on an unknown key or value to the nearest right spelling.
+/// Shortens serde's message about an unknown key or value to the most similar known one.
 fn with_suggestion(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     match quoted.next() {
@@ -356,7 +361,7 @@ fn with_suggestion(message: &str) -> String {
             let what = if message.starts_with("unknown variant") { "value" } else { "key" };
             let hint = match spelling::closest(unknown, right.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there is {}", right.join(", ")),
+                None => format!("known: {}", right.join(", ")),
             };
             format!("unknown {what} `{unknown}`; {hint}")
         }
@@ -386,18 +391,18 @@ mod tests {
         assert_eq!(error("arch = \"armv8\"\n"), "b.toml:1: unknown value `armv8`; did you mean `armv7`?");
         assert_eq!(
             error("arch = \"armv7\"\n[modules.optional]\nexclude = []\n"),
-            "b.toml:3: unknown key `exclude`; there is names, globs, dirs, aliases"
+            "b.toml:3: unknown key `exclude`; known: names, globs, dirs, aliases"
         );
         assert_eq!(error("name = \"x\"\n"), "b.toml:1: missing field `arch`");
     }
 
     #[test]
-    fn values_that_cannot_be_are_refused() {
+    fn invalid_values_are_refused() {
         let board = |lines: &str| read(&format!("arch = \"armv7\"\n{lines}\n")).unwrap_err();
-        assert_eq!(board("[modules]\nload = ['a b']"), "b.toml: modules.load: `a b` is no name of a module");
+        assert_eq!(board("[modules]\nload = ['a b']"), "b.toml: modules.load: `a b` is not a modname");
         assert_eq!(
             board("[modprobe]\nconf = ['option x y=1']"),
-            "b.toml: modprobe.conf: `option x y=1` is no line of modprobe.d"
+            "b.toml: modprobe.conf: `option x y=1` is not a line of modprobe.d"
         );
     }
 

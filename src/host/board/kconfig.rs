@@ -1,5 +1,5 @@
-//! A kernel's configuration, as packages install it: /boot/config-KVER. What an image asks of the kernel is checked
-//! against it, and it tells of a name that the tree does not have what became of it. Source: the kernel's Documentation/kbuild/kconfig.rst.
+//! A kernel's configuration, as packages install it: /boot/config-KVER. An image's needs are checked against it, and it
+//! explains why a module is missing. Source: the kernel's Documentation/kbuild/kconfig.rst.
 
 use crate::host::error::{Error, Result};
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Kconfig {
     path: PathBuf,
-    /// By name, without `CONFIG_`; `n` for what is said not to be set.
+    /// By name, without `CONFIG_`; `n` for an option that is not set.
     values: HashMap<String, String>,
 }
 
@@ -17,7 +17,7 @@ impl Kconfig {
     /// Reads the configuration at `path`.
     ///
     /// # Errors
-    /// It can't be read, or sets nothing.
+    /// The file cannot be read, or has no CONFIG_ line.
     pub fn read(path: &Path) -> Result<Kconfig> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         let set = text.lines().filter_map(|line| match line.strip_prefix("# CONFIG_") {
@@ -26,27 +26,27 @@ impl Kconfig {
         });
         let values: HashMap<String, String> = set.map(|(name, value)| (name.into(), value.into())).collect();
         if values.is_empty() {
-            return Err(Error::input(path, "is no configuration of a kernel: no CONFIG_ line in it"));
+            return Err(Error::input(path, "not a kernel config: no CONFIG_ line"));
         }
         Ok(Kconfig { path: path.into(), values })
     }
 
-    /// The option is built in: `y`.
+    /// Whether the option is `y`.
     pub fn has(&self, name: &str) -> bool {
         self.values.get(name).is_some_and(|value| value == "y")
     }
 
-    /// Finds the option that a module is named for: its value, with `CONFIG_`. Where the two are not of one name nothing
-    /// is known of it.
+    /// Returns the option that a module is named after, with `CONFIG_`, and its value. A module with another name than its
+    /// option is not found.
     pub fn of_module(&self, modname: &str) -> Option<(String, &str)> {
         let name = modname.replace('-', "_").to_uppercase();
         self.values.get(&name).map(|value| (format!("CONFIG_{name}"), value.as_str()))
     }
 
-    /// Insists on an option; `what` says what needs it.
+    /// Checks that an option is `y`; `what` names the feature that needs it, for the message.
     ///
     /// # Errors
-    /// It is not set.
+    /// The option is not `y`.
     pub fn require(&self, name: &str, what: &str) -> Result<()> {
         if self.has(name) {
             return Ok(());
@@ -54,10 +54,10 @@ impl Kconfig {
         Err(Error::input(&self.path, format!("CONFIG_{name} is not set, which {what} needs")))
     }
 
-    /// Refuses an option; `what` says what it stands in the way of.
+    /// Checks that an option is not `y`; `what` names the feature that it forbids, for the message.
     ///
     /// # Errors
-    /// It is set.
+    /// The option is `y`.
     pub fn forbid(&self, name: &str, what: &str) -> Result<()> {
         if self.has(name) {
             return Err(Error::input(&self.path, format!("CONFIG_{name} is set, which forbids {what}")));
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_set_is_refused_by_name() {
+    fn an_unset_option_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config");
         std::fs::write(&path, "# CONFIG_RD_LZ4 is not set\nCONFIG_RD_GZIP=y\nCONFIG_EXT4_FS=m\n").unwrap();

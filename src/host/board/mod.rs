@@ -1,4 +1,4 @@
-//! Boards: their files, families of them, and the kernel's configuration.
+//! Board files, families of boards, and the kernel's configuration.
 
 pub mod kconfig;
 pub mod file;

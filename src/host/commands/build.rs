@@ -13,7 +13,7 @@ use crate::host::image::early;
 use crate::host::image::layout;
 use crate::host::image::layout::{Destination, ImageParts, LoadOrderFiles};
 use crate::host::image::output;
-use crate::host::select::load_order::Order;
+use crate::host::select::load_order::LoadOrder;
 
 /// The archives of an image.
 struct Archives {
@@ -43,7 +43,7 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     }
     if let Some(path) = &args.manifest {
         let archives = [&archives.early, &archives.main];
-        let manifest = manifest::render(&report.title, &inputs.stock.tree.kver, &archives, &reasons);
+        let manifest = manifest::render(&report.title, &inputs.indexed.tree.kver, &archives, &reasons);
         output::write_file(path, manifest.as_bytes())?;
     }
     if !args.quiet {
@@ -87,10 +87,10 @@ fn report<'a>(inputs: &'a Inputs, plan: &'a ImagePlan<'a>, files: &ImageFiles) -
 /// Returns a row for each selected module: modname, bytes in the image, reason.
 fn module_rows<'a>(inputs: &'a Inputs, plan: &ImagePlan<'_>, files: &ImageFiles) -> Vec<(&'a str, u64, String)> {
     let row = |pick: &crate::host::select::selection::Pick| {
-        let modname = inputs.stock.modules[pick.at].modname.as_str();
+        let modname = inputs.indexed.modules.as_slice()[pick.id].modname.as_str();
         match files.modules.iter().find(|packed| packed.module.modname == modname) {
-            Some(packed) => (modname, packed.module.file_len, pick.to_string()),
-            None => (modname, 0, format!("{pick}; already in the image")),
+            Some(packed) => (modname, packed.module.file_len, pick.prose(&inputs.indexed.modules)),
+            None => (modname, 0, format!("{}; already in the image", pick.prose(&inputs.indexed.modules))),
         }
     };
     plan.selection.picks.iter().map(row).collect()
@@ -113,8 +113,8 @@ fn notes(plan: &ImagePlan<'_>, files: &ImageFiles) -> Vec<String> {
 /// Lays the early files out in one archive, and all other files in another.
 fn lay_out(inputs: &Inputs, plan: &ImagePlan<'_>, files: ImageFiles) -> Result<Archives> {
     let board = &inputs.board;
-    let order = |list| load_order_files(&inputs.stock.order(list));
-    let board_orders = plan.selection.lanes.iter();
+    let order = |list| load_order_files(&inputs.indexed.order(list));
+    let board_orders = plan.selection.load_lists.iter();
     let firmware = files.firmware.found.into_iter();
     let main = layout::lay_out(ImageParts {
         destination: match &plan.existing {
@@ -122,10 +122,10 @@ fn lay_out(inputs: &Inputs, plan: &ImagePlan<'_>, files: ImageFiles) -> Result<A
             None => Destination::New,
         },
         loader: plan.loader.clone(),
-        kver: &inputs.stock.tree.kver,
+        kver: &inputs.indexed.tree.kver,
         modules: files.modules,
         indexes: files.indexes,
-        load_order: order(&plan.selection.lane),
+        load_order: order(&plan.selection.load_list),
         board_load_orders: board_orders.map(|(compatible, list)| (compatible.as_str(), order(list))).collect(),
         modprobe_conf: board.modprobe.file_text(),
         firmware: firmware.map(|(name, (_, data))| (firmware_path(&name), data)).collect(),
@@ -137,7 +137,7 @@ fn lay_out(inputs: &Inputs, plan: &ImagePlan<'_>, files: ImageFiles) -> Result<A
 }
 
 /// Emits the two files of a load order.
-fn load_order_files(order: &Order) -> LoadOrderFiles {
+fn load_order_files(order: &LoadOrder) -> LoadOrderFiles {
     LoadOrderFiles { modules_load: order.modules_load_conf(), softdeps: order.modprobe_conf() }
 }
 

@@ -37,14 +37,14 @@ impl ImageFiles {
     /// # Errors
     /// A file is unreadable, or a module is unusable.
     pub(crate) fn read(args: &BuildArgs, inputs: &Inputs, plan: &ImagePlan<'_>) -> Result<ImageFiles> {
-        let all = &inputs.stock.modules;
+        let all = &inputs.indexed.modules;
         let missing: Vec<&Module> = plan.wanted.iter().copied().filter(|module| !plan.has_module(module)).collect();
-        let modules = pack::pack(&inputs.stock.tree, &missing, plan.style)?;
+        let modules = pack::pack(&inputs.indexed.tree, &missing, plan.style)?;
         let mut indexed: Vec<Module> = modules.iter().map(|packed| packed.module.clone()).collect();
         if let Some(existing) = &plan.existing {
             indexed = existing.with(indexed, all);
         }
-        let mut indexes = indexes(&inputs.stock.tree, &indexed)?;
+        let mut indexes = indexes(&inputs.indexed.tree, &indexed)?;
         let suppliers = left_out(all, &indexed);
         if inputs.board.arch != Arch::X86_64 && !suppliers.is_empty() {
             indexes.push(("modules.left-out", suppliers));
@@ -57,10 +57,10 @@ impl ImageFiles {
 
     /// Returns the reason why each module, firmware file and early file is in the image, by its path there.
     pub(crate) fn reasons(&self, inputs: &Inputs, plan: &ImagePlan<'_>) -> HashMap<String, String> {
-        let (kver, all) = (&inputs.stock.tree.kver, &inputs.stock.modules);
+        let (kver, all) = (&inputs.indexed.tree.kver, inputs.indexed.modules.as_slice());
         let picks = plan.selection.picks.iter();
         let picked: HashMap<&str, String> =
-            picks.map(|pick| (all[pick.at].modname.as_str(), pick.to_string())).collect();
+            picks.map(|pick| (all[pick.id].modname.as_str(), pick.prose(all))).collect();
         let modules = self.modules.iter().map(|packed| {
             let reason = picked.get(packed.module.modname.as_str()).cloned().unwrap_or_default();
             (format!("lib/modules/{kver}/{}", packed.module.path), reason)
@@ -106,7 +106,7 @@ fn read_firmware(args: &BuildArgs, inputs: &Inputs, wanted: &[&Module]) -> Resul
     if keys.builtin {
         // The kernel has drivers for many devices that the board lacks: their missing firmware is not reported.
         let missing = std::mem::take(&mut firmware.missing);
-        let modinfo = inputs.stock.tree.builtin_modinfo.as_deref().unwrap_or_default();
+        let modinfo = inputs.indexed.tree.builtin_modinfo.as_deref().unwrap_or_default();
         for text in modinfo.split(|&byte| byte == 0).filter_map(|text| std::str::from_utf8(text).ok()) {
             if let Some((modname, name)) = text.split_once(".firmware=") {
                 firmware.add(&dirs, name, modname)?;

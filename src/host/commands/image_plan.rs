@@ -13,7 +13,7 @@ use crate::host::image::early::Early;
 use crate::host::image::layout::LoaderAs;
 use crate::host::image::pack::Style;
 use crate::host::image::signature::Signatures;
-use crate::host::modules::module::Module;
+use crate::host::modules::module::{Module, ModuleId};
 use crate::host::select::selection::Selection;
 use std::path::{Path, PathBuf};
 
@@ -60,9 +60,9 @@ impl<'a> ImagePlan<'a> {
         };
         let method = args.compress.or(board.image.compress).unwrap_or(Method::Zst);
         let notes = check_kernel(board, inputs.kconfig.as_ref(), method, style.signatures, &early)?;
-        let mut places: Vec<usize> = selection.picks.iter().map(|pick| pick.at).collect();
-        places.sort_unstable();
-        let wanted = places.into_iter().map(|at| &inputs.stock.modules[at]).collect();
+        let mut ids: Vec<ModuleId> = selection.picks.iter().map(|pick| pick.id).collect();
+        ids.sort_unstable();
+        let wanted = ids.into_iter().map(|id| &inputs.indexed.modules.as_slice()[id]).collect();
         Ok(ImagePlan { selection, wanted, loader, existing, loader_as, early, style, method, notes })
     }
 
@@ -98,7 +98,7 @@ fn read_loader(board: &Board, given: Option<&Path>) -> Result<Vec<u8>> {
 /// Reads the image to append to. With --tree there is none.
 fn read_existing(args: &BuildArgs, inputs: &Inputs) -> Result<Option<ExistingImage>> {
     let path = args.append.as_ref().or(inputs.board.image.append.as_ref()).filter(|_| args.tree.is_none());
-    path.map(|path| ExistingImage::read(path, &inputs.stock.tree.kver)).transpose()
+    path.map(|path| ExistingImage::read(path, &inputs.indexed.tree.kver)).transpose()
 }
 
 /// Returns the commands that the loader replaces; refuses them for a new image, where the loader is always /init.

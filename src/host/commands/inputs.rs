@@ -13,8 +13,9 @@ use crate::host::dt::{blob, overlay};
 use crate::host::error::{Error, Result};
 use crate::host::image::pack;
 use crate::host::modules::cache;
-use crate::host::select::indexed_tree::{Stock, check_machine};
-use crate::host::select::select::{Wish, select};
+use crate::host::select::catalogue::Catalogue;
+use crate::host::select::for_board::select;
+use crate::host::select::indexed_tree::{IndexedTree, check_arch};
 use crate::host::select::selection::Selection;
 use crate::host::spelling;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub struct Inputs {
     /// Each board of the image.
     pub boards: Vec<BoardInputs>,
     /// The module tree.
-    pub stock: Stock,
+    pub indexed: IndexedTree,
     /// The kernel's image, which lists its built-in drivers, if it was read.
     pub kernel: Option<Kernel>,
     /// The kernel's configuration, if there is one.
@@ -57,12 +58,12 @@ impl Inputs {
     pub fn read(args: &SourceArgs, wants_kernel: bool) -> Result<Inputs> {
         let mut boards = read_board_files(args)?;
         let joined = if boards.is_empty() { None } else { Some(family::joined(&boards)?) };
-        let stock = read_stock(args, joined.as_ref())?;
+        let indexed = read_tree(args, joined.as_ref())?;
         let board = match joined {
             Some(board) => board,
-            None => Board { tree: tree_keys(args, TreeKeys::default()), ..Board::of_command_line(arch(&stock)?) },
+            None => Board { tree: tree_keys(args, TreeKeys::default()), ..Board::of_command_line(arch(&indexed)?) },
         };
-        check_machine(&stock, board.arch)?;
+        check_arch(&indexed, board.arch)?;
         if boards.is_empty() {
             boards.push(board.clone());
         }
@@ -71,14 +72,14 @@ impl Inputs {
         }
         let mut board_inputs = Vec::new();
         for board in boards {
-            board_inputs.extend(read_board(args, board, &stock)?);
+            board_inputs.extend(read_board(args, board, &indexed)?);
         }
-        let kernel = args.kernel.clone().or_else(|| stock.beside("vmlinuz").filter(|_| wants_kernel));
+        let kernel = args.kernel.clone().or_else(|| indexed.boot_file("vmlinuz").filter(|_| wants_kernel));
         let kernel = kernel.as_deref().map(Kernel::read).transpose()?;
-        let kconfig = board.tree.config.clone().or_else(|| stock.beside("config"));
+        let kconfig = board.tree.config.clone().or_else(|| indexed.boot_file("config"));
         let kconfig = kconfig.as_deref().map(Kconfig::read).transpose()?;
-        let config_text = stock.config_text(&board.modprobe.config_text());
-        Ok(Inputs { board, boards: board_inputs, stock, kernel, kconfig, config_text })
+        let config_text = indexed.config_text(&board.modprobe.config_text());
+        Ok(Inputs { board, boards: board_inputs, indexed, kernel, kconfig, config_text })
     }
 
     /// Selects the modules of all boards.
@@ -86,17 +87,21 @@ impl Inputs {
     /// # Errors
     /// Those of [`select`], for the first board that fails.
     pub fn select(&self) -> Result<Selection> {
-        let catalogue = self.stock.catalogue(&self.config_text, self.kernel.as_ref(), self.kconfig.as_ref());
+        let catalogue = self.catalogue();
         let mut all = Selection::default();
-        for part in &self.boards {
-            let wish = Wish { board: &part.board, trees: &part.trees, root: part.root.clone() };
-            let selection = select(&wish, &catalogue)?;
-            if let Some(compatible) = part.compatible().filter(|_| self.boards.len() > 1) {
-                all.lanes.entry(compatible.into()).or_default().add(&selection.lane);
+        for inputs in &self.boards {
+            let selection = select(&inputs.board, &inputs.trees, inputs.root.as_ref(), &catalogue)?;
+            if let Some(compatible) = inputs.compatible().filter(|_| self.boards.len() > 1) {
+                all.load_lists.entry(compatible.into()).or_default().add(&selection.load_list);
             }
-            family::add_selection(&mut all, selection);
+            all.add(selection);
         }
         Ok(all)
+    }
+
+    /// Returns the catalogue that a selection works on.
+    pub fn catalogue(&self) -> Catalogue<'_> {
+        self.indexed.catalogue(&self.config_text, self.kernel.as_ref(), self.kconfig.as_ref())
     }
 
     /// Yields the device trees of all boards.
@@ -108,14 +113,14 @@ impl Inputs {
     pub fn title(&self) -> String {
         let mut names: Vec<String> = self.boards.iter().map(BoardInputs::name).collect();
         names.dedup();
-        format!("{} ({}), Linux {}", names.join(", "), self.board.arch, self.stock.tree.kver)
+        format!("{} ({}), Linux {}", names.join(", "), self.board.arch, self.indexed.tree.kver)
     }
 }
 
 impl BoardInputs {
     /// Whether the modules of the whole board are selected, not only those on the way to its root.
     pub fn takes_board(&self) -> bool {
-        self.board.dt.scope.unwrap_or(if self.root.is_some() { Scope::Root } else { Scope::Board }) == Scope::Board
+        self.board.scope(self.root.is_some()) == Scope::Board
     }
 
     /// Returns the first of its device tree's compatible strings, which is unique to the board.
@@ -150,22 +155,22 @@ fn tree_keys(args: &SourceArgs, keys: TreeKeys) -> TreeKeys {
 }
 
 /// Reads the module tree that the arguments or else the board name.
-fn read_stock(args: &SourceArgs, board: Option<&Board>) -> Result<Stock> {
+fn read_tree(args: &SourceArgs, board: Option<&Board>) -> Result<IndexedTree> {
     let keys = tree_keys(args, board.map(|board| board.tree.clone()).unwrap_or_default());
     let dir = keys.modules.ok_or_else(|| match board {
         Some(board) => board.fault("tree.modules", "no module tree; set this key or pass --modules DIR".into()),
         None => Error::input("--modules", "missing; pass the module tree of the kernel to boot: ROOT/lib/modules/KVER"),
     })?;
     let caches = if args.no_cache { None } else { args.cache.clone().or_else(cache::default_dir) };
-    Stock::read(&dir, caches, keys.builtin.as_deref())
+    IndexedTree::read(&dir, caches, keys.builtin.as_deref())
 }
 
 /// Reads a board's device trees. Returns one board for each, or a single one without device tree.
-fn read_board(args: &SourceArgs, mut board: Board, stock: &Stock) -> Result<Vec<BoardInputs>> {
-    let trees = read_trees(args, &board, stock)?;
+fn read_board(args: &SourceArgs, mut board: Board, indexed: &IndexedTree) -> Result<Vec<BoardInputs>> {
+    let trees = read_trees(args, &board, indexed)?;
     let root = read_root(args, &board)?;
     board.fs = args.fs.clone().or(board.fs);
-    if board.fs.is_none() && matches!(&root, Some(Root::Class(class)) if class.name == "nfs") {
+    if board.fs.is_none() && matches!(&root, Some(Root::Kind(kind)) if kind.name == "nfs") {
         board.fs = Some("nfs".into());
     }
     board.dt.scope = args.scope.or(board.dt.scope);
@@ -180,11 +185,11 @@ fn read_board(args: &SourceArgs, mut board: Board, stock: &Stock) -> Result<Vec<
 }
 
 /// Returns the architecture of the tree's first module.
-fn arch(stock: &Stock) -> Result<Arch> {
-    let no_module = || Error::input(&stock.tree.dir, "no readable module in this directory");
-    let module = stock.modules.first().ok_or_else(no_module)?;
-    let plain = pack::unpacked(&stock.tree, module)?.1;
-    Arch::of(&plain).map_err(|what| Error::input(stock.tree.dir.join(&module.path), what))
+fn arch(indexed: &IndexedTree) -> Result<Arch> {
+    let no_module = || Error::input(&indexed.tree.dir, "no readable module in this directory");
+    let module = indexed.modules.first().ok_or_else(no_module)?;
+    let plain = pack::unpacked(&indexed.tree, module)?.1;
+    Arch::of(&plain).map_err(|what| Error::input(indexed.tree.dir.join(&module.path), what))
 }
 
 fn read_root(args: &SourceArgs, board: &Board) -> Result<Option<Root>> {
@@ -195,10 +200,10 @@ fn read_root(args: &SourceArgs, board: &Board) -> Result<Option<Root>> {
     }
 }
 
-fn read_trees(args: &SourceArgs, board: &Board, stock: &Stock) -> Result<Vec<DeviceTree>> {
+fn read_trees(args: &SourceArgs, board: &Board, indexed: &IndexedTree) -> Result<Vec<DeviceTree>> {
     let mut dirs: Vec<PathBuf> = vec![Path::new(".").join(board.path.parent().unwrap_or(Path::new("")))];
     dirs.extend(args.dtbs.clone());
-    dirs.extend(stock.dtb_dirs());
+    dirs.extend(indexed.dtb_dirs());
     let find = |name: &PathBuf, key: &str| {
         let found = dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file());
         found.ok_or_else(|| board.fault(key, no_blob(name, &dirs)))

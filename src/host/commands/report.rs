@@ -1,6 +1,6 @@
 //! The report of a build: a table of the modules with sizes and reasons, totals, and notes.
 
-use crate::host::select::selection::{Selection, numbers};
+use crate::host::select::selection::{Selection, number_warning};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::Write as _;
@@ -58,13 +58,13 @@ impl Report<'_> {
         for (name, key) in &self.selection.absent {
             writeln!(text, "missing: {name} ({key})").expect("writing to a String cannot fail");
         }
-        for name in &self.selection.idle_exclusions {
+        for name in &self.selection.unused_exclusions {
             writeln!(text, "missing: {name} (modules.exclude)").expect("writing to a String cannot fail");
         }
         for (name, user) in &self.missing_firmware {
             writeln!(text, "missing: {name} (firmware of {user})").expect("writing to a String cannot fail");
         }
-        for note in self.notes.iter().cloned().chain(numbers(&self.selection.as_they_come)) {
+        for note in self.notes.iter().cloned().chain(number_warning(&self.selection.unnumbered)) {
             writeln!(text, "{note}").expect("writing to a String cannot fail");
         }
         text
@@ -92,14 +92,14 @@ pub fn print(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::select::selection::Reason;
+    use crate::host::select::reason::Request;
 
     #[test]
     fn columns_line_up() {
         let selection = Selection {
-            builtin: vec![("mmc_block".into(), Reason::Load)],
+            builtin: vec![("mmc_block".into(), Request::Load)],
             unknown_softdeps: vec![("gcm".into(), "cifs".into())],
-            idle_exclusions: vec!["nuveau".into()],
+            unused_exclusions: vec!["nuveau".into()],
             ..Selection::default()
         };
         let report = Report {

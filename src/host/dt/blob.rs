@@ -1,14 +1,14 @@
-//! A flattened device tree -> [`Tree`]. Refuses all damage, with the offset. Source: the Devicetree Specification,
-//! chapter 5.
+//! Reads a flattened device tree into a [`Tree`]. Refuses any damage, with its offset. Source: the Devicetree
+//! Specification, chapter 5.
 //!
-//! Read here and not by a crate: none refuses damage alone without refusing half of Debian's device trees too; README.md
-//! has the figures. `dtoolkit` is the second reader of the tests.
+//! No crate is used: those that refuse damage refuse half of Debian's device trees too (figures in README.md). The tests
+//! compare with `dtoolkit`.
 //!
 //! ```text
 //! header     magic d00dfeed, totalsize, off_dt_struct, off_dt_strings, off_mem_rsvmap, version,
 //!            last_comp_version, boot_cpuid, size_dt_strings, size_dt_struct: big-endian u32
 //! structure  tokens, each at a multiple of 4: 1 + name NUL begins a node, 2 ends it,
-//!            3 + u32 length + u32 name's offset + value is a property, 4 is nothing, 9 ends the tree
+//!            3 + u32 length + u32 name's offset + value is a property, 4 is padding, 9 ends the tree
 //! ```
 
 use super::tree::{NodeId, ROOT, Tree};
@@ -17,26 +17,27 @@ use std::path::Path;
 
 const MAGIC: u32 = 0xd00d_feed;
 
-/// Version of the format that is read, and the oldest that readers have to know to read it.
+/// Version of the format.
 const VERSION: u32 = 17;
+/// The oldest version that version 17 is compatible with.
 const COMPATIBLE_VERSION: u32 = 16;
 
-/// Nodes may nest so deep, as in the kernel. Source: drivers/of/fdt.c, `FDT_MAX_DEPTH`.
+/// Greatest depth of nodes, as in the kernel. Source: drivers/of/fdt.c, `FDT_MAX_DEPTH`.
 const DEPTH: usize = 64;
 
-/// What is wrong with a blob, and where.
+/// Damage in a blob.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Damage {
     /// Bytes from the blob's start.
     pub off: usize,
-    /// What is wrong there.
+    /// Description, for messages.
     pub what: &'static str,
 }
 
 /// Reads the tree in the file at `path`.
 ///
 /// # Errors
-/// It can't be read, or is damaged: with the offset.
+/// The file cannot be read, or is damaged: with the offset.
 pub fn read(path: &Path) -> Result<Tree> {
     let data = std::fs::read(path).map_err(Error::io(path))?;
     parse(&data).map_err(|Damage { off, what }| match off {
@@ -48,18 +49,18 @@ pub fn read(path: &Path) -> Result<Tree> {
 /// Parses a flattened device tree.
 ///
 /// # Errors
-/// It is damaged, or none.
+/// The data is damaged, or not a device tree.
 pub fn parse(data: &[u8]) -> Result<Tree, Damage> {
-    let field = |number: usize| cell(data, 4 * number).ok_or(Damage { off: 0, what: "is too short for a device tree" });
+    let field = |number: usize| cell(data, 4 * number).ok_or(Damage { off: 0, what: "too short for a device tree" });
     if field(0)? != MAGIC {
-        return Err(Damage { off: 0, what: "is no device tree blob (.dtb)" });
+        return Err(Damage { off: 0, what: "not a device tree blob (.dtb)" });
     }
     let (total_len, version, compatible) = (field(1)? as usize, field(5)?, field(6)?);
     if data.len() < total_len {
-        return Err(Damage { off: data.len(), what: "the device tree is cut short" });
+        return Err(Damage { off: data.len(), what: "the device tree is truncated" });
     }
     if version < VERSION || !(COMPATIBLE_VERSION..=VERSION).contains(&compatible) {
-        return Err(Damage { off: 20, what: "device tree of a version that is not 17" });
+        return Err(Damage { off: 20, what: "unsupported device tree version; only 17 is supported" });
     }
     let block = |start_field, len_field, what| {
         let (start, len) = (field(start_field)? as usize, field(len_field)? as usize);
@@ -82,11 +83,11 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn tree(&mut self) -> Result<Tree, Damage> {
         let mut tree = Tree::default();
-        // The nodes that are open, outermost first; the blob's root is the tree's.
+        // The open nodes, outermost first.
         let mut open: Vec<NodeId> = Vec::new();
         let mut has_root = false;
-        // Readers look for properties up to the first child only.
-        let mut takes_props = false;
+        // Properties must precede the children.
+        let mut in_props = false;
         loop {
             let off = self.at;
             let damage = |what| Err(Damage { off, what });
@@ -100,17 +101,17 @@ impl<'a> Reader<'a> {
                         None if !has_root => return damage("a root node with a name"),
                         None => return damage("a second root node"),
                     });
-                    (has_root, takes_props) = (true, true);
+                    (has_root, in_props) = (true, true);
                 }
-                (2, Some(_)) => (_, takes_props) = (open.pop(), false),
-                (3, Some(_)) if !takes_props => return damage("a property behind a child node"),
+                (2, Some(_)) => (_, in_props) = (open.pop(), false),
+                (3, Some(_)) if !in_props => return damage("a property after a child node"),
                 (3, Some(node)) => {
                     let (len, name_off) = (self.cell()? as usize, self.cell()? as usize);
                     let name = self.strings.get(name_off..).and_then(until_nul);
-                    let Some(name) = name else { return damage("a property's name is no string") };
+                    let Some(name) = name else { return damage("a property's name is not a string") };
                     let value = self.take(len)?;
                     if tree.has(node, name) {
-                        return damage("a property that the node has already");
+                        return damage("a property that the node already has");
                     }
                     tree.set(node, name, value.to_vec());
                 }
@@ -130,13 +131,13 @@ impl<'a> Reader<'a> {
     }
 
     fn name(&mut self) -> Result<&'a str, Damage> {
-        let damage = Damage { off: self.at, what: "a node's name is no string" };
+        let damage = Damage { off: self.at, what: "a node's name is not a string" };
         let name = self.data.get(self.at..).and_then(until_nul).ok_or(damage)?;
         self.take(name.len() + 1)?;
         Ok(name)
     }
 
-    /// Takes `len` bytes, and the padding behind them.
+    /// Reads `len` bytes and skips the padding after them.
     fn take(&mut self, len: usize) -> Result<&'a [u8], Damage> {
         let end = self.at.checked_add(len).ok_or(self.end())?;
         let bytes = self.data.get(self.at..end).ok_or(self.end())?;
@@ -199,7 +200,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_was_emitted_is_read_back() {
+    fn an_emitted_tree_is_read_back() {
         let tree = parse(&blob()).unwrap();
         let mmc = tree.find("/soc/mmc@1").unwrap();
         assert_eq!(tree.compatible(mmc).collect::<Vec<_>>(), ["a,b", "c"]);
@@ -208,7 +209,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn every_prefix_and_every_flipped_byte_is_met_without_panic() {
+    fn truncation_and_flipped_bytes_never_panic() {
         let blob = blob();
         for len in 0..blob.len() {
             assert!(parse(&blob[..len]).is_err(), "{len}");
@@ -229,15 +230,15 @@ pub(crate) mod tests {
             parse(&flat(structs, b"a\0".into())).unwrap_err()
         };
         let damage = |what| Damage { off: 60, what };
-        assert_eq!(error(&[1, 0, 3, 0, 0, 3, 0, 0, 2, 9]), damage("a property that the node has already"));
+        assert_eq!(error(&[1, 0, 3, 0, 0, 3, 0, 0, 2, 9]), damage("a property that the node already has"));
         assert_eq!(error(&[1, 0x6200_0000, 2, 9]), Damage { off: 40, what: "a root node with a name" });
-        assert_eq!(error(&[1, 0, 1, 0x6200_0000, 2, 3, 0, 0, 2, 9]), damage("a property behind a child node"));
+        assert_eq!(error(&[1, 0, 1, 0x6200_0000, 2, 3, 0, 0, 2, 9]), damage("a property after a child node"));
     }
 
     #[test]
-    fn damage_is_named_with_its_place() {
+    fn damage_is_reported_with_its_offset() {
         let error = |data: &[u8]| parse(data).unwrap_err();
-        assert_eq!(error(b"hello").what, "is no device tree blob (.dtb)");
+        assert_eq!(error(b"hello").what, "not a device tree blob (.dtb)");
         let mut bad = blob();
         bad[43] = 7;
         assert_eq!(error(&bad), Damage { off: 40, what: "an unknown token" });

@@ -1,7 +1,7 @@
-//! Who serves a node: modules, the kernel itself, or nobody that is known. Three answers, never a guess.
+//! The drivers that match a device tree node: modules, or one in the kernel image, or unknown. Never a guess.
 //!
-//! `of:` aliases are found by `compatible` in a hash: all but a few are `of:N*T*Ccompatible`, with and without `C*`
-//! behind. All other aliases go through the index. Source: scripts/mod/file2alias.c, `do_of_entry_multi`.
+//! `of:` aliases are looked up by `compatible` in a hash: nearly all are `of:N*T*Ccompatible`, with and without `C*` at the
+//! end. All other aliases go through the index. Source: scripts/mod/file2alias.c, `do_of_entry_multi`.
 
 use super::modalias;
 use super::tree::{NodeId, Tree};
@@ -16,19 +16,34 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// Who serves a node.
+/// The drivers that match a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Driver {
-    /// Modules, by their places, and by what the node asks for them: a `compatible` or modalias.
-    pub modules: Vec<(usize, String)>,
-    /// What of the node's `compatible` the kernel has a driver for.
+    /// Modules that match, in the order of the node's modaliases.
+    pub modules: Vec<MatchingModule>,
+    /// If no module matches: the first `compatible` that a driver in the kernel image has.
     pub builtin: Option<String>,
 }
 
-/// A device that code makes of a part of a chip: the place of its module, and its name.
-pub type Cell = (usize, String);
+/// A module whose driver matches a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MatchingModule {
+    /// The module.
+    pub id: ModuleId,
+    /// The node's `compatible` or modalias that matched.
+    pub by: String,
+}
 
-/// All drivers of a tree and its kernel.
+/// An MFD cell: a platform device that the driver of a multi-function chip creates.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MfdCell {
+    /// The module that matches the platform device.
+    pub id: ModuleId,
+    /// The platform device's name.
+    pub name: String,
+}
+
+/// All drivers of a module tree and its kernel.
 #[derive(Debug)]
 pub struct Drivers<'a> {
     dir: &'a Path,
@@ -36,32 +51,32 @@ pub struct Drivers<'a> {
     graph: &'a Graph,
     resolver: Resolver<'a>,
     kernel: Option<&'a Kernel>,
-    places: HashMap<&'a str, usize>,
-    by_compatible: HashMap<&'a [u8], Vec<usize>>,
+    ids: HashMap<&'a str, ModuleId>,
+    by_compatible: HashMap<&'a [u8], Vec<ModuleId>>,
     /// `of:` patterns of another shape.
-    odd: Vec<(&'a [u8], usize)>,
-    /// Names of platform devices that code makes.
-    platform: HashMap<&'a [u8], usize>,
-    /// The cells of each core that was asked for.
-    cells: Mutex<HashMap<usize, Arc<Vec<Cell>>>>,
+    odd: Vec<(&'a [u8], ModuleId)>,
+    /// Platform device names of the modules' `platform:` aliases.
+    platform: HashMap<&'a [u8], ModuleId>,
+    /// The cells of each MFD driver looked up so far.
+    cells: Mutex<HashMap<ModuleId, Arc<Vec<MfdCell>>>>,
 }
 
-/// What a core calls to make devices of its parts.
-const MAKES_CELLS: [&[u8]; 2] = [b"mfd_add_devices", b"devm_mfd_add_devices"];
+/// Kernel functions by which an MFD driver creates its cells.
+const CREATE_CELLS: [&[u8]; 2] = [b"mfd_add_devices", b"devm_mfd_add_devices"];
 
-/// Buses that chips of many parts sit on, by how their nodes' names begin.
+/// Buses of multi-function chips, by the start of the bus node's name.
 const SLOW_BUSES: [&str; 6] = ["i2c", "spi", "rsb", "spmi", "ssbi", "p2wi"];
 
-/// So many first letters make names of one family: `axp221` and `axp20x-regulator`.
-const ALIKE_LEN: usize = 3;
+/// Common prefix, in letters, of names of one chip family: `axp221` and `axp20x-regulator`.
+const FAMILY_PREFIX_LEN: usize = 3;
 
-/// Counts the letters that two names begin with alike.
-fn alike_len(left: &str, right: &str) -> usize {
+/// Returns the length of the common prefix.
+fn common_prefix_len(left: &str, right: &str) -> usize {
     left.bytes().zip(right.bytes()).take_while(|(l, r)| l == r).count()
 }
 
 impl<'a> Drivers<'a> {
-    /// Indexes `modules`, of the tree at `dir`. Without `kernel` nothing is known to be built in.
+    /// Indexes `modules`, of the tree at `dir`. Without `kernel`, built-in drivers are unknown.
     pub fn new(
         dir: &'a Path,
         modules: &'a [Module],
@@ -69,132 +84,150 @@ impl<'a> Drivers<'a> {
         resolver: Resolver<'a>,
         kernel: Option<&'a Kernel>,
     ) -> Self {
-        let places = modules.iter().enumerate().map(|(at, module)| (module.modname.as_str(), at)).collect();
-        let (mut by_compatible, mut odd, mut platform) = (HashMap::<_, Vec<usize>>::new(), Vec::new(), HashMap::new());
-        for (at, module) in modules.iter().enumerate() {
-            for alias in module.aliases() {
-                if let Some(name) = alias.strip_prefix(b"platform:") {
-                    platform.entry(name).or_insert(at);
-                } else if let Some(compatible) = alias.strip_prefix(b"of:N*T*C") {
-                    let compatible = compatible.strip_suffix(b"C*").unwrap_or(compatible);
-                    if compatible.iter().any(|byte| b"*?[".contains(byte)) {
-                        odd.push((alias, at));
-                        continue;
-                    }
-                    let list = by_compatible.entry(compatible).or_default();
-                    if list.last() != Some(&at) {
-                        list.push(at);
-                    }
-                } else if alias.starts_with(b"of:") {
-                    odd.push((alias, at));
-                }
-            }
+        let mut drivers = Drivers {
+            dir,
+            modules,
+            graph,
+            resolver,
+            kernel,
+            ids: HashMap::new(),
+            by_compatible: HashMap::new(),
+            odd: Vec::new(),
+            platform: HashMap::new(),
+            cells: Mutex::default(),
+        };
+        for (id, module) in ModuleId::all(modules.len()).zip(modules) {
+            drivers.ids.insert(&module.modname, id);
+            module.aliases().for_each(|alias| drivers.add_alias(alias, id));
         }
-        let cells = Mutex::default();
-        Drivers { dir, modules, graph, resolver, kernel, places, by_compatible, odd, platform, cells }
+        drivers
     }
 
-    /// It is known what the kernel has built in.
+    fn add_alias(&mut self, alias: &'a [u8], id: ModuleId) {
+        if let Some(name) = alias.strip_prefix(b"platform:") {
+            self.platform.entry(name).or_insert(id);
+        } else if let Some(compatible) = alias.strip_prefix(b"of:N*T*C") {
+            let compatible = compatible.strip_suffix(b"C*").unwrap_or(compatible);
+            if compatible.iter().any(|byte| b"*?[".contains(byte)) {
+                self.odd.push((alias, id));
+                return;
+            }
+            let list = self.by_compatible.entry(compatible).or_default();
+            if list.last() != Some(&id) {
+                list.push(id);
+            }
+        } else if alias.starts_with(b"of:") {
+            self.odd.push((alias, id));
+        }
+    }
+
+    /// Whether the drivers in the kernel image are known.
     pub fn knows_kernel(&self) -> bool {
         self.kernel.is_some()
     }
 
-    /// Finds who serves a node.
-    pub fn of(&self, tree: &Tree, id: NodeId) -> Driver {
+    /// Returns the drivers that match a node; blacklisted modules are left out.
+    pub fn of(&self, tree: &Tree, node: NodeId) -> Driver {
         let mut driver = Driver::default();
-        let mut add = |at: usize, by: &str| {
-            let is_new = driver.modules.iter().all(|(known, _)| *known != at);
-            if is_new && !self.resolver.config.blacklists(self.modules[at].modname.as_bytes()) {
-                driver.modules.push((at, by.to_owned()));
+        let mut add = |id: ModuleId, by: &str| {
+            let is_new = driver.modules.iter().all(|known| known.id != id);
+            if is_new && !self.resolver.config.blacklists(self.modules[id].modname.as_bytes()) {
+                driver.modules.push(MatchingModule { id, by: by.to_owned() });
             }
         };
-        for compatible in tree.compatible(id) {
-            for &at in self.by_compatible.get(compatible.as_bytes()).into_iter().flatten() {
-                add(at, compatible);
+        for compatible in tree.compatible(node) {
+            for &id in self.by_compatible.get(compatible.as_bytes()).into_iter().flatten() {
+                add(id, compatible);
             }
         }
         if !self.odd.is_empty() {
-            let of = modalias::of(tree, id);
-            for (_, at) in self.odd.iter().filter(|(pattern, _)| glob::matches(pattern, of.as_bytes())) {
-                add(*at, &of);
+            let of = modalias::of(tree, node);
+            for (_, id) in self.odd.iter().filter(|(pattern, _)| glob::matches(pattern, of.as_bytes())) {
+                add(*id, &of);
             }
         }
-        for other in modalias::others(tree, id) {
-            for at in self.resolve(&other) {
-                add(at, &other);
+        for other in modalias::others(tree, node) {
+            for id in self.resolve(&other) {
+                add(id, &other);
             }
         }
         let kernel = self.kernel.filter(|_| driver.modules.is_empty());
-        driver.builtin = kernel.and_then(|kernel| tree.compatible(id).find(|name| kernel.serves(name))).map(Into::into);
+        let builtin = kernel.and_then(|kernel| tree.compatible(node).find(|name| kernel.has_driver(name)));
+        driver.builtin = builtin.map(Into::into);
         driver
     }
 
-    /// Finds the modules that serve a modalias. What can't be looked up serves nothing.
-    pub fn resolve(&self, alias: &str) -> Vec<usize> {
+    /// Returns the modules that match a modalias; none if the look-up fails.
+    pub fn resolve(&self, alias: &str) -> Vec<ModuleId> {
         let mut matches = heapless::Vec::<Match<'_>, MATCH_COUNT>::new();
         match self.resolver.resolve(alias.as_bytes(), &mut matches) {
             Ok(Found::Nothing) | Err(_) => Vec::new(),
-            Ok(_) => matches.iter().filter_map(|found| self.place(found)).collect(),
+            Ok(_) => matches.iter().filter_map(|found| self.id(found)).collect(),
         }
     }
 
-    fn place(&self, found: &Match<'_>) -> Option<usize> {
+    fn id(&self, found: &Match<'_>) -> Option<ModuleId> {
         let Match::Module(line) = found else { return None };
-        self.places.get(modname(&String::from_utf8_lossy(line.path())).as_str()).copied()
+        self.ids.get(modname(&String::from_utf8_lossy(line.path())).as_str()).copied()
     }
 
-    /// Finds the modules for the devices that the core at `at`, or one that it is a front of, makes of its parts: no
-    /// tree names these, but the core's own file does, as strings that are names of platform devices. A core that
-    /// can't be read has none.
-    pub fn cells(&self, at: usize) -> Arc<Vec<Cell>> {
-        if let Some(known) = self.cells.lock().expect("nobody panics with it").get(&at) {
+    /// Returns the MFD cells of a module, or of an MFD driver that it depends on.
+    ///
+    /// No tree names cells; the MFD driver's file does, as strings that are names of platform devices. A file that cannot
+    /// be read has none.
+    pub fn cells(&self, id: ModuleId) -> Arc<Vec<MfdCell>> {
+        if let Some(known) = self.cells.lock().expect("no holder panics").get(&id) {
             return Arc::clone(known);
         }
-        let cores = self.graph.closure(ModuleId::new(at)).into_iter().map(ModuleId::index).chain([at]);
-        let cores: Vec<usize> = cores.filter(|&core| self.makes_cells(core)).collect();
-        let mut found: Vec<Cell> = cores.iter().filter_map(|&core| self.read_cells(core)).flatten().collect();
+        let cores = self.graph.closure(id).into_iter().chain([id]);
+        let cores: Vec<ModuleId> = cores.filter(|&core| self.creates_cells(core)).collect();
+        let mut found: Vec<MfdCell> = cores.iter().filter_map(|&core| self.read_cells(core)).flatten().collect();
         found.sort_unstable();
-        found.dedup_by_key(|(cell, _)| *cell);
-        found.retain(|(cell, _)| *cell != at && !cores.contains(cell));
+        found.dedup_by_key(|cell| cell.id);
+        found.retain(|cell| cell.id != id && !cores.contains(&cell.id));
         let found = Arc::new(found);
-        self.cells.lock().expect("nobody panics with it").insert(at, Arc::clone(&found));
+        self.cells.lock().expect("no holder panics").insert(id, Arc::clone(&found));
         found
     }
 
-    /// Finds modules that may be for the parts of a chip on a slow bus whose core is built in: named as the chip is in the
-    /// first letters, and, where the kernel's image is known, by a string in it. Which core a string of the kernel's
-    /// belongs to can't be told, so these are likely, not known, and are to be called so.
-    pub fn likely_cells(&self, tree: &Tree, id: NodeId) -> Vec<Cell> {
-        let bus = tree.node(id).parent.map_or("", |parent| tree.node(parent).stem());
+    /// Returns modules that are likely for the MFD cells of a chip on a slow bus whose driver is built in.
+    ///
+    /// Such a module shares its first letters with the chip, and its device's name is a string in the kernel image, if
+    /// that is known. Which built-in driver the string belongs to is unknown, so these are likely only.
+    pub fn likely_cells(&self, tree: &Tree, node: NodeId) -> Vec<MfdCell> {
+        let bus = tree.node(node).parent.map_or("", |parent| tree.node(parent).stem());
         if !SLOW_BUSES.iter().any(|start| bus.starts_with(start)) {
             return Vec::new();
         }
-        let chips = || tree.compatible(id).map(|name| name.split_once(',').map_or(name, |(_, chip)| chip));
-        let is_alike = |name: &str| chips().any(|chip| alike_len(chip, name) >= ALIKE_LEN);
-        let is_said = |name: &str| self.kernel.is_none_or(|kernel| kernel.says(name));
-        let names = self.platform.iter().filter_map(|(name, at)| Some((std::str::from_utf8(name).ok()?, *at)));
-        let likely = names.filter(|(name, _)| is_alike(name) && is_said(name));
-        let mut cells: Vec<Cell> = likely.map(|(name, at)| (at, name.to_owned())).collect();
+        let chips = || tree.compatible(node).map(|name| name.split_once(',').map_or(name, |(_, chip)| chip));
+        let is_family = |name: &str| chips().any(|chip| common_prefix_len(chip, name) >= FAMILY_PREFIX_LEN);
+        let is_in_kernel = |name: &str| self.kernel.is_none_or(|kernel| kernel.has_string(name));
+        let names = self.platform.iter().filter_map(|(name, id)| Some((std::str::from_utf8(name).ok()?, *id)));
+        let likely = names.filter(|(name, _)| is_family(name) && is_in_kernel(name));
+        let mut cells: Vec<MfdCell> = likely.map(|(name, id)| MfdCell { id, name: name.to_owned() }).collect();
         cells.sort_unstable();
-        cells.dedup_by_key(|(cell, _)| *cell);
+        cells.dedup_by_key(|cell| cell.id);
         cells
     }
 
-    fn makes_cells(&self, at: usize) -> bool {
-        self.modules[at].imports.iter().any(|symbol| MAKES_CELLS.contains(&symbol.name))
+    fn creates_cells(&self, id: ModuleId) -> bool {
+        self.modules[id].imports.iter().any(|symbol| CREATE_CELLS.contains(&symbol.name))
     }
 
-    fn read_cells(&self, at: usize) -> Option<Vec<Cell>> {
-        let data = std::fs::read(self.dir.join(&self.modules[at].path)).ok()?;
+    fn read_cells(&self, id: ModuleId) -> Option<Vec<MfdCell>> {
+        let data = std::fs::read(self.dir.join(&self.modules[id].path)).ok()?;
         let plain = codec::decompress(&data).ok()?;
         let strings = plain.split(|&byte| byte == 0).filter(|text| !text.is_empty());
-        let named = |text: &[u8]| Some((*self.platform.get(text)?, String::from_utf8_lossy(text).into_owned()));
-        Some(strings.filter_map(named).collect())
+        let cell = |text: &[u8]| {
+            let name = String::from_utf8_lossy(text).into_owned();
+            self.platform.get(text).map(|&id| MfdCell { id, name })
+        };
+        Some(strings.filter_map(cell).collect())
     }
 
     /// Returns a module's path in its tree.
-    pub fn path(&self, at: usize) -> &str {
-        &self.modules[at].path
+    pub fn path(&self, id: ModuleId) -> &str {
+        &self.modules[id].path
     }
 }
 
@@ -216,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_served_by_compatible_by_bus_and_by_patterns_of_another_shape() {
+    fn a_node_matches_by_compatible_by_bus_and_by_patterns_of_another_shape() {
         let modules = [
             module("ds1307", &["i2c:ds1307"]),
             module("ipmi", &["of:N*Tipmi*Cipmi-kcs*"]),
@@ -232,9 +265,10 @@ mod tests {
             "/i2c@1/rtc@68\ncompatible = \"dallas,ds1307\", \"x,rtc\"\n\
             /i2c@1/bmc@1\ndevice_type = \"ipmi\"\ncompatible = \"ipmi-kcs\"\n/i2c@1/none\ncompatible = \"z,z\"",
         );
-        let served = |path: &str| drivers.of(&tree, tree.find(path).unwrap()).modules;
-        assert_eq!(served("/i2c@1/rtc@68"), [(2, "x,rtc".into()), (0, "i2c:ds1307".into())], "b is blacklisted");
-        assert_eq!(served("/i2c@1/bmc@1"), [(1, "of:NbmcTipmiCipmi-kcs".into())]);
-        assert_eq!(served("/i2c@1/none"), []);
+        let matching = |path: &str| drivers.of(&tree, tree.find(path).unwrap()).modules;
+        let module = |index, by: &str| MatchingModule { id: ModuleId::new(index), by: by.into() };
+        assert_eq!(matching("/i2c@1/rtc@68"), [module(2, "x,rtc"), module(0, "i2c:ds1307")], "b is blacklisted");
+        assert_eq!(matching("/i2c@1/bmc@1"), [module(1, "of:NbmcTipmiCipmi-kcs")]);
+        assert_eq!(matching("/i2c@1/none"), []);
     }
 }

@@ -1,19 +1,21 @@
-//! Which disks the kernel numbers as they come. A host for MMC and SD cards that has an alias, `mmc0 = "/soc/mmc@1"`, has
-//! its number at each boot; the others get theirs in the order in which their drivers get to them, and most drivers do
-//! so side by side. Source: the kernel's drivers/mmc/core/host.c, `mmc_alloc_host`.
+//! Finds the disks whose /dev/mmcblkN number may change between boots.
+//!
+//! A host for MMC and SD cards with an alias, `mmc0 = "/soc/mmc@1"`, has a fixed number. The others are numbered in the order
+//! in which their drivers probe, and most drivers probe asynchronously. Source: the kernel's drivers/mmc/core/host.c,
+//! `mmc_alloc_host`.
 
 use super::driver::Drivers;
-use super::root::CLASSES;
+use super::root::ROOT_KINDS;
 use super::tree::{NodeId, ROOT, Tree};
 
-/// Returns the hosts that change numbers among themselves; none if it is one that has no number.
-pub fn as_they_come(tree: &Tree, drivers: &Drivers<'_>) -> Vec<NodeId> {
-    let mmc = CLASSES.iter().find(|class| class.name == "mmc").expect("it is a kind");
+/// Returns the hosts without a fixed number; none if there is only one, whose number cannot change.
+pub fn unnumbered(tree: &Tree, drivers: &Drivers<'_>) -> Vec<NodeId> {
+    let mmc = ROOT_KINDS.iter().find(|kind| kind.name == "mmc").expect("mmc is in the table");
     let hosts: Vec<NodeId> = tree.devices().into_iter().filter(|&id| mmc.has(tree, drivers, id)).collect();
     let aliases = tree.child(ROOT, "aliases").map(|aliases| tree.node(aliases).props.as_slice()).unwrap_or_default();
     let numbers = aliases.iter().filter(|(name, _)| name.strip_prefix("mmc").is_some_and(is_number));
     let numbered: Vec<NodeId> = numbers.filter_map(|(name, _)| tree.find(name)).collect();
-    // A controller with a node for each of its slots is none itself.
+    // A controller with a node for each of its slots is no host itself.
     let has_slots = |id: NodeId| hosts.iter().any(|&slot| slot != id && tree.up(slot).any(|above| above == id));
     let is_free = |id: &NodeId| !numbered.contains(id) && !has_slots(*id);
     let free: Vec<NodeId> = hosts.iter().copied().filter(is_free).collect();

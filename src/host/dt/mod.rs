@@ -1,13 +1,12 @@
-//! Device trees: from the blob that describes a board to the modaliases of its devices and to who provides for whom.
+//! Device trees: from the blob that describes a board to the modules that its devices need.
 //!
 //! * [`blob`] reads a flattened tree, [`overlay`] applies others to it: both end in a [`tree::Tree`].
-//! * [`modalias`] gives a node's modaliases, [`driver`] what serves them: a module, the kernel itself, or nobody knows.
-//! * [`suppliers`] reads from a node's properties which nodes provide for it.
-//! * [`root`] tells which nodes can hold the root, [`way`] follows them and all their providers, [`needs`]
-//!   makes modules of that.
-//! * [`mmc_numbers`] tells which disks may have another name at each boot.
+//! * [`modalias`] gives a node's modaliases, [`driver`] the modules or built-in drivers that match them.
+//! * [`suppliers`] reads a node's suppliers from its properties.
+//! * [`root`] finds the nodes that can hold the root, [`way`] follows their suppliers, [`needs`] turns both into modules.
+//! * [`mmc_numbers`] finds the disks whose number may change between boots.
 //!
-//! What a board's kernel does with the tree is modelled, not guessed: each file names the kernel source it follows.
+//! Each file models what the kernel does with the tree, and names the kernel source it follows.
 
 pub mod tree;
 pub mod blob;

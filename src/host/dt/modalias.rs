@@ -1,11 +1,11 @@
-//! A node -> the modaliases that its device asks for. Sources: drivers/of/module.c, `of_modalias`;
+//! A node -> the modaliases of its device. Sources: drivers/of/module.c, `of_modalias`;
 //! drivers/i2c/i2c-core-of.c, drivers/spi/spi.c, drivers/of/base.c, `of_alias_from_compatible`; drivers/amba/bus.c;
 //! drivers/net/mdio/of_mdio.c and include/linux/mdio.h.
 
 use super::tree::{NodeId, Tree};
 
-/// The ids that cells of Arm's PrimeCell family carry in hardware, where a tree does not say them. There are no `of:`
-/// aliases for these. A cell that comes in several revisions has several. Source: the drivers' `amba_id` tables.
+/// Hardware ids of Arm's PrimeCell peripherals, for trees without `arm,primecell-periphid`. Their drivers have no `of:`
+/// aliases. A peripheral with several revisions has several ids. Source: the drivers' `amba_id` tables.
 const PRIMECELL_IDS: [(&str, &[u32]); 24] = [
     ("arm,pl011", &[0x0004_1011]),
     ("arm,pl022", &[0x0004_1022]),
@@ -33,7 +33,7 @@ const PRIMECELL_IDS: [(&str, &[u32]); 24] = [
     ("st,nomadik-i2c", &[0x0018_0024]),
 ];
 
-/// What sits on a bus that is probed, named by what its node is compatible with.
+/// Modules of SDIO devices, whose ids are read from the bus, by their nodes' `compatible`.
 const SDIO: [(&str, &str); 6] = [
     ("brcm,bcm4329-fmac", "brcmfmac"),
     ("brcm,bcm4330-fmac", "brcmfmac"),
@@ -43,7 +43,7 @@ const SDIO: [(&str, &str); 6] = [
     ("marvell,sd8997", "mwifiex_sdio"),
 ];
 
-/// Returns the `of:` modalias, as the device's uevent has it.
+/// Returns the `of:` modalias, as in the device's uevent.
 pub fn of(tree: &Tree, id: NodeId) -> String {
     let kind = tree.str(id, "device_type").unwrap_or("(null)");
     let mut alias = format!("of:N{}T{kind}", tree.node(id).stem());
@@ -54,7 +54,7 @@ pub fn of(tree: &Tree, id: NodeId) -> String {
     alias
 }
 
-/// Returns what the node's device asks for beside `of:`: modaliases of its bus, and names of modules.
+/// Returns the names by which the node's device requests modules beside `of:`: modaliases of its bus, and modnames.
 pub fn others(tree: &Tree, id: NodeId) -> Vec<String> {
     let mut aliases = Vec::new();
     let bus = tree.node(id).parent.map_or("", |parent| tree.node(parent).stem());
@@ -63,7 +63,7 @@ pub fn others(tree: &Tree, id: NodeId) -> Vec<String> {
         if bus.starts_with("i2c") {
             aliases.push(format!("i2c:{name}"));
         } else if bus.starts_with("spi") || bus.ends_with("spi") {
-            // The kernel asks for this one alone; udev and dracut have the `of:` one from elsewhere.
+            // SPI devices send this modalias only; udev and dracut read the `of:` one from elsewhere.
             aliases.push(format!("spi:{name}"));
         }
     }
@@ -87,7 +87,7 @@ fn primecell(tree: &Tree, id: NodeId) -> Vec<String> {
     ids.iter().map(|id| format!("amba:d{id:08X}")).collect()
 }
 
-/// Translates a `compatible` that spells out another bus' ids.
+/// Translates a `compatible` that holds the ids of another bus.
 fn coded(compatible: &str) -> Option<String> {
     let hex = |text: &str| u32::from_str_radix(text, 16).ok();
     if let Some((_, driver)) = SDIO.iter().find(|(of, _)| *of == compatible) {
@@ -96,7 +96,7 @@ fn coded(compatible: &str) -> Option<String> {
     if let Some((high, low)) = compatible.strip_prefix("ethernet-phy-id").and_then(|id| id.split_once('.')) {
         return Some(format!("mdio:{:032b}", (hex(high)? << 16) | hex(low)?));
     }
-    // What stands for the fields that a tree does not tell is a number that patterns with `*` match.
+    // The remaining fields are unknown: 0 matches patterns with `*`.
     if let Some((vendor, product)) = compatible.strip_prefix("usb").and_then(|ids| ids.split_once(',')) {
         let (vendor, product) = (hex(vendor)?, hex(product.split('.').next()?)?);
         return Some(format!("usb:v{vendor:04X}p{product:04X}d0000dc00dsc00dp00ic00isc00ip00in00"));
@@ -112,15 +112,15 @@ mod tests {
 
     fn aliases(text: &str) -> Vec<String> {
         let tree = Tree::of_text(text);
-        others(&tree, tree.len() - 1)
+        others(&tree, tree.ids().next_back().unwrap())
     }
 
     #[test]
     fn the_unit_address_is_left_out_and_an_absent_type_is_null() {
         let tree =
             Tree::of_text("/mmc@1\ncompatible = \"allwinner,sun8i-a20-mmc\", \"b c\"\n/cpu\ndevice_type = \"cpu\"");
-        assert_eq!(of(&tree, 1), "of:NmmcT(null)Callwinner,sun8i-a20-mmcCb_c");
-        assert_eq!(of(&tree, 2), "of:NcpuTcpu");
+        assert_eq!(of(&tree, tree.find("/mmc@1").unwrap()), "of:NmmcT(null)Callwinner,sun8i-a20-mmcCb_c");
+        assert_eq!(of(&tree, tree.find("/cpu").unwrap()), "of:NcpuTcpu");
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_spelled_as_their_bus_does() {
+    fn ids_are_written_as_their_bus_does() {
         assert_eq!(aliases("/w@1\ncompatible = \"arm,sp805\", \"arm,primecell\""), ["amba:d00141805"]);
         let periphid = "/w@1\ncompatible = \"arm,pl180\", \"arm,primecell\"\narm,primecell-periphid = <725376>";
         assert_eq!(aliases(periphid), ["amba:d000B1180"]);

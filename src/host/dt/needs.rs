@@ -1,159 +1,216 @@
-//! Which modules a device tree asks for, and why: those on the way to the root, in provider order, and those of the
-//! whole board.
+//! The modules that a device tree needs, each with its reason: those on the way to the root, suppliers first, or those of
+//! the whole board.
 
 use super::driver::{Driver, Drivers};
 use super::mmc_numbers;
 use super::root::Root;
-use super::suppliers::directories;
+use super::suppliers::driver_dirs;
 use super::tree::{NodeId, Tree};
-use super::way::Way;
+use super::way::{Steps, Way};
+use crate::host::modules::graph::Edge;
+use crate::host::modules::module::ModuleId;
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
-/// What a device tree asks for.
+/// The needs of a device tree.
 #[derive(Debug, Default)]
 pub struct Needs {
-    /// Modules, in the order in which they are to be loaded.
-    pub wanted: Vec<Wanted>,
-    /// What no node names, and the root's kind implies: modaliases and modnames.
+    /// Modules, in load order.
+    pub modules: Vec<NeededModule>,
+    /// Modaliases and modnames that no node names: the kernel requests them once a root device of this kind is there.
     pub implied: Vec<&'static str>,
-    /// Who needs whom, of the modules; `None` where a node without module does.
-    pub edges: BTreeSet<(Option<usize>, usize)>,
-    /// Nodes on the way, or of the board, of which it is not known who serves them.
-    pub unserved: Vec<NodeId>,
-    /// Nodes that the root may be on and whose disks may have another number at each boot.
-    pub as_they_come: Vec<NodeId>,
+    /// Which module needs which; `user` is `None` for a node without module.
+    pub edges: BTreeSet<Edge>,
+    /// Nodes without a known driver.
+    pub without_driver: Vec<NodeId>,
+    /// Possible root devices without a fixed number: `mmcblkN` may change between boots.
+    pub unnumbered: Vec<NodeId>,
 }
 
-/// A module that a node asks for.
+/// A module that a node needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// Its place.
-    pub at: usize,
-    /// How it was found: `mmc@1 -cd-gpios-> gpio@2 -> acme,gpio`.
-    pub chain: String,
+pub struct NeededModule {
+    /// The module.
+    pub id: ModuleId,
+    /// Why the node needs it.
+    pub reason: NodeReason,
 }
 
-/// Returns what lies on the way to the root.
+/// Why a node needs a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeReason {
+    /// The root that the node is on the way to; `None` if the whole board is selected.
+    pub root: Option<Root>,
+    /// The steps to the node.
+    pub steps: Steps,
+    /// How the module matches the node.
+    pub driver: NodeDriver,
+}
+
+/// How a module matches a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeDriver {
+    /// By the node's `compatible` or modalias.
+    Modalias(String),
+    /// By an MFD cell, which the driver that matched by `by` creates.
+    Cell {
+        /// The node's `compatible` or modalias that the MFD driver matched.
+        by: String,
+        /// The cell's platform device name.
+        name: String,
+    },
+    /// Probably by an MFD cell of this name, which a built-in driver creates.
+    LikelyCell(String),
+}
+
+/// Writes `root=mmc -> mmc@1 -cd-gpios-> gpio@2 -> acme,gpio`.
+impl fmt::Display for NodeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(root) = &self.root {
+            write!(f, "root={root} -> ")?;
+        }
+        match &self.driver {
+            NodeDriver::Modalias(by) => write!(f, "{} -> {by}", self.steps),
+            NodeDriver::Cell { by, name } => write!(f, "{} -> {by} -cell-> platform:{name}", self.steps),
+            NodeDriver::LikelyCell(name) => write!(f, "{} -likely cell-> platform:{name}", self.steps),
+        }
+    }
+}
+
+/// Returns the needs of the way to the root.
 ///
 /// # Errors
-/// In prose: there is no such root.
+/// As prose: the tree has no such root, or none with a driver.
 pub fn of_root(tree: &Tree, drivers: &Drivers<'_>, root: &Root) -> Result<Needs, String> {
     let (starts, implied) = root.nodes(tree, drivers).map_err(|what| format!("{root}: {what}"))?;
     let way = Way::new(tree, &starts);
-    let mut needs = Needs::default();
-    let mut served: HashMap<NodeId, Vec<usize>> = HashMap::new();
-    for &id in way.order.iter().filter(|&&id| tree.has(id, "compatible")) {
-        let start = needs.wanted.len();
-        let chain = format!("root={root} -> {}", way.chain(tree, id));
-        want(&mut needs, drivers, (tree, id), &chain, |cell| serves_uses(&way, id, cell));
-        served.insert(id, needs.wanted[start..].iter().map(|wanted| wanted.at).collect());
+    let mut needs = Needs { implied, ..Needs::default() };
+    let mut bound: HashMap<NodeId, Vec<ModuleId>> = HashMap::new();
+    for &node in way.order.iter().filter(|&&node| tree.has(node, "compatible")) {
+        let count = needs.modules.len();
+        needs.add(drivers, (tree, node), Some(root), way.steps(tree, node), |cell| fits_references(&way, node, cell));
+        bound.insert(node, needs.modules[count..].iter().map(|module| module.id).collect());
     }
-    let is_served = |&&start: &&NodeId| !needs.unserved.contains(&start);
-    if drivers.knows_kernel() && starts.iter().find(is_served).is_none() {
-        let hosts: Vec<String> = starts.iter().map(|&id| described(tree, id)).collect();
-        return Err(format!("{root}: neither a module nor the kernel serves {}", hosts.join(", ")));
+    if drivers.knows_kernel() && starts.iter().all(|start| needs.without_driver.contains(start)) {
+        let hosts: Vec<String> = starts.iter().map(|&node| described(tree, node)).collect();
+        return Err(format!("{root}: neither a module nor the kernel has a driver for {}", hosts.join(", ")));
     }
-    for &start in &starts {
-        needs.edges.extend(served.get(&start).into_iter().flatten().map(|&at| (None, at)));
-    }
-    for &id in &way.order {
-        let users = served.get(&id).map(Vec::as_slice).unwrap_or_default();
-        let users: Vec<Option<usize>> = match users {
-            [] if starts.contains(&id) => vec![None],
-            users => users.iter().copied().map(Some).collect(),
-        };
-        for target in reached(&way, &served, id) {
-            for &user in &users {
-                needs
-                    .edges
-                    .extend(served[&target].iter().map(|&at| (user, at)).filter(|(user, at)| *user != Some(*at)));
-            }
-        }
-    }
-    needs.implied = implied;
-    needs.as_they_come = mmc_numbers::as_they_come(tree, drivers);
-    if !starts.iter().any(|start| needs.as_they_come.contains(start)) {
-        needs.as_they_come.clear();
+    needs.edges = edges(&way, &starts, &bound);
+    needs.unnumbered = mmc_numbers::unnumbered(tree, drivers);
+    if !starts.iter().any(|start| needs.unnumbered.contains(start)) {
+        needs.unnumbered.clear();
     }
     Ok(needs)
 }
 
-/// Names a node by path and what it is.
+/// Returns the needs of all enabled nodes.
+pub fn of_board(tree: &Tree, drivers: &Drivers<'_>) -> Needs {
+    let mut needs = Needs::default();
+    for node in tree.devices() {
+        // Without a kernel image the MFD cell can only be guessed; for a whole board that is too much.
+        let is_known = |_: &str| drivers.knows_kernel() || !drivers.of(tree, node).modules.is_empty();
+        let driver = needs.add(drivers, (tree, node), None, Steps::only(&tree.node(node).name), is_known);
+        if tree.node(node).stem() == "mmc" {
+            needs.imply("mmc:block");
+        }
+        let is_disk_host =
+            |path: &str| path.starts_with("kernel/drivers/ata/") || path.starts_with("kernel/drivers/ufs/");
+        if driver.modules.iter().any(|module| is_disk_host(drivers.path(module.id))) {
+            needs.imply("scsi:t-0x00");
+        }
+    }
+    needs.edges = needs.modules.iter().map(|module| Edge { user: None, needed: module.id }).collect();
+    needs
+}
+
+/// Returns a node's path and its first `compatible`, for messages.
 pub fn described(tree: &Tree, id: NodeId) -> String {
     format!("{} ({})", tree.path(id), tree.compatible(id).next().unwrap_or_default())
 }
 
-/// Returns what all enabled nodes ask for.
-pub fn of_board(tree: &Tree, drivers: &Drivers<'_>) -> Needs {
-    let mut needs = Needs::default();
-    for id in tree.devices() {
-        // With the kernel unknown any chip of the family would do: of a whole board that is too many.
-        let is_sure = |_: &str| drivers.knows_kernel() || !drivers.of(tree, id).modules.is_empty();
-        let driver = want(&mut needs, drivers, (tree, id), &tree.node(id).name, is_sure);
-        if tree.node(id).stem() == "mmc" && !needs.implied.contains(&"mmc:block") {
-            needs.implied.push("mmc:block");
+impl Needs {
+    /// Adds the modules that match a node, and those of their MFD cells, or of a built-in driver's, that `wants_cell`
+    /// accepts by the module's path.
+    fn add(
+        &mut self,
+        drivers: &Drivers<'_>,
+        (tree, node): (&Tree, NodeId),
+        root: Option<&Root>,
+        steps: Steps,
+        wants_cell: impl Fn(&str) -> bool,
+    ) -> Driver {
+        let reason = |driver| NodeReason { root: root.cloned(), steps: steps.clone(), driver };
+        let matching = drivers.of(tree, node);
+        for module in &matching.modules {
+            let by = &module.by;
+            self.modules.push(NeededModule { id: module.id, reason: reason(NodeDriver::Modalias(by.clone())) });
+            for cell in drivers.cells(module.id).iter().filter(|cell| wants_cell(drivers.path(cell.id))) {
+                let driver = NodeDriver::Cell { by: by.clone(), name: cell.name.clone() };
+                self.modules.push(NeededModule { id: cell.id, reason: reason(driver) });
+            }
         }
-        let holds_disks = |(at, _): &(usize, String)| {
-            let path = drivers.path(*at);
-            path.starts_with("kernel/drivers/ata/") || path.starts_with("kernel/drivers/ufs/")
-        };
-        if driver.modules.iter().any(holds_disks) && !needs.implied.contains(&"scsi:t-0x00") {
-            needs.implied.push("scsi:t-0x00");
+        if matching.modules.is_empty() {
+            let cells = drivers.likely_cells(tree, node).into_iter();
+            for cell in cells.filter(|cell| wants_cell(drivers.path(cell.id))) {
+                self.modules.push(NeededModule { id: cell.id, reason: reason(NodeDriver::LikelyCell(cell.name)) });
+            }
+            if matching.builtin.is_none() {
+                self.without_driver.push(node);
+            }
+        }
+        matching
+    }
+
+    fn imply(&mut self, name: &'static str) {
+        if !self.implied.contains(&name) {
+            self.implied.push(name);
         }
     }
-    needs.edges = needs.wanted.iter().map(|wanted| (None, wanted.at)).collect();
-    needs
 }
 
-/// Adds a node's modules, and those for the parts of each, or of what is built in, that `takes_cell` wants.
-fn want(
-    needs: &mut Needs,
-    drivers: &Drivers<'_>,
-    (tree, id): (&Tree, NodeId),
-    chain: &str,
-    takes_cell: impl Fn(&str) -> bool,
-) -> Driver {
-    let driver = drivers.of(tree, id);
-    for (at, by) in &driver.modules {
-        needs.wanted.push(Wanted { at: *at, chain: format!("{chain} -> {by}") });
-        for (cell, name) in drivers.cells(*at).iter().filter(|(cell, _)| takes_cell(drivers.path(*cell))) {
-            needs.wanted.push(Wanted { at: *cell, chain: format!("{chain} -> {by} -cell-> platform:{name}") });
-        }
-    }
-    if driver.modules.is_empty() {
-        for (cell, name) in
-            drivers.likely_cells(tree, id).into_iter().filter(|(cell, _)| takes_cell(drivers.path(*cell)))
-        {
-            needs.wanted.push(Wanted { at: cell, chain: format!("{chain} -likely cell-> platform:{name}") });
-        }
-        if driver.builtin.is_none() {
-            needs.unserved.push(id);
-        }
-    }
-    driver
-}
-
-/// A module for a part answers to what the way refers to the device for.
-fn serves_uses(way: &Way, id: NodeId, path: &str) -> bool {
+/// Whether an MFD cell fits the kind of reference (clocks, -supply) by which the way refers to the chip, judged by the
+/// directory of the cell's driver.
+fn fits_references(way: &Way, node: NodeId, path: &str) -> bool {
     let below = path.strip_prefix("kernel/drivers/").unwrap_or(path);
-    way.uses(id).any(|prop| match directories(prop) {
+    way.referring(node).any(|property| match driver_dirs(property) {
         [] => true,
         dirs => dirs.iter().any(|dir| below.starts_with(dir)),
     })
 }
 
-/// Finds the nearest nodes with modules that provide for `id`.
-fn reached(way: &Way, served: &HashMap<NodeId, Vec<usize>>, id: NodeId) -> BTreeSet<NodeId> {
-    let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::from([id]));
-    let mut open = vec![id];
+/// Returns the edges between the modules of consumers and of their nearest suppliers that have modules; `bound` holds the
+/// modules of each node.
+fn edges(way: &Way, starts: &[NodeId], bound: &HashMap<NodeId, Vec<ModuleId>>) -> BTreeSet<Edge> {
+    let modules = |node: &NodeId| bound.get(node).map(Vec::as_slice).unwrap_or_default();
+    let of_starts = starts.iter().flat_map(modules).map(|&needed| Edge { user: None, needed });
+    let mut edges: BTreeSet<Edge> = of_starts.collect();
+    for node in &way.order {
+        let users: Vec<Option<ModuleId>> = match modules(node) {
+            [] if starts.contains(node) => vec![None],
+            users => users.iter().copied().map(Some).collect(),
+        };
+        for supplier in nearest_suppliers(way, bound, *node) {
+            for &user in &users {
+                let needed = modules(&supplier).iter().copied().filter(|&needed| user != Some(needed));
+                edges.extend(needed.map(|needed| Edge { user, needed }));
+            }
+        }
+    }
+    edges
+}
+
+/// Returns the nearest suppliers of `node` that have modules.
+fn nearest_suppliers(way: &Way, bound: &HashMap<NodeId, Vec<ModuleId>>, node: NodeId) -> BTreeSet<NodeId> {
+    let (mut found, mut seen) = (BTreeSet::new(), BTreeSet::from([node]));
+    let mut open = vec![node];
     while let Some(next) = open.pop() {
-        for &target in way.providers(next) {
-            if !seen.insert(target) {
+        for &supplier in way.suppliers(next) {
+            if !seen.insert(supplier) {
                 continue;
             }
-            match served.get(&target) {
-                Some(modules) if !modules.is_empty() => drop(found.insert(target)),
-                _ => open.push(target),
+            match bound.get(&supplier) {
+                Some(modules) if !modules.is_empty() => drop(found.insert(supplier)),
+                _ => open.push(supplier),
             }
         }
     }

@@ -1,26 +1,26 @@
-//! Applies an overlay (.dtbo) to a tree: references resolved, then each fragment merged into its target. Refuses one
-//! that names what the tree does not have. Source: the kernel's Documentation/devicetree/overlay-notes.rst,
+//! Applies an overlay (.dtbo) to a tree: resolves its references, then merges each fragment into its target. Refuses an
+//! overlay that names nodes or labels the tree lacks. Source: the kernel's Documentation/devicetree/overlay-notes.rst,
 //! drivers/of/resolver.c, dtc's libfdt/fdt_overlay.c.
 
 use super::tree::{NodeId, ROOT, Tree, cells, strings};
 use crate::host::spelling;
 
-/// The children of an overlay's root that are no fragments.
+/// Children of an overlay's root that are not fragments.
 const FIXUPS: &str = "__fixups__";
 const LOCAL_FIXUPS: &str = "__local_fixups__";
 const SYMBOLS: &str = "__symbols__";
 
-/// Applies `overlay` to `base`. The phandles of the overlay are moved behind those of the base.
+/// Applies `overlay` to `base`. The overlay's phandles are renumbered after those of the base.
 ///
 /// # Errors
-/// In prose: what of the overlay does not fit. `base` is then left half done, to be thrown away.
+/// As prose: the part of the overlay that does not fit. `base` is then incomplete and must not be used.
 pub fn apply(base: &mut Tree, overlay: &Tree) -> Result<(), String> {
     let mut overlay = overlay.clone();
     let fragments: Vec<NodeId> = overlay.node(ROOT).children.clone();
     let fragments: Vec<(NodeId, NodeId)> =
         fragments.into_iter().filter_map(|id| Some((id, overlay.child(id, "__overlay__")?))).collect();
     if fragments.is_empty() {
-        return Err("is no overlay: no node in it has an __overlay__".into());
+        return Err("not an overlay: no node in it has an __overlay__".into());
     }
     renumber(&mut overlay, base.max_phandle())?;
     fix_up(base, &mut overlay)?;
@@ -34,12 +34,12 @@ pub fn apply(base: &mut Tree, overlay: &Tree) -> Result<(), String> {
     Ok(())
 }
 
-/// Adds `delta` to the overlay's own phandles and to all that refers to them.
+/// Adds `delta` to the overlay's own phandles and to all references to them.
 fn renumber(overlay: &mut Tree, delta: u32) -> Result<(), String> {
-    for id in 0..overlay.len() {
+    for id in overlay.ids() {
         for name in ["phandle", "linux,phandle"] {
             if let Some(phandle) = overlay.cell(id, name) {
-                let moved = phandle.checked_add(delta).ok_or("has phandles too high to be moved")?;
+                let moved = phandle.checked_add(delta).ok_or("its phandles are too high to renumber")?;
                 overlay.set(id, name, moved.to_be_bytes().into());
             }
         }
@@ -61,20 +61,20 @@ fn renumber(overlay: &mut Tree, delta: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes the phandles of the base's labels to where the overlay names them.
+/// Writes the phandles of the base's labels into the overlay's references to them.
 fn fix_up(base: &mut Tree, overlay: &mut Tree) -> Result<(), String> {
     let Some(fixups) = overlay.child(ROOT, FIXUPS) else { return Ok(()) };
     for (label, places) in overlay.node(fixups).props.clone() {
         let target = base.symbol(&label).map(str::to_owned).ok_or_else(|| no_label(base, &label))?;
         let node =
-            base.find(&target).ok_or_else(|| format!("label {label} stands for {target}, which is not there"))?;
+            base.find(&target).ok_or_else(|| format!("label {label} refers to {target}, which does not exist"))?;
         let phandle = base.cell(node, "phandle").unwrap_or_else(|| {
             let phandle = base.max_phandle().max(overlay.max_phandle()) + 1;
             base.set(node, "phandle", phandle.to_be_bytes().into());
             phandle
         });
         for place in strings(&places) {
-            let what = || format!("{FIXUPS}: {label}: `{place}` is no place in the overlay");
+            let what = || format!("{FIXUPS}: {label}: `{place}` is not in the overlay");
             let mut parts = place.splitn(3, ':');
             let (Some(path), Some(prop), Some(off)) = (parts.next(), parts.next(), parts.next()) else {
                 return Err(what());
@@ -90,14 +90,14 @@ fn fix_up(base: &mut Tree, overlay: &mut Tree) -> Result<(), String> {
 
 fn no_label(base: &Tree, label: &str) -> String {
     let Some(symbols) = base.child(ROOT, SYMBOLS) else {
-        return format!("needs label {label}, but the device tree keeps no labels (dtc -@ makes one that does)");
+        return format!("needs label {label}, but the device tree has no labels; compile it with dtc -@");
     };
     let labels = base.node(symbols).props.iter().map(|(label, _)| label.as_str());
     let hint = spelling::closest(label, labels).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     format!("needs label {label}, which the device tree does not have{hint}")
 }
 
-/// Writes a cell into a property that is known to reach so far.
+/// Writes a cell into a property that is long enough for it.
 fn patch(tree: &mut Tree, id: NodeId, prop: &str, off: usize, cell: u32) {
     let mut value = tree.prop(id, prop).unwrap_or_default().to_vec();
     value[off..off + 4].copy_from_slice(&cell.to_be_bytes());
@@ -118,7 +118,7 @@ fn merge(base: &mut Tree, to: NodeId, overlay: &Tree, from: NodeId) {
     let mut open = vec![(to, from)];
     while let Some((to, from)) = open.pop() {
         for (name, value) in &overlay.node(from).props {
-            // The base's own phandle stays: others refer to it.
+            // Other nodes refer to the base's own phandle: keep it.
             if !(name == "phandle" && base.has(to, name)) {
                 base.set(to, name, value.clone());
             }
@@ -131,7 +131,7 @@ fn merge(base: &mut Tree, to: NodeId, overlay: &Tree, from: NodeId) {
     }
 }
 
-/// Adds the overlay's labels to the base's: overlays that come later may refer to them.
+/// Adds the overlay's labels to the base's: later overlays may refer to them.
 fn add_symbols(base: &mut Tree, overlay: &Tree, places: &[(String, String)]) {
     let Some(symbols) = overlay.child(ROOT, SYMBOLS) else { return };
     let list = base.child(ROOT, SYMBOLS).unwrap_or_else(|| base.add(ROOT, SYMBOLS));
@@ -172,7 +172,7 @@ mod tests {
         let rtc = base.find("/soc/i2c@1/rtc@68").unwrap();
         assert!(base.is_enabled(rtc));
         assert_eq!(cells(base.prop(rtc, "int-gpios").unwrap()).collect::<Vec<_>>(), [2, 5]);
-        assert_eq!(base.cell(base.find("/leds").unwrap(), "rtc"), Some(3), "1 moved behind the base's two");
+        assert_eq!(base.cell(base.find("/leds").unwrap(), "rtc"), Some(3), "1 renumbered after the base's two");
         assert_eq!((base.by_phandle(3), base.symbol("rtc")), (Some(rtc), Some("/soc/i2c@1/rtc@68")));
 
         let second = "/f\ntarget = <0>\n/f/__overlay__\nbattery\n/__fixups__\nrtc = \"/f:target:0\"";
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn an_overlay_that_does_not_fit_is_refused() {
         let error = |text: &str| apply(&mut base(), &Tree::of_text(text)).unwrap_err();
         let fragment = "/f\ntarget = <0>\n/f/__overlay__\n";
         assert_eq!(
@@ -198,12 +198,12 @@ mod tests {
         );
         assert_eq!(
             error(&format!("{fragment}/__fixups__\ni2c1 = \"/f:target:2\"")),
-            "__fixups__: i2c1: `/f:target:2` is no place in the overlay"
+            "__fixups__: i2c1: `/f:target:2` is not in the overlay"
         );
         assert_eq!(error(fragment), "f: its target is not in the device tree");
         assert_eq!(error("/f/__overlay__"), "f: has no target");
-        assert_eq!(error("/soc"), "is no overlay: no node in it has an __overlay__");
+        assert_eq!(error("/soc"), "not an overlay: no node in it has an __overlay__");
         let bare = apply(&mut Tree::default(), &Tree::of_text(CAPE)).unwrap_err();
-        assert_eq!(bare, "needs label i2c1, but the device tree keeps no labels (dtc -@ makes one that does)");
+        assert_eq!(bare, "needs label i2c1, but the device tree has no labels; compile it with dtc -@");
     }
 }

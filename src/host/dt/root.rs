@@ -1,4 +1,4 @@
-//! What a root can be on, and which nodes of a tree that is.
+//! The kinds of device that a root can be on, and the nodes of a tree that are of each kind.
 
 use super::driver::Drivers;
 use super::tree::{NodeId, Tree};
@@ -6,41 +6,41 @@ use crate::host::spelling;
 use std::fmt;
 use std::str::FromStr;
 
-/// What the root is on: `root =` of a board file, `--root`.
+/// Location of the root: `root =` of a board file, or `--root`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Root {
-    /// All nodes of a kind.
-    Class(&'static Class),
-    /// This node: a path, or an alias of the tree.
+    /// Any node of a kind.
+    Kind(&'static RootKind),
+    /// This node: a path, an alias or a label of the tree.
     Node(String),
 }
 
 /// A kind of storage, or the network.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Class {
-    /// Its name.
+pub struct RootKind {
+    /// Name in board files and on the command line.
     pub name: &'static str,
-    /// Names that nodes of this kind have, without unit address.
+    /// Node names of this kind, without unit address.
     stems: &'static [&'static str],
-    /// Properties that only nodes of this kind have.
+    /// Properties of this kind's nodes alone.
     props: &'static [&'static str],
-    /// Where drivers for this kind lie, below kernel/drivers/.
+    /// Directories of this kind's drivers, below kernel/drivers/.
     dirs: &'static [&'static str],
-    /// What the kernel asks for once the host works: modaliases and modnames. No node names them.
+    /// Modaliases and modnames that the kernel requests once the host works. No node names them.
     implied: &'static [&'static str],
-    /// Modaliases of its controllers on PCI, which have no node: the kinds by base class, subclass and interface. Source:
+    /// Modaliases of controllers on PCI, which have no node, by base class, subclass and interface. Source:
     /// include/linux/pci_ids.h.
-    on_pci: &'static [&'static str],
-    /// How its devices are called in /dev.
-    dev: &'static [&'static str],
+    pci_aliases: &'static [&'static str],
+    /// Starts of device names in /dev.
+    dev_prefixes: &'static [&'static str],
 }
 
-/// Where drivers of PCI hosts lie.
+/// Directory of PCI host drivers, below kernel/drivers/.
 const PCI_HOSTS: &str = "pci/controller/";
 
 /// All kinds.
-pub static CLASSES: [Class; 7] = [
-    Class {
+pub static ROOT_KINDS: [RootKind; 7] = [
+    RootKind {
         name: "mmc",
         stems: &["mmc", "sdhci", "sdmmc", "emmc", "esdhc", "usdhc", "dwmmc", "mmci"],
         props: &[
@@ -53,65 +53,65 @@ pub static CLASSES: [Class; 7] = [
         ],
         dirs: &["mmc/host/"],
         implied: &["mmc:block"],
-        on_pci: &[],
-        dev: &["mmcblk"],
+        pci_aliases: &[],
+        dev_prefixes: &["mmcblk"],
     },
-    Class {
+    RootKind {
         name: "usb",
         stems: &["usb", "ehci", "ohci", "xhci", "usb-host", "usb-drd", "usb_otg", "dwc3"],
         props: &[],
         dirs: &["usb/host/", "usb/dwc2/", "usb/dwc3/", "usb/musb/", "usb/chipidea/", "usb/cdns3/", "usb/mtu3/"],
         implied: &["usb_storage", "uas", "scsi:t-0x00"],
-        on_pci: &[
+        pci_aliases: &[
             "pci:v00000000d00000000sv00000000sd00000000bc0Csc03i30",
             "pci:v00000000d00000000sv00000000sd00000000bc0Csc03i20",
         ],
-        dev: &[],
+        dev_prefixes: &[],
     },
-    Class {
+    RootKind {
         name: "nvme",
         stems: &["pcie", "pci"],
         props: &[],
         dirs: &[PCI_HOSTS],
         implied: &["nvme"],
-        on_pci: &[],
-        dev: &["nvme"],
+        pci_aliases: &[],
+        dev_prefixes: &["nvme"],
     },
-    Class {
+    RootKind {
         name: "sata",
         stems: &["sata", "ahci"],
         props: &[],
         dirs: &["ata/"],
         implied: &["scsi:t-0x00"],
-        on_pci: &["pci:v00000000d00000000sv00000000sd00000000bc01sc06i01"],
-        dev: &[],
+        pci_aliases: &["pci:v00000000d00000000sv00000000sd00000000bc01sc06i01"],
+        dev_prefixes: &[],
     },
-    Class {
+    RootKind {
         name: "ufs",
         stems: &["ufs", "ufshc", "ufshci"],
         props: &[],
         dirs: &["ufs/"],
         implied: &["scsi:t-0x00"],
-        on_pci: &[],
-        dev: &[],
+        pci_aliases: &[],
+        dev_prefixes: &[],
     },
-    Class {
+    RootKind {
         name: "nfs",
         stems: &["ethernet", "gmac", "fec"],
         props: &[],
         dirs: &["net/ethernet/"],
         implied: &[],
-        on_pci: &[],
-        dev: &["nfs"],
+        pci_aliases: &[],
+        dev_prefixes: &["nfs"],
     },
-    Class {
+    RootKind {
         name: "virtio",
         stems: &["virtio_mmio", "pcie", "pci"],
         props: &[],
         dirs: &["virtio/"],
         implied: &["virtio_pci", "virtio_blk"],
-        on_pci: &[],
-        dev: &["vd"],
+        pci_aliases: &[],
+        dev_prefixes: &["vd"],
     },
 ];
 
@@ -119,38 +119,38 @@ impl FromStr for Root {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Root, String> {
-        if let Some(class) = CLASSES.iter().find(|class| class.name == text) {
-            return Ok(Root::Class(class));
+        if let Some(kind) = ROOT_KINDS.iter().find(|kind| kind.name == text) {
+            return Ok(Root::Kind(kind));
         }
-        let names = || CLASSES.iter().map(|class| class.name);
         if let Some(device) = text.strip_prefix("/dev/") {
-            let of = |class: &&Class| class.dev.iter().any(|start| device.starts_with(start));
-            let Some(class) = CLASSES.iter().find(of) else {
-                return Err(format!(
-                    "of {text} it can't be told what it is on: {}",
-                    names().collect::<Vec<_>>().join(", ")
-                ));
+            let has = |kind: &&RootKind| kind.dev_prefixes.iter().any(|prefix| device.starts_with(prefix));
+            let Some(kind) = ROOT_KINDS.iter().find(has) else {
+                return Err(format!("{text} can be on several buses; name one: {}", kind_names()));
             };
-            return Ok(Root::Class(class));
+            return Ok(Root::Kind(kind));
         }
-        if let Some(near) = spelling::closest(text, names()) {
-            return Err(format!("`{text}` is nothing that a root can be on; did you mean `{near}`?"));
+        if let Some(near) = spelling::closest(text, ROOT_KINDS.iter().map(|kind| kind.name)) {
+            return Err(format!("unknown root type `{text}`; did you mean `{near}`?"));
         }
         Ok(Root::Node(text.into()))
     }
 }
 
+fn kind_names() -> String {
+    ROOT_KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ")
+}
+
 impl fmt::Display for Root {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Root::Class(class) => f.write_str(class.name),
+            Root::Kind(kind) => f.write_str(kind.name),
             Root::Node(path) => f.write_str(path),
         }
     }
 }
 
-impl Class {
-    /// The node is of this kind.
+impl RootKind {
+    /// Whether a node is of this kind: by name, property or driver.
     pub fn has(&self, tree: &Tree, drivers: &Drivers<'_>, id: NodeId) -> bool {
         let node = tree.node(id);
         if self.name == "mmc"
@@ -166,7 +166,7 @@ impl Class {
         }
         self.stems.contains(&node.stem())
             || self.props.iter().any(|prop| tree.has(id, prop))
-            || drivers.of(tree, id).modules.iter().any(|(at, _)| self.has_driver(drivers.path(*at)))
+            || drivers.of(tree, id).modules.iter().any(|module| self.has_driver(drivers.path(module.id)))
     }
 
     fn has_driver(&self, path: &str) -> bool {
@@ -175,10 +175,10 @@ impl Class {
     }
 }
 
-/// A host that takes no card, but a radio that is soldered to it.
+/// Whether an MMC host is for SDIO only, such as a soldered radio.
 fn is_for_sdio(tree: &Tree, id: NodeId) -> bool {
-    let takes_none = tree.has(id, "no-sd") && tree.has(id, "no-mmc");
-    takes_none
+    let has_no_cards = tree.has(id, "no-sd") && tree.has(id, "no-mmc");
+    has_no_cards
         || tree
             .node(id)
             .children
@@ -187,52 +187,59 @@ fn is_for_sdio(tree: &Tree, id: NodeId) -> bool {
 }
 
 impl Root {
-    /// Finds the enabled nodes that the root can be on, and what else these imply: modaliases and modnames. Where the
-    /// controllers have no node the PCI hosts that they may be on count.
+    /// Returns the enabled nodes that can hold the root, and the modaliases and modnames that they imply. If the
+    /// controllers have no node, returns the PCI hosts that they may be on.
     ///
     /// # Errors
-    /// In prose: there is none, or the node that is named is not there or disabled.
+    /// As prose: no node of this kind is enabled, or the named node is missing or disabled.
     pub fn nodes(&self, tree: &Tree, drivers: &Drivers<'_>) -> Result<(Vec<NodeId>, Vec<&'static str>), String> {
-        let devices = tree.devices();
-        let of = |class: &Class| {
-            let nodes = devices.iter().copied().filter(|&id| class.has(tree, drivers, id));
-            nodes.collect::<Vec<NodeId>>()
-        };
-        let pci_hosts = |class: &Class| match class.on_pci {
-            [] => Vec::new(),
-            _ => CLASSES.iter().filter(|class| class.dirs.contains(&PCI_HOSTS)).flat_map(of).collect(),
-        };
         match self {
-            Root::Class(class) => match (of(class), pci_hosts(class)) {
-                (nodes, hosts) if nodes.is_empty() && hosts.is_empty() => {
-                    let there = CLASSES.iter().filter(|class| !of(class).is_empty() || !pci_hosts(class).is_empty());
-                    let there: Vec<&str> = there.map(|class| class.name).collect();
-                    Err(format!("the device tree has no enabled node for it, but for: {}", there.join(", ")))
-                }
-                (nodes, hosts) if nodes.is_empty() => Ok((hosts, [class.on_pci, class.implied].concat())),
-                (nodes, _) => Ok((nodes, class.implied.to_vec())),
-            },
+            Root::Kind(kind) => kind.nodes(tree, drivers),
             Root::Node(path) => {
-                let labelled = tree.symbol(path).map(str::to_owned);
-                let id = tree.find(path).or_else(|| tree.find(&labelled?)).ok_or_else(|| {
-                    let kinds = CLASSES.iter().map(|class| class.name).collect::<Vec<_>>().join(", ");
-                    let is_kind = if path.contains('/') { String::new() } else { format!("; the kinds are {kinds}") };
-                    unknown(tree, path) + &is_kind
+                let id = tree.find_by_label(path).ok_or_else(|| match path.contains('/') {
+                    true => no_node(tree, path),
+                    false => format!("{}; root types: {}", no_node(tree, path), kind_names()),
                 })?;
                 if !tree.is_enabled(id) {
                     return Err(format!("node {path} is disabled"));
                 }
-                let classes = CLASSES.iter().filter(|class| class.has(tree, drivers, id));
-                Ok((vec![id], classes.flat_map(|class| class.implied).copied().collect()))
+                let kinds = ROOT_KINDS.iter().filter(|kind| kind.has(tree, drivers, id));
+                Ok((vec![id], kinds.flat_map(|kind| kind.implied).copied().collect()))
             }
         }
     }
 }
 
-/// Says that a node is not there, and which name is most like it.
-pub fn unknown(tree: &Tree, path: &str) -> String {
-    let mut known: Vec<String> = (0..tree.len()).map(|id| tree.path(id)).collect();
-    known.extend((0..tree.len()).map(|id| tree.node(id).name.clone()));
+impl RootKind {
+    fn nodes(&self, tree: &Tree, drivers: &Drivers<'_>) -> Result<(Vec<NodeId>, Vec<&'static str>), String> {
+        let devices = tree.devices();
+        let of = |kind: &RootKind| {
+            let nodes = devices.iter().copied().filter(|&id| kind.has(tree, drivers, id));
+            nodes.collect::<Vec<NodeId>>()
+        };
+        let pci_hosts = |kind: &RootKind| match kind.pci_aliases {
+            [] => Vec::new(),
+            _ => ROOT_KINDS.iter().filter(|kind| kind.dirs.contains(&PCI_HOSTS)).flat_map(of).collect(),
+        };
+        match (of(self), pci_hosts(self)) {
+            (nodes, hosts) if nodes.is_empty() && hosts.is_empty() => {
+                let has_nodes = |kind: &&RootKind| !of(kind).is_empty() || !pci_hosts(kind).is_empty();
+                let others: Vec<&str> = ROOT_KINDS.iter().filter(has_nodes).map(|kind| kind.name).collect();
+                Err(match others[..] {
+                    [] => "the device tree has no enabled node of that type, nor of any other".into(),
+                    _ => format!("the device tree has no enabled node of that type; it has: {}", others.join(", ")),
+                })
+            }
+            (nodes, hosts) if nodes.is_empty() => Ok((hosts, [self.pci_aliases, self.implied].concat())),
+            (nodes, _) => Ok((nodes, self.implied.to_vec())),
+        }
+    }
+}
+
+/// Returns the message for a node that the tree does not have, with the most similar name.
+pub fn no_node(tree: &Tree, path: &str) -> String {
+    let mut known: Vec<String> = tree.ids().map(|id| tree.path(id)).collect();
+    known.extend(tree.ids().map(|id| tree.node(id).name.clone()));
     let near = spelling::closest(path, known.iter().map(String::as_str));
     let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
     format!("the device tree has no node `{path}`{hint}")
@@ -244,11 +251,11 @@ mod tests {
 
     #[test]
     fn a_root_is_named_by_kind_device_or_node() {
-        let class = |text: &str| text.parse::<Root>().map(|root| root.to_string());
-        assert_eq!(class("mmc").unwrap(), "mmc");
-        assert_eq!(class("/dev/mmcblk0p2").unwrap(), "mmc");
-        assert_eq!(class("/soc/mmc@1").unwrap(), "/soc/mmc@1");
-        assert_eq!(class("nvmee").unwrap_err(), "`nvmee` is nothing that a root can be on; did you mean `nvme`?");
-        assert!(class("/dev/sda1").unwrap_err().starts_with("of /dev/sda1 it can't be told"));
+        let root = |text: &str| text.parse::<Root>().map(|root| root.to_string());
+        assert_eq!(root("mmc").unwrap(), "mmc");
+        assert_eq!(root("/dev/mmcblk0p2").unwrap(), "mmc");
+        assert_eq!(root("/soc/mmc@1").unwrap(), "/soc/mmc@1");
+        assert_eq!(root("nvmee").unwrap_err(), "unknown root type `nvmee`; did you mean `nvme`?");
+        assert!(root("/dev/sda1").unwrap_err().starts_with("/dev/sda1 can be on several buses; name one: mmc, "));
     }
 }

@@ -1,19 +1,21 @@
-//! Which nodes provide for a node, by its properties. Source: drivers/of/property.c, `of_supplier_bindings`, and what
-//! it lacks for a root file system. Panels, leds, sensors of heat and graph links are not followed: no root hangs on them.
+//! A node's suppliers, as its properties refer to them.
+//!
+//! Source: drivers/of/property.c, `of_supplier_bindings`, and properties that it lacks and a root file system needs. Panels,
+//! LEDs, thermal sensors and graph links are not followed: no root depends on them.
 
 use super::references::{bare, counted, interrupt_map, ranges};
 use super::tree::{NodeId, Tree};
 
-/// One reference: by which property, to which node.
+/// A reference to a supplier.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Supply<'t> {
-    /// The property.
-    pub prop: &'t str,
-    /// What it refers to: a device's node, or one inside of it.
+pub struct Supplier<'t> {
+    /// The consumer's property.
+    pub property: &'t str,
+    /// The node it refers to: a device's node, or one inside a device.
     pub target: NodeId,
 }
 
-/// Properties whose references are as long as the target's property says, and whether that may be absent.
+/// Properties whose references have arguments; the target's property that counts them, and whether it may be absent.
 const COUNTED: [(&str, &str, bool); 21] = [
     ("access-controllers", "#access-controller-cells", true),
     ("assigned-clock-parents", "#clock-cells", false),
@@ -42,36 +44,38 @@ const COUNTED: [(&str, &str, bool); 21] = [
 const BARE: [&str; 7] =
     ["fsl,usbmisc", "fsl,usbphy", "mmc-pwrseq", "phy-device", "phy-handle", "power-supplies", "fsl,magic-packet-gpr"];
 
-/// Properties that look like references, and are none.
+/// Properties that look like references to GPIOs, but are not.
 const NOT_GPIOS: [&str; 2] = ["nr-gpios", "ngpios"];
 
-/// Returns what the node `id` refers to for being provided for, in the order of its properties.
-pub fn supplies(tree: &Tree, id: NodeId) -> Vec<Supply<'_>> {
-    let mut supplies = Vec::new();
-    for (prop, value) in &tree.node(id).props {
-        let targets = match prop.as_str() {
+/// Returns a node's suppliers, in the order of its properties.
+pub fn of(tree: &Tree, id: NodeId) -> Vec<Supplier<'_>> {
+    let mut suppliers = Vec::new();
+    for (property, value) in &tree.node(id).props {
+        let targets = match property.as_str() {
             "interrupt-map" => interrupt_map(tree, id, value),
             "iommu-map" | "msi-map" => ranges(tree, value),
             "interrupts" => interrupt_parent(tree, id).into_iter().collect(),
-            _ if BARE.contains(&prop.as_str()) || prop.ends_with("-supply") || is_pinctrl(prop) => bare(tree, value),
-            _ => match COUNTED.iter().find(|(name, ..)| name == prop) {
-                Some((_, count_in, or_none)) => counted(tree, value, count_in, *or_none),
-                None if is_gpios(prop) => counted(tree, value, "#gpio-cells", false),
+            _ if BARE.contains(&property.as_str()) || property.ends_with("-supply") || is_pinctrl(property) => {
+                bare(tree, value)
+            }
+            _ => match COUNTED.iter().find(|(name, ..)| name == property) {
+                Some((_, count_in, may_be_absent)) => counted(tree, value, count_in, *may_be_absent),
+                None if is_gpios(property) => counted(tree, value, "#gpio-cells", false),
                 None => Vec::new(),
             },
         };
-        supplies.extend(targets.into_iter().map(|target| Supply { prop, target }));
+        suppliers.extend(targets.into_iter().map(|target| Supplier { property, target }));
     }
-    supplies
+    suppliers
 }
 
-/// What kind of driver answers to a property: the directory below drivers/ in which it lies; `None` for any.
-pub fn directories(prop: &str) -> &'static [&'static str] {
-    match prop {
-        _ if prop.ends_with("-supply") => &["regulator/", "power/"],
-        _ if is_gpios(prop) || matches!(prop, "gpio" | "gpios") => &["gpio/", "pinctrl/"],
-        _ if is_pinctrl(prop) => &["pinctrl/"],
-        _ if prop.contains("clock") => &["clk/"],
+/// Returns the directories below drivers/ in which the drivers of a property's suppliers lie; empty if they lie anywhere.
+pub fn driver_dirs(property: &str) -> &'static [&'static str] {
+    match property {
+        _ if property.ends_with("-supply") => &["regulator/", "power/"],
+        _ if is_gpios(property) || matches!(property, "gpio" | "gpios") => &["gpio/", "pinctrl/"],
+        _ if is_pinctrl(property) => &["pinctrl/"],
+        _ if property.contains("clock") => &["clk/"],
         "nvmem-cells" => &["nvmem/"],
         "phys" | "usb-phy" => &["phy/", "usb/phy/"],
         "pwms" => &["pwm/"],
@@ -81,16 +85,16 @@ pub fn directories(prop: &str) -> &'static [&'static str] {
     }
 }
 
-fn is_pinctrl(prop: &str) -> bool {
-    prop.strip_prefix("pinctrl-").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+fn is_pinctrl(property: &str) -> bool {
+    property.strip_prefix("pinctrl-").is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn is_gpios(prop: &str) -> bool {
-    let is = prop.ends_with("-gpios") || prop.ends_with("-gpio");
-    is && !NOT_GPIOS.iter().any(|not| prop.ends_with(not))
+fn is_gpios(property: &str) -> bool {
+    let is = property.ends_with("-gpios") || property.ends_with("-gpio");
+    is && !NOT_GPIOS.iter().any(|not| property.ends_with(not))
 }
 
-/// Finds who takes a node's interrupts: what the nearest node above it, or it, says. Source: drivers/of/irq.c,
+/// Returns the interrupt controller: `interrupt-parent` of the node, or of the nearest above that has one. Source: drivers/of/irq.c,
 /// `of_irq_find_parent`.
 fn interrupt_parent(tree: &Tree, id: NodeId) -> Option<NodeId> {
     let parent = tree.up(id).find_map(|id| tree.cell(id, "interrupt-parent"))?;
@@ -111,8 +115,8 @@ mod tests {
         );
         let id = tree.find("/mmc").unwrap();
         let found: Vec<(&str, String)> =
-            supplies(&tree, id).iter().map(|supply| (supply.prop, tree.path(supply.target))).collect();
-        let found: Vec<(&str, &str)> = found.iter().map(|(prop, path)| (*prop, path.as_str())).collect();
+            of(&tree, id).iter().map(|supplier| (supplier.property, tree.path(supplier.target))).collect();
+        let found: Vec<(&str, &str)> = found.iter().map(|(property, path)| (*property, path.as_str())).collect();
         assert_eq!(
             found,
             [

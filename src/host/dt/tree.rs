@@ -1,13 +1,24 @@
-//! A device tree in memory: nodes with their properties, and what is asked of them. Source: the Devicetree
-//! Specification, chapters 2 and 3.
+//! A device tree in memory: nodes with their properties, and look-ups in it. Source: the Devicetree Specification,
+//! chapters 2 and 3.
 
 use std::collections::HashMap;
 
-/// A node's place in its tree; the root is the first.
-pub type NodeId = usize;
+/// Identifies a node of a [`Tree`]: its index in the order in which nodes were added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(u32);
 
-/// The root's place.
-pub const ROOT: NodeId = 0;
+/// The root node.
+pub const ROOT: NodeId = NodeId(0);
+
+impl NodeId {
+    fn new(index: usize) -> NodeId {
+        NodeId(u32::try_from(index).expect("a blob of less than 4 GiB has fewer nodes"))
+    }
+
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// A device tree.
 #[derive(Debug, Clone)]
@@ -19,7 +30,7 @@ pub struct Tree {
 /// A node.
 #[derive(Debug, Clone, Default)]
 pub struct Node {
-    /// With its unit address: `mmc@2198000`; empty for the root.
+    /// Name with unit address: `mmc@2198000`; empty for the root.
     pub name: String,
     /// None for the root.
     pub parent: Option<NodeId>,
@@ -38,35 +49,40 @@ impl Default for Tree {
 impl Tree {
     /// Returns a node.
     pub fn node(&self, id: NodeId) -> &Node {
-        &self.nodes[id]
+        &self.nodes[id.index()]
     }
 
-    /// How many nodes there are, the root included.
+    /// Yields all nodes, the root first.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(NodeId::new)
+    }
+
+    /// Returns the number of nodes, the root included.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// There is nothing but an empty root.
+    /// Whether the tree has an empty root only.
     pub fn is_empty(&self) -> bool {
-        self.nodes.len() == 1 && self.nodes[ROOT].props.is_empty()
+        self.nodes.len() == 1 && self.node(ROOT).props.is_empty()
     }
 
     /// Adds an empty node below `parent`.
     pub fn add(&mut self, parent: NodeId, name: &str) -> NodeId {
-        let id = self.nodes.len();
+        let id = NodeId::new(self.nodes.len());
         self.nodes.push(Node { name: name.into(), parent: Some(parent), ..Node::default() });
-        self.nodes[parent].children.push(id);
+        self.nodes[parent.index()].children.push(id);
         id
     }
 
-    /// Sets a property, new or not.
+    /// Adds a property or replaces its value.
     pub fn set(&mut self, id: NodeId, name: &str, value: Vec<u8>) {
         if matches!(name, "phandle" | "linux,phandle")
             && let Some(phandle) = first_cell(&value)
         {
             self.phandles.insert(phandle, id);
         }
-        let props = &mut self.nodes[id].props;
+        let props = &mut self.nodes[id.index()].props;
         match props.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = value,
             None => props.push((name.into(), value)),
@@ -78,17 +94,17 @@ impl Tree {
         self.phandles.get(&phandle).copied()
     }
 
-    /// Returns the highest phandle in use; 0 without any.
+    /// Returns the highest phandle in use; 0 if there is none.
     pub fn max_phandle(&self) -> u32 {
         self.phandles.keys().copied().max().unwrap_or(0)
     }
 
-    /// Returns the child of that very name.
+    /// Returns the child with that full name.
     pub fn child(&self, id: NodeId, name: &str) -> Option<NodeId> {
-        self.nodes[id].children.iter().copied().find(|&child| self.nodes[child].name == name)
+        self.node(id).children.iter().copied().find(|&child| self.node(child).name == name)
     }
 
-    /// Finds a node by path, `/soc/mmc@2198000`, or path below an alias, `mmc0`.
+    /// Finds a node by path, `/soc/mmc@2198000`, or by alias, `mmc0`, with or without a path below it.
     pub fn find(&self, path: &str) -> Option<NodeId> {
         if let Some(below_root) = path.strip_prefix('/') {
             let mut parts = below_root.split('/').filter(|part| !part.is_empty());
@@ -103,21 +119,26 @@ impl Tree {
         parts.into_iter().try_fold(self.find(target)?, |id, part| self.child(id, part))
     }
 
-    /// Returns the path of a label, of which a tree built with symbols keeps a list.
+    /// Finds a node like [`find`](Tree::find), or by label.
+    pub fn find_by_label(&self, name: &str) -> Option<NodeId> {
+        self.find(name).or_else(|| self.find(self.symbol(name)?))
+    }
+
+    /// Returns the path that a label stands for. Only a tree built with symbols (`dtc -@`) has labels.
     pub fn symbol(&self, label: &str) -> Option<&str> {
         self.str(self.child(ROOT, "__symbols__")?, label)
     }
 
     /// Returns a node's full path.
     pub fn path(&self, id: NodeId) -> String {
-        let mut names: Vec<&str> = self.up(id).map(|id| self.nodes[id].name.as_str()).collect();
+        let mut names: Vec<&str> = self.up(id).map(|id| self.node(id).name.as_str()).collect();
         names.reverse();
         if id == ROOT { "/".into() } else { names.join("/") }
     }
 
     /// Yields a node and all above it, up to the root.
     pub fn up(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
-        std::iter::successors(Some(id), |&id| self.nodes[id].parent)
+        std::iter::successors(Some(id), |&id| self.node(id).parent)
     }
 
     /// Yields a node and all below it, depth first.
@@ -125,18 +146,18 @@ impl Tree {
         let mut open = vec![id];
         std::iter::from_fn(move || {
             let id = open.pop()?;
-            open.extend(self.nodes[id].children.iter().rev());
+            open.extend(self.node(id).children.iter().rev());
             Some(id)
         })
     }
 
     /// Returns a property's bytes.
     pub fn prop(&self, id: NodeId, name: &str) -> Option<&[u8]> {
-        let found = self.nodes[id].props.iter().find(|(known, _)| known == name);
+        let found = self.node(id).props.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_slice())
     }
 
-    /// The node has the property.
+    /// Whether the node has the property.
     pub fn has(&self, id: NodeId, name: &str) -> bool {
         self.prop(id, name).is_some()
     }
@@ -156,8 +177,7 @@ impl Tree {
         strings(self.prop(id, "compatible").unwrap_or_default())
     }
 
-    /// Says whether the node and all above it are to be used. Source: drivers/of/base.c,
-    /// `__of_device_is_available`.
+    /// Whether the node and all above it are enabled. Source: drivers/of/base.c, `__of_device_is_available`.
     pub fn is_enabled(&self, id: NodeId) -> bool {
         self.up(id).all(|id| match self.prop(id, "status") {
             None => true,
@@ -165,8 +185,8 @@ impl Tree {
         })
     }
 
-    /// Yields the enabled nodes that become devices: all with a `compatible` below the root. Source:
-    /// drivers/of/platform.c; bus drivers add what it leaves out.
+    /// Returns the enabled nodes that become devices: all with a `compatible` below the root. Source:
+    /// drivers/of/platform.c, and the bus drivers for the nodes below theirs.
     pub fn devices(&self) -> Vec<NodeId> {
         let mut devices = Vec::new();
         let mut open = vec![ROOT];
@@ -175,19 +195,19 @@ impl Tree {
                 None | Some(Some("okay" | "ok")) => {}
                 _ => continue,
             }
-            // What overlays leave in the root has no device.
-            if self.nodes[id].parent == Some(ROOT) && self.nodes[id].name.starts_with("__") {
+            // Nodes that overlays leave in the root, as __symbols__, are not devices.
+            if self.node(id).parent == Some(ROOT) && self.node(id).name.starts_with("__") {
                 continue;
             }
             if id != ROOT && self.has(id, "compatible") {
                 devices.push(id);
             }
-            open.extend(self.nodes[id].children.iter().rev());
+            open.extend(self.node(id).children.iter().rev());
         }
         devices
     }
 
-    /// Returns the node itself or the nearest above it that has a `compatible`: whose device it belongs to.
+    /// Returns the device that a node belongs to: itself or the nearest above it with a `compatible`.
     pub fn device_of(&self, id: NodeId) -> Option<NodeId> {
         self.up(id).find(|&id| id != ROOT && self.has(id, "compatible"))
     }
@@ -200,7 +220,7 @@ impl Node {
     }
 }
 
-/// Yields the NUL-terminated strings of a property; what is no UTF-8 is no string.
+/// Yields the NUL-terminated strings of a property, without those that are empty or not UTF-8.
 pub fn strings(value: &[u8]) -> impl Iterator<Item = &str> {
     let value = value.strip_suffix(b"\0").unwrap_or(value);
     value.split(|&byte| byte == 0).filter_map(|text| std::str::from_utf8(text).ok()).filter(|text| !text.is_empty())
@@ -220,12 +240,12 @@ pub(crate) mod tests {
     use super::*;
 
     impl Tree {
-        /// Makes a tree of lines: `/path`, or `  name = "string", <cells>` of the path before.
+        /// Builds a tree from lines: `/path`, or `  name = "string", <cells>` for the path before.
         pub(crate) fn of_text(text: &str) -> Tree {
-            let (mut tree, mut at) = (Tree::default(), ROOT);
+            let (mut tree, mut node) = (Tree::default(), ROOT);
             for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
                 if let Some(path) = line.strip_prefix('/') {
-                    at = path
+                    node = path
                         .split('/')
                         .filter(|part| !part.is_empty())
                         .fold(ROOT, |id, part| tree.child(id, part).unwrap_or_else(|| tree.add(id, part)));
@@ -243,7 +263,7 @@ pub(crate) mod tests {
                         None => bytes.extend(value.trim_matches('"').bytes().chain([0])),
                     }
                 }
-                tree.set(at, name.trim(), bytes);
+                tree.set(node, name.trim(), bytes);
             }
             tree
         }

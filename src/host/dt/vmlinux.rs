@@ -1,67 +1,70 @@
-//! What a kernel image has drivers for, read from the image itself: no index has the `of:` aliases of what is built in.
+//! Finds the `compatible` strings that drivers in a kernel image match. No index has the `of:` aliases of built-in drivers.
 //!
-//! A driver's table is of `struct of_device_id { char name[32], type[32], compatible[128]; void *data; }`, which in an
-//! unpacked image stands as it is: 64 zeros, the string, zeros up to 128 bytes. Strings that code merely compares
-//! with are packed, and so not taken. Source: include/linux/mod_devicetable.h; scripts/extract-vmlinux.
+//! A driver's match table holds `struct of_device_id { char name[32], type[32], compatible[128]; void *data; }`. In an
+//! unpacked image an entry is 64 zeros, the string, and zeros up to 128 bytes. Strings that code only compares with have
+//! no such padding. Source: include/linux/mod_devicetable.h; scripts/extract-vmlinux.
 
 use crate::host::error::{Error, Result};
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
-/// Bytes of zeros before a `compatible` in a table, and bytes that the field has.
+/// Zeros before the `compatible` field of an entry, bytes.
 const BEFORE_LEN: usize = 64;
+/// Length of the `compatible` field, bytes.
 const FIELD_LEN: usize = 128;
 
-/// An image that was unpacked is larger than this; what is smaller was no kernel.
+/// Least length of an unpacked kernel, bytes: smaller data is not a kernel.
 const KERNEL_LEN_MIN: usize = 1 << 20;
+/// Greatest length of an unpacked kernel, bytes.
 const KERNEL_LEN_MAX: usize = 1 << 30;
 
-/// The `compatible`s that the kernel itself serves.
+/// The drivers in a kernel image.
 #[derive(Debug, Default)]
 pub struct Kernel {
     compatibles: HashSet<String>,
-    /// Strings that may be names of devices.
+    /// Strings that may be device names.
     names: HashSet<String>,
 }
 
 impl Kernel {
-    /// Reads the kernel image at `path`: vmlinuz, zImage, Image, vmlinux.
+    /// Reads the kernel image at `path`: vmlinuz, zImage, Image or vmlinux.
     ///
     /// # Errors
-    /// It can't be read, or holds no kernel that can be unpacked.
+    /// The file cannot be read, or holds no kernel in a known compression.
     pub fn read(path: &Path) -> Result<Kernel> {
         let data = std::fs::read(path).map_err(Error::io(path))?;
-        let image = unpack(&data)
-            .ok_or_else(|| Error::input(path, "no kernel in it that can be unpacked: plain, gzip, xz and zstd can"))?;
+        let image = unpack(&data).ok_or_else(|| {
+            Error::input(path, "no kernel found in it; known compressions are none, gzip, xz and zstd")
+        })?;
         Ok(Kernel { compatibles: tables(&image), names: names(&image) })
     }
 
-    /// The kernel has this string: it may make a device of that name.
-    pub fn says(&self, name: &str) -> bool {
+    /// Whether the image has this string: the kernel may create a device of that name.
+    pub fn has_string(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
-    /// The kernel has a driver for it.
-    pub fn serves(&self, compatible: &str) -> bool {
+    /// Whether a driver in the image matches it.
+    pub fn has_driver(&self, compatible: &str) -> bool {
         self.compatibles.contains(compatible)
     }
 }
 
-/// Names of devices are so long at most, and at least. Source: include/linux/mod_devicetable.h, `PLATFORM_NAME_SIZE`.
+/// Lengths of device names, bytes: shorter strings are too common. Source: include/linux/mod_devicetable.h, `PLATFORM_NAME_SIZE`.
 const NAME_LENS: std::ops::RangeInclusive<usize> = 4..=23;
 
-/// Finds all strings that are as long as a device's name.
+/// Returns all strings that may be device names.
 fn names(image: &[u8]) -> HashSet<String> {
     let strings = image.split(|&byte| byte == 0).filter(|text| NAME_LENS.contains(&text.len()));
     let is_name = |text: &&[u8]| text.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     strings.filter(is_name).map(|text| String::from_utf8_lossy(text).into_owned()).collect()
 }
 
-/// Finds and unpacks the kernel in a boot image.
+/// Finds and decompresses the kernel in a boot image.
 fn unpack(data: &[u8]) -> Option<Vec<u8>> {
     let is_elf = data.starts_with(b"\x7fELF");
-    // arm64's boot header has its magic behind 56 bytes.
+    // arm64's boot header has its magic at offset 56.
     if is_elf || data.get(56..60) == Some(b"ARM\x64") {
         return Some(data.to_vec());
     }
@@ -70,7 +73,7 @@ fn unpack(data: &[u8]) -> Option<Vec<u8>> {
     starts.filter_map(|at| unpack_from(&data[at..])).find(|image| image.len() > KERNEL_LEN_MIN)
 }
 
-/// Unpacks what begins here and ends somewhere.
+/// Decompresses from the start of `data`, whatever follows the compressed stream.
 fn unpack_from(data: &[u8]) -> Option<Vec<u8>> {
     let mut image = Vec::new();
     match data[0] {
@@ -84,7 +87,7 @@ fn unpack_from(data: &[u8]) -> Option<Vec<u8>> {
     Some(image)
 }
 
-/// Unpacks one gzip member, whatever follows it; how long it is, only trying tells.
+/// Decompresses one gzip member. Its content's length is found by trying ever larger buffers.
 fn first_gzip_member(data: &[u8]) -> Option<Vec<u8>> {
     let mut image = Vec::new();
     let mut len = KERNEL_LEN_MIN * 16;
@@ -102,7 +105,7 @@ fn first_gzip_member(data: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
-/// Finds all strings that stand as a table has them.
+/// Returns all strings that are the `compatible` of a match table's entry.
 fn tables(image: &[u8]) -> HashSet<String> {
     let mut found = HashSet::new();
     let mut at = 0;
@@ -141,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_told_from_strings_in_code() {
+    fn strings_in_code_are_no_table_entries() {
         let image = [b"x,literal\0".to_vec(), entry("a,b"), entry("fixed-clock"), b"y,literal\0z".to_vec()].concat();
         let mut found: Vec<String> = tables(&image).into_iter().collect();
         found.sort();

@@ -1,90 +1,116 @@
-//! The way to the root: storage or network nodes, all above them, all that provides for any of these; in provider
-//! order, and for each how it was reached.
+//! The way to the root: the nodes of storage or network, all nodes above them, and the suppliers of any of these.
+//!
+//! [`Way::order`] lists suppliers before their consumers; [`Way::steps`] gives the path by which a node was found.
 
-use super::suppliers::supplies;
+use super::suppliers;
 use super::tree::{NodeId, ROOT, Tree};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::fmt;
 
-/// What the root needs.
+/// The nodes that the root device depends on.
 #[derive(Debug, Default)]
 pub struct Way {
-    /// Nodes, providers before what they provide for.
+    /// Nodes, suppliers before their consumers.
     pub order: Vec<NodeId>,
-    /// Where each was first reached from, and by which property.
-    from: HashMap<NodeId, (NodeId, String)>,
-    /// By which properties each device, or a node inside of it, is referred to.
-    uses: HashMap<NodeId, BTreeSet<String>>,
-    /// What each refers to.
-    providers: HashMap<NodeId, Vec<NodeId>>,
+    /// The consumer through which each node was found first, and the property.
+    found_from: HashMap<NodeId, (NodeId, String)>,
+    /// For each device: the properties that refer to it, or to a node inside it.
+    referring: HashMap<NodeId, BTreeSet<String>>,
+    /// For each node: its direct suppliers.
+    suppliers: HashMap<NodeId, Vec<NodeId>>,
 }
 
-/// The name of the edge from a node to the one above it.
+/// The devices from a start of the way to one of its suppliers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steps {
+    /// The node's name at which the way starts.
+    pub start: String,
+    /// For each step the property that refers to the supplier, and the supplier's node name.
+    pub steps: Vec<(String, String)>,
+}
+
+/// Label of the step from a node to the one above it.
 const PARENT: &str = "parent";
 
 impl Way {
-    /// Follows all that provides for `starts`. What is disabled provides nothing.
+    /// Follows the suppliers of `starts`. Disabled nodes are left out.
     pub fn new(tree: &Tree, starts: &[NodeId]) -> Way {
         let mut way = Way::default();
-        // Breadth first, for the shortest reasons.
+        // Breadth first finds the shortest steps.
         let mut open: VecDeque<NodeId> = starts.iter().copied().collect();
         let mut seen: HashSet<NodeId> = starts.iter().copied().collect();
         while let Some(id) = open.pop_front() {
             let mut targets = Vec::new();
-            for (prop, target) in providers(tree, id, starts.contains(&id)) {
+            for (property, target) in parent_and_suppliers(tree, id, starts.contains(&id)) {
                 if target == ROOT || !tree.is_enabled(target) {
                     continue;
                 }
-                if prop != PARENT
+                if property != PARENT
                     && let Some(device) = tree.device_of(target)
                 {
-                    way.uses.entry(device).or_default().insert(prop.to_owned());
+                    way.referring.entry(device).or_default().insert(property.to_owned());
                 }
                 targets.push(target);
                 if seen.insert(target) {
-                    way.from.insert(target, (id, prop.to_owned()));
+                    way.found_from.insert(target, (id, property.to_owned()));
                     open.push_back(target);
                 }
             }
-            way.providers.insert(id, targets);
+            way.suppliers.insert(id, targets);
         }
-        way.order = providers_first(starts, &way.providers);
+        way.order = suppliers_first(starts, &way.suppliers);
         way
     }
 
-    /// Returns by which properties a device is referred to; none for one that is only above others.
-    pub fn uses(&self, id: NodeId) -> impl Iterator<Item = &str> {
-        self.uses.get(&id).into_iter().flatten().map(String::as_str)
+    /// Yields the properties that refer to a device; none for one that is only above other nodes.
+    pub fn referring(&self, id: NodeId) -> impl Iterator<Item = &str> {
+        self.referring.get(&id).into_iter().flatten().map(String::as_str)
     }
 
-    /// Returns what a node refers to directly.
-    pub fn providers(&self, id: NodeId) -> &[NodeId] {
-        self.providers.get(&id).map(Vec::as_slice).unwrap_or_default()
+    /// Returns a node's direct suppliers.
+    pub fn suppliers(&self, id: NodeId) -> &[NodeId] {
+        self.suppliers.get(&id).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Tells how a node was reached: `mmc@1 -cd-gpios-> gpio@2`. Of a node inside of a device the device is told.
-    pub fn chain(&self, tree: &Tree, id: NodeId) -> String {
+    /// Returns the steps by which a node was found first. A node inside a device is named by the device.
+    pub fn steps(&self, tree: &Tree, id: NodeId) -> Steps {
         let device = |id: NodeId| tree.device_of(id).unwrap_or(id);
-        let mut parts = vec![tree.node(device(id)).name.clone()];
-        let mut at = id;
-        while let Some((from, prop)) = self.from.get(&at) {
-            if device(*from) != device(at) {
-                parts.push(format!(" -{prop}-> "));
-                parts.push(tree.node(device(*from)).name.clone());
+        let name = |id: NodeId| tree.node(device(id)).name.clone();
+        let mut steps = Vec::new();
+        let mut node = id;
+        while let Some((from, property)) = self.found_from.get(&node) {
+            if device(*from) != device(node) {
+                steps.push((property.clone(), name(node)));
             }
-            at = *from;
+            node = *from;
         }
-        parts.reverse();
-        parts.concat()
+        steps.reverse();
+        Steps { start: name(node), steps }
     }
 }
 
-/// Returns what provides for a node: above all what it sits on. Of a start also what its parts refer to that are no
-/// devices: ports, slots, slaves.
-fn providers(tree: &Tree, id: NodeId, is_start: bool) -> Vec<(&str, NodeId)> {
+impl Steps {
+    /// Returns the way that consists of a single node.
+    pub fn only(node: &str) -> Steps {
+        Steps { start: node.to_owned(), steps: Vec::new() }
+    }
+}
+
+/// Writes `mmc@1 -cd-gpios-> gpio@2`.
+impl fmt::Display for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.start)?;
+        self.steps.iter().try_for_each(|(property, node)| write!(f, " -{property}-> {node}"))
+    }
+}
+
+/// Returns the node above and the suppliers. For a start also those of children that are not devices of their own: ports,
+/// slots.
+fn parent_and_suppliers(tree: &Tree, id: NodeId, is_start: bool) -> Vec<(&str, NodeId)> {
     let mut found: Vec<(&str, NodeId)> = tree.node(id).parent.map(|parent| (PARENT, parent)).into_iter().collect();
     let mut inside = vec![id];
     while let Some(id) = inside.pop() {
-        found.extend(supplies(tree, id).into_iter().map(|supply| (supply.prop, supply.target)));
+        found.extend(suppliers::of(tree, id).into_iter().map(|supplier| (supplier.property, supplier.target)));
         if is_start {
             inside.extend(tree.node(id).children.iter().rev().filter(|&&child| !tree.has(child, "compatible")));
         }
@@ -92,8 +118,8 @@ fn providers(tree: &Tree, id: NodeId, is_start: bool) -> Vec<(&str, NodeId)> {
     found
 }
 
-/// Sorts so that each node stands behind all that its edges lead to; circles are cut where they close.
-fn providers_first(starts: &[NodeId], edges: &HashMap<NodeId, Vec<NodeId>>) -> Vec<NodeId> {
+/// Sorts nodes so that suppliers precede their consumers. A cycle is cut at the edge that closes it.
+fn suppliers_first(starts: &[NodeId], suppliers: &HashMap<NodeId, Vec<NodeId>>) -> Vec<NodeId> {
     let (mut order, mut seen) = (Vec::new(), HashSet::new());
     for &start in starts {
         let mut path: Vec<(NodeId, usize)> = Vec::new();
@@ -101,7 +127,7 @@ fn providers_first(starts: &[NodeId], edges: &HashMap<NodeId, Vec<NodeId>>) -> V
             path.push((start, 0));
         }
         while let Some((id, next)) = path.last_mut() {
-            match edges.get(id).and_then(|targets| targets.get(*next)) {
+            match suppliers.get(id).and_then(|targets| targets.get(*next)) {
                 Some(&target) => {
                     *next += 1;
                     if seen.insert(target) {
@@ -134,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn providers_come_first_and_panels_not_at_all() {
+    fn suppliers_come_first_and_panels_not_at_all() {
         let tree = tree();
         let way = Way::new(&tree, &[tree.find("/soc/mmc@1").unwrap()]);
         let order: Vec<String> =
@@ -143,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_tells_properties_and_leaves_the_inside_out() {
+    fn steps_name_properties_and_devices() {
         let tree = tree();
         let way = Way::new(&tree, &[tree.find("/soc/mmc@1").unwrap()]);
-        let chain = |path: &str| way.chain(&tree, tree.find(path).unwrap());
-        assert_eq!(chain("/soc/gpio@4"), "mmc@1 -cd-gpios-> gpio@4");
-        assert_eq!(chain("/soc/i2c@2/pmic@3"), "mmc@1 -vmmc-supply-> pmic@3");
-        assert_eq!(chain("/osc"), "mmc@1 -vmmc-supply-> pmic@3 -parent-> i2c@2 -clocks-> osc");
+        let steps = |path: &str| way.steps(&tree, tree.find(path).unwrap()).to_string();
+        assert_eq!(steps("/soc/gpio@4"), "mmc@1 -cd-gpios-> gpio@4");
+        assert_eq!(steps("/soc/i2c@2/pmic@3"), "mmc@1 -vmmc-supply-> pmic@3");
+        assert_eq!(steps("/osc"), "mmc@1 -vmmc-supply-> pmic@3 -parent-> i2c@2 -clocks-> osc");
         let pmic = tree.find("/soc/i2c@2/pmic@3").unwrap();
-        assert_eq!(way.uses(pmic).collect::<Vec<_>>(), ["vmmc-supply"]);
+        assert_eq!(way.referring(pmic).collect::<Vec<_>>(), ["vmmc-supply"]);
     }
 }

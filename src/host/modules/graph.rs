@@ -15,6 +15,15 @@ pub struct Graph {
     rank: Vec<usize>,
 }
 
+/// One module needs another, or the board itself does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Edge {
+    /// The module that needs the other; `None` for the board.
+    pub user: Option<ModuleId>,
+    /// The module that is needed.
+    pub needed: ModuleId,
+}
+
 impl Graph {
     /// Resolves the imports of `modules` among themselves.
     ///

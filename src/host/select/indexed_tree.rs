@@ -1,43 +1,45 @@
-//! A module tree, read and indexed in memory: what a board's modules are selected from. Read once, from the cache where
-//! that has it; used for any number of boards.
+//! A module tree, read and indexed in memory: the modules that boards select from. Read once, from the cache where
+//! possible, and used for any number of boards.
 
-use super::load_order::{Lane, Order};
-use super::select::Catalogue;
+use super::catalogue::Catalogue;
+use super::load_order::{LoadList, LoadOrder};
+use crate::host::arch::Arch;
 use crate::host::board::kconfig::Kconfig;
 use crate::host::depmod;
 use crate::host::depmod::IndexFile;
 use crate::host::dt::driver::Drivers;
 use crate::host::dt::vmlinux::Kernel;
 use crate::host::error::{Error, Result};
+use crate::host::image::pack;
 use crate::host::modules::graph::Graph;
-use crate::host::modules::module::Module;
+use crate::host::modules::module::{Module, ModuleId};
 use crate::host::modules::symbols::SymbolOwners;
 use crate::host::modules::tree::Tree;
 use crate::host::modules::{Progress, read_tree};
 use crate::modules::config::{Config, MARK};
 use crate::modules::index::Index;
-use crate::modules::resolve::{IndexFile as Which, Indexes, Resolver};
+use crate::modules::resolve;
+use crate::modules::resolve::{Indexes, Resolver};
 use std::path::{Path, PathBuf};
 
 /// A module tree with its indexes.
 #[derive(Debug)]
-pub struct Stock {
+pub struct IndexedTree {
     /// The tree.
     pub tree: Tree,
-    /// All modules that can be read, in depmod's order.
+    /// All readable modules, in depmod's order.
     pub modules: Vec<Module>,
     graph: Graph,
     files: Vec<IndexFile>,
 }
 
-impl Stock {
-    /// Reads the tree at `dir`, out of its cache among `caches` where that has it, which is then brought up to date.
-    /// What can't be read is told and left out: only a module that is wanted has to be good. What the kernel has built
-    /// in `builtin` tells, where it is given, instead of the tree's own modules.builtin.
+impl IndexedTree {
+    /// Reads the tree at `dir`. Modules are taken from its cache below `caches` if unchanged, and the cache is updated.
+    /// An unreadable module is reported on stderr and left out. `builtin` replaces the tree's own modules.builtin.
     ///
     /// # Errors
-    /// There is no tree or no such file, or its modules need each other in a circle.
-    pub fn read(dir: &Path, caches: Option<PathBuf>, builtin: Option<&Path>) -> Result<Stock> {
+    /// The tree or the file is missing, or modules need each other in a cycle.
+    pub fn read(dir: &Path, caches: Option<PathBuf>, builtin: Option<&Path>) -> Result<IndexedTree> {
         let mut tree = Tree::open(dir)?;
         if let Some(path) = builtin {
             tree.builtin = Some(std::fs::read(path).map_err(Error::io(path))?);
@@ -46,10 +48,10 @@ impl Stock {
         let owners = SymbolOwners::new(&modules);
         let graph = Graph::with(&modules, &owners)?;
         let files = depmod::emit(tree.builtin(), &modules, &owners, &graph)?.files;
-        Ok(Stock { graph, tree, modules, files })
+        Ok(IndexedTree { graph, tree, modules, files })
     }
 
-    /// Returns the configuration of a device that has these lines of modprobe.d, the tree's softdeps and weakdeps included.
+    /// Returns the modprobe configuration of a device: these lines of modprobe.d, and the tree's softdeps and weakdeps.
     pub fn config_text(&self, conf: &[u8]) -> Vec<u8> {
         let parts = [&[MARK][..], b"/etc/modprobe.d/initmod.conf\n", conf];
         let of_tree = ["modules.softdep", "modules.weakdep"];
@@ -57,36 +59,37 @@ impl Stock {
         [parts.concat(), of_tree.concat()].concat()
     }
 
-    /// Puts what is loaded first in order.
-    pub fn order(&self, lane: &Lane) -> Order {
-        lane.order(&self.modules, &self.graph)
+    /// Sorts the modules that are loaded first.
+    pub fn order(&self, list: &LoadList) -> LoadOrder {
+        list.order(&self.modules, &self.graph)
     }
 
-    /// Lends what a selection works on; `config_text` as above made it, `kernel` and `kconfig` if they are known.
+    /// Builds the catalogue for a selection; `config_text` is from [`config_text`](IndexedTree::config_text).
     pub fn catalogue<'a>(
         &'a self,
         config_text: &'a [u8],
         kernel: Option<&'a Kernel>,
         kconfig: Option<&'a Kconfig>,
     ) -> Catalogue<'a> {
-        let index = |name| Index::new(self.file(name)).expect("it was just written");
-        let indexes = Indexes(Which::ALL.map(|which| index(which.file_name())));
+        let index = |name| Index::new(self.file(name)).expect("depmod::indexes wrote it");
+        let indexes = Indexes(resolve::IndexFile::ALL.map(|file| index(file.file_name())));
         let resolver = Resolver { indexes, config: Config::new(config_text, &[]) };
         let (dir, modules) = (self.tree.dir.as_path(), self.modules.as_slice());
         let drivers = Drivers::new(dir, modules, &self.graph, resolver, kernel);
-        Catalogue { dir, modules, graph: &self.graph, resolver, kconfig, drivers }
+        let ids = ModuleId::all(modules.len()).map(|id| (modules[id].modname.as_str(), id)).collect();
+        Catalogue { dir, modules, graph: &self.graph, resolver, kconfig, drivers, ids }
     }
 
     fn file(&self, wanted: &str) -> &[u8] {
         self.files.iter().find(|(name, _)| *name == wanted).map_or(&[], |(_, data)| data)
     }
 
-    /// Finds what was installed with the tree's kernel, as /boot/NAME-KVER of the tree's root.
-    pub fn beside(&self, name: &str) -> Option<PathBuf> {
+    /// Returns the path of boot/NAME-KVER in the root that holds the tree, if it exists.
+    pub fn boot_file(&self, name: &str) -> Option<PathBuf> {
         self.roots().map(|root| root.join(format!("boot/{name}-{}", self.tree.kver))).find(|path| path.is_file())
     }
 
-    /// Returns where distributions put device trees for the tree's kernel.
+    /// Returns the directories where distributions install device trees for the tree's kernel.
     pub fn dtb_dirs(&self) -> Vec<PathBuf> {
         let kver = &self.tree.kver;
         let below = |root: PathBuf| {
@@ -97,7 +100,7 @@ impl Stock {
         self.roots().flat_map(below).chain([self.tree.dir.join("dtb")]).collect()
     }
 
-    /// Yields what ROOT of ROOT/lib/modules/KVER may be; for ROOT/usr/lib also what is above.
+    /// Yields the roots that may hold the tree: ROOT of ROOT/lib/modules/KVER, and the directory above it for ROOT/usr.
     fn roots(&self) -> impl Iterator<Item = PathBuf> {
         let full = std::fs::canonicalize(&self.tree.dir).unwrap_or_else(|_| self.tree.dir.clone());
         let roots: Vec<PathBuf> = full.ancestors().skip(3).take(2).map(Path::to_owned).collect();
@@ -116,13 +119,13 @@ fn read_modules(tree: &Tree, caches: Option<&Path>) -> Vec<Module> {
     modules
 }
 
-/// Says that the tree is of another machine: it would seem to lack the board's modules.
+/// Checks that the tree is for this architecture: otherwise it would just seem to lack the board's modules.
 ///
 /// # Errors
-/// It is, or its first module can't be read.
-pub fn check_machine(stock: &Stock, arch: crate::host::arch::Arch) -> Result<()> {
-    match stock.modules.first() {
-        Some(module) => crate::host::image::pack::read(&stock.tree, module, arch).map(drop),
-        None => Err(Error::input(&stock.tree.dir, "no module in there can be read")),
+/// It is for another one, or its first module cannot be read.
+pub fn check_arch(indexed: &IndexedTree, arch: Arch) -> Result<()> {
+    match indexed.modules.first() {
+        Some(module) => pack::read(&indexed.tree, module, arch).map(drop),
+        None => Err(Error::input(&indexed.tree.dir, "no module in it can be read")),
     }
 }

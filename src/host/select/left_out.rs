@@ -1,5 +1,5 @@
-//! What an image goes without that a device of a device tree may wait for: `compatible modname` a line, sorted, as
-//! modules.left-out. The loader's post-mortem names the missing module by it.
+//! modules.left-out: supplier drivers that are not in the image. Each line is `compatible modname`, sorted; the loader names
+//! the missing module when a device stays deferred.
 
 use crate::host::modules::module::Module;
 
@@ -7,17 +7,17 @@ use crate::host::modules::module::Module;
 const SUPPLIERS: &str = "bus clk dma gpio i2c interconnect iommu irqchip mailbox mfd nvmem phy pinctrl pmdomain pwm \
     regulator reset soc spi spmi";
 
-/// Lists the suppliers' drivers among `modules` that are not `wanted`.
-pub(crate) fn left_out(modules: &[Module], wanted: &[Module]) -> Vec<u8> {
+/// Returns the text of modules.left-out: the supplier drivers among `modules` that are not among `packed`.
+pub(crate) fn left_out(modules: &[Module], packed: &[Module]) -> Vec<u8> {
     let is_supplier = |module: &&Module| {
         let dir = module.path.strip_prefix("kernel/drivers/").and_then(|rest| rest.split('/').next());
         dir.is_some_and(|dir| SUPPLIERS.split(' ').any(|supplier| supplier == dir))
-            && !wanted.iter().any(|wanted| wanted.modname == module.modname)
+            && !packed.iter().any(|packed| packed.modname == module.modname)
     };
     let mut lines: Vec<Vec<u8>> = Vec::new();
     for module in modules.iter().filter(is_supplier) {
         let compatibles = module.aliases().filter_map(|alias| alias.strip_prefix(b"of:N*T*C"));
-        // Each stands twice: as it is, and with C* for being followed by others.
+        // Each alias occurs twice: plain, and with C* for more compatible strings after it.
         for compatible in compatibles.filter(|compatible| !compatible.contains(&b'*')) {
             lines.push([compatible, b" ", module.modname.as_bytes(), b"\n"].concat());
         }
@@ -33,7 +33,7 @@ mod tests {
     use crate::host::modules::module::Strings;
 
     #[test]
-    fn suppliers_that_are_not_wanted_are_listed() {
+    fn supplier_drivers_that_are_not_packed_are_listed() {
         let module = |path: &str, info: &[u8]| Module {
             path: path.into(),
             modname: crate::modules::name::stem(path.as_bytes()).iter().map(|&byte| char::from(byte)).collect(),

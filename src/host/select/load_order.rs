@@ -1,97 +1,111 @@
-//! What is loaded first, and what of it waits for what. A driver that comes before those that provide for its devices is
-//! put off by the kernel, which tries again in an order of its own: /dev/mmcblk0 may then be another slot. So drivers wait
-//! for their devices' providers as for softdeps: in order, side by side where nothing is waited for, and on in any case.
+//! The load order towards the root.
+//!
+//! A driver loaded before its suppliers is deferred by the kernel and probed again in any order: /dev/mmcblk0 may then be
+//! another slot. So each driver gets a softdep on its suppliers' drivers. Softdeps wait for no failure and let independent
+//! modules load in parallel.
 
 use crate::host::modules::graph::Graph;
 use crate::host::modules::module::{Module, ModuleId};
 use crate::modules::name::same;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is loaded first, as it was found.
+/// The modules to load first, as they were found.
 #[derive(Clone, Debug, Default)]
-pub struct Lane {
-    /// Names as modules-load.d takes them.
-    load: Vec<String>,
-    /// Pairs of modules by their places: whose devices are provided for, and who provides.
-    provided: BTreeSet<(usize, usize)>,
+pub struct LoadList {
+    /// Modnames or aliases, as in modules-load.d.
+    names: Vec<String>,
+    links: BTreeSet<SupplierLink>,
 }
 
-/// What is loaded first, in order.
+/// A driver whose devices need devices of another driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SupplierLink {
+    /// The consumers' driver.
+    pub consumer: ModuleId,
+    /// The suppliers' driver.
+    pub supplier: ModuleId,
+}
+
+/// The modules to load first, in order.
 #[derive(Debug, Default)]
-pub struct Order {
-    /// Names as modules-load.d takes them, providers before what they provide for.
-    pub load: Vec<String>,
-    /// Modules, each with those that provide for its devices: softdeps, without circles.
+pub struct LoadOrder {
+    /// Modnames or aliases, as in modules-load.d; suppliers before their consumers.
+    pub names: Vec<String>,
+    /// Modules with the drivers of their suppliers; without cycles.
     pub softdeps: Vec<(String, Vec<String>)>,
 }
 
-impl Lane {
-    /// Adds a name, if it is not there yet.
-    pub fn load(&mut self, name: &str) {
-        if !has(&self.load, name) {
-            self.load.push(name.into());
+impl LoadList {
+    /// Adds a modname or alias, unless it is there.
+    pub fn push(&mut self, name: &str) {
+        if has(&self.names, name) {
+            return;
         }
+        self.names.push(name.into());
     }
 
-    /// Adds pairs of modules: whose devices are provided for, and who provides.
-    pub fn provide(&mut self, pairs: impl IntoIterator<Item = (usize, usize)>) {
-        self.provided.extend(pairs);
+    /// Adds links between consumers and suppliers.
+    pub fn add_links(&mut self, links: impl IntoIterator<Item = SupplierLink>) {
+        self.links.extend(links);
     }
 
-    /// Adds another board's.
-    pub fn add(&mut self, more: &Lane) {
-        more.load.iter().for_each(|name| self.load(name));
-        self.provide(more.provided.iter().copied());
+    /// Adds the list of another board.
+    pub fn add(&mut self, other: &LoadList) {
+        other.names.iter().for_each(|name| self.push(name));
+        self.links.extend(&other.links);
     }
 
-    /// Puts all in order. Device trees have circles: of these the order in which the names were found decides.
-    pub fn order(&self, modules: &[Module], graph: &Graph) -> Order {
-        let rank = |at: usize| self.load.iter().position(|name| same(name.as_bytes(), modules[at].modname.as_bytes()));
-        let mut pairs: Vec<(usize, usize)> = self.provided.iter().copied().collect();
-        pairs.sort_by_key(|&(user, provider)| (rank(user) < rank(provider), rank(user), rank(provider)));
-        let mut providers = BTreeMap::<usize, Vec<usize>>::new();
-        for (user, provider) in pairs {
-            if !reaches(provider, user, &providers, graph)
-                && !graph.closure(ModuleId::new(user)).contains(&ModuleId::new(provider))
-            {
-                providers.entry(user).or_default().push(provider);
+    /// Sorts suppliers before consumers. Links of a device tree may form cycles; the links against the order in which the
+    /// names were found are added last, and one that closes a cycle is dropped.
+    pub fn order(&self, modules: &[Module], graph: &Graph) -> LoadOrder {
+        let rank =
+            |id: ModuleId| self.names.iter().position(|name| same(name.as_bytes(), modules[id].modname.as_bytes()));
+        let mut links: Vec<SupplierLink> = self.links.iter().copied().collect();
+        links.sort_by_key(|link| {
+            let (consumer, supplier) = (rank(link.consumer), rank(link.supplier));
+            (consumer < supplier, consumer, supplier)
+        });
+        let mut suppliers = BTreeMap::<ModuleId, Vec<ModuleId>>::new();
+        for SupplierLink { consumer, supplier } in links {
+            let closes_cycle = waits_for(supplier, consumer, &suppliers, graph);
+            if !closes_cycle && !graph.closure(consumer).contains(&supplier) {
+                suppliers.entry(consumer).or_default().push(supplier);
             }
         }
-        let name = |at: &usize| modules[*at].modname.clone();
-        let mut softdeps: Vec<_> = providers.iter().collect();
-        softdeps.sort_by_key(|(user, _)| rank(**user));
-        let softdeps: Vec<_> =
-            softdeps.into_iter().map(|(user, providers)| (name(user), providers.iter().map(name).collect())).collect();
-        let mut order = Order { load: Vec::new(), softdeps };
-        for name in &self.load {
-            order.push(name);
-        }
+        let name = |id: &ModuleId| modules[*id].modname.clone();
+        let mut softdeps: Vec<_> = suppliers.iter().collect();
+        softdeps.sort_by_key(|(consumer, _)| rank(**consumer));
+        let softdeps = softdeps.into_iter().map(|(consumer, list)| (name(consumer), list.iter().map(name).collect()));
+        let mut order = LoadOrder { names: Vec::new(), softdeps: softdeps.collect() };
+        self.names.iter().for_each(|name| order.push(name));
         order
     }
 }
 
-impl Order {
-    /// Says for modules-load.d what is loaded.
+impl LoadOrder {
+    /// Returns the text of a modules-load.d file.
     pub fn modules_load_conf(&self) -> Vec<u8> {
-        self.load.iter().flat_map(|name| format!("{name}\n").into_bytes()).collect()
+        self.names.iter().flat_map(|name| format!("{name}\n").into_bytes()).collect()
     }
 
-    /// Says for modprobe.d what waits for what.
+    /// Returns the text of a modprobe.d file with the softdeps.
     pub fn modprobe_conf(&self) -> Vec<u8> {
-        let line = |(user, providers): &(String, Vec<String>)| format!("softdep {user} pre: {}\n", providers.join(" "));
+        let line = |(consumer, suppliers): &(String, Vec<String>)| {
+            format!("softdep {consumer} pre: {}\n", suppliers.join(" "))
+        };
         self.softdeps.iter().flat_map(|softdep| line(softdep).into_bytes()).collect()
     }
 
-    /// Adds a name behind those that provide for it.
+    /// Adds a name after the drivers of its suppliers.
     fn push(&mut self, name: &str) {
-        if has(&self.load, name) {
+        if has(&self.names, name) {
             return;
         }
-        let softdep = self.softdeps.iter().find(|(user, _)| same(user.as_bytes(), name.as_bytes()));
-        for provider in softdep.map(|(_, providers)| providers.clone()).unwrap_or_default() {
-            self.push(&provider);
+        let softdep = self.softdeps.iter().find(|(consumer, _)| same(consumer.as_bytes(), name.as_bytes()));
+        for supplier in softdep.map(|(_, suppliers)| suppliers.clone()).unwrap_or_default() {
+            self.push(&supplier);
         }
-        self.load.push(name.into());
+        self.names.push(name.into());
     }
 }
 
@@ -99,16 +113,15 @@ fn has(names: &[String], name: &str) -> bool {
     names.iter().any(|known| same(known.as_bytes(), name.as_bytes()))
 }
 
-/// Says whether `from` waits for `to`, be it by way of others.
-fn reaches(from: usize, to: usize, providers: &BTreeMap<usize, Vec<usize>>, graph: &Graph) -> bool {
+/// Whether `from` waits for `to`, directly or through others.
+fn waits_for(from: ModuleId, to: ModuleId, suppliers: &BTreeMap<ModuleId, Vec<ModuleId>>, graph: &Graph) -> bool {
     let (mut open, mut seen) = (vec![from], BTreeSet::new());
-    while let Some(at) = open.pop() {
-        if at == to {
+    while let Some(id) = open.pop() {
+        if id == to {
             return true;
         }
-        if seen.insert(at) {
-            open.extend(graph.direct(ModuleId::new(at)).iter().map(|id| id.index()));
-            open.extend(providers.get(&at).into_iter().flatten());
+        if seen.insert(id) {
+            open.extend(graph.direct(id).iter().chain(suppliers.get(&id).into_iter().flatten()));
         }
     }
     false
@@ -118,29 +131,31 @@ fn reaches(from: usize, to: usize, providers: &BTreeMap<usize, Vec<usize>>, grap
 mod tests {
     use super::*;
 
-    /// Orders a lane of `load`, all of them modules, in which `pairs` are provided for.
-    fn order(load: &[&str], pairs: &[(&str, &str)]) -> Order {
+    /// Orders a list of `names`, all of them modules, with links from consumers to suppliers.
+    fn order(names: &[&str], links: &[(&str, &str)]) -> LoadOrder {
         let modules: Vec<Module> =
-            load.iter().map(|name| Module { modname: name.replace('-', "_"), ..Module::default() }).collect();
-        let at = |wanted: &str| load.iter().position(|name| *name == wanted).unwrap();
-        let mut lane = Lane::default();
-        load.iter().for_each(|name| lane.load(name));
-        lane.provide(pairs.iter().map(|(user, provider)| (at(user), at(provider))));
-        lane.order(&modules, &Graph::new(&modules).unwrap())
+            names.iter().map(|name| Module { modname: name.replace('-', "_"), ..Module::default() }).collect();
+        let id = |wanted: &str| ModuleId::new(names.iter().position(|name| *name == wanted).unwrap());
+        let mut list = LoadList::default();
+        names.iter().for_each(|name| list.push(name));
+        list.add_links(
+            links.iter().map(|(consumer, supplier)| SupplierLink { consumer: id(consumer), supplier: id(supplier) }),
+        );
+        list.order(&modules, &Graph::new(&modules).unwrap())
     }
 
     #[test]
-    fn providers_come_first_and_the_rest_stays() {
+    fn suppliers_come_first_and_the_rest_stays() {
         let order = order(&["a-host", "x", "gpio", "power", "y"], &[("a-host", "power"), ("power", "gpio")]);
-        assert_eq!(order.load, ["gpio", "power", "a-host", "x", "y"]);
+        assert_eq!(order.names, ["gpio", "power", "a-host", "x", "y"]);
         assert_eq!(order.modprobe_conf(), b"softdep a_host pre: power\nsoftdep power pre: gpio\n");
         assert_eq!(order.modules_load_conf(), b"gpio\npower\na-host\nx\ny\n");
     }
 
     #[test]
-    fn a_circle_is_cut_where_the_order_found_says() {
+    fn a_cycle_is_cut_by_the_order_found() {
         let order = order(&["clock", "pmic", "mmc"], &[("clock", "pmic"), ("pmic", "clock"), ("mmc", "clock")]);
-        assert_eq!(order.load, ["clock", "pmic", "mmc"]);
+        assert_eq!(order.names, ["clock", "pmic", "mmc"]);
         assert_eq!(order.modprobe_conf(), b"softdep pmic pre: clock\nsoftdep mmc pre: clock\n");
         assert!(self::order(&["a"], &[]).softdeps.is_empty());
     }

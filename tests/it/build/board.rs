@@ -159,11 +159,11 @@ fn an_exclusion_keeps_a_provider_out_but_no_dependency() {
     let error = |board| error(&fixture, board, &[]);
     assert_eq!(
         error("[modules]\nload = ['ext4']\nexclude = ['crc16']"),
-        "mkinitmod: boards/b.toml: modules.exclude: crc16 can't stay out, it is needed: ext4 (load) -> jbd2 -> crc16"
+        "mkinitmod: boards/b.toml: modules.exclude: crc16 cannot be excluded; it is needed: load -> ext4 -> jbd2 -> crc16"
     );
     assert_eq!(
         error("[modules]\nnames = ['ext4']\nexclude = ['ext4']"),
-        "mkinitmod: boards/b.toml: modules.names: `ext4` leads only to what modules.exclude keeps out"
+        "mkinitmod: boards/b.toml: modules.names: `ext4` resolves to modules of modules.exclude only; remove it from one of the lists"
     );
 }
 
@@ -177,14 +177,14 @@ fn errors_name_the_file_the_key_and_the_right_spelling() {
     assert_eq!(module("load", "ext5"), format!("{start}load: the tree has no module `ext5`; did you mean `ext4`?"));
     assert_eq!(
         module("dirs", "kernel/driver"),
-        format!("{start}dirs: no module lies in `kernel/driver`; did you mean `kernel/drivers`?")
+        format!("{start}dirs: the tree has no module in `kernel/driver`; did you mean `kernel/drivers`?")
     );
     assert_eq!(
         module("names", "crc32c"),
-        format!("{start}names: `crc32c` is an alias, not a module's name; modules.aliases takes it")
+        format!("{start}names: `crc32c` is an alias, not a modname; move it to modules.aliases")
     );
     assert_eq!(module("globs", "x*y"), format!("{start}globs: no module matches `x*y`"));
-    assert_eq!(module("aliases", "of:x"), format!("{start}aliases: no module serves the alias `of:x`"));
+    assert_eq!(module("aliases", "of:x"), format!("{start}aliases: no module matches the alias `of:x`"));
     assert_eq!(module("aliases", "a[b"), format!("{start}aliases: `a[b` has unbalanced brackets"));
     assert_eq!(
         module("names", "orphan"),

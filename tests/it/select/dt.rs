@@ -7,7 +7,7 @@ use crate::support::rootfs::Rootfs;
 use std::fs;
 use std::process::Output;
 
-/// A card's host that waits for a GPIO and for a regulator, which is a part of a PMIC on an I2C bus.
+/// An MMC host with two suppliers: a GPIO, and a regulator that is an MFD cell of a PMIC on an I2C bus.
 const BOARD: &str = "/
 model = \"Acme One\"
 /soc
@@ -87,11 +87,11 @@ pub fn modules(fixture: &Fixture, args: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn the_way_to_the_root_has_all_providers_in_order_and_no_more() {
+fn the_way_to_the_root_has_all_suppliers_in_order_and_no_more() {
     let fixture = fixture();
     let way = modules(&fixture, &["--dtb", "one.dtb", "--root", "mmc", "--fs", "ext4"]);
     let want = ["gpio_acme", "i2c_acme", "acme_pmic", "acme_regulator", "acme_mmc", "ext4", "mfd_core"];
-    assert_eq!(way, want, "no backlight, no clock, and of the PMIC's parts the regulator only");
+    assert_eq!(way, want, "no backlight, no clock, and of the PMIC's cells the regulator only");
     let board = modules(&fixture, &["--dtb", "one.dtb"]);
     let missing = |name: &&str| !board.contains(&(*name).to_owned());
     assert_eq!(
@@ -100,9 +100,9 @@ fn the_way_to_the_root_has_all_providers_in_order_and_no_more() {
     );
 }
 
-/// A driver that finds no provider is put off, and its device may get another number.
+/// A driver without its supplier is deferred, and its device may get another number.
 #[test]
-fn drivers_wait_for_their_devices_providers() {
+fn drivers_have_softdeps_on_their_suppliers() {
     let fixture = fixture();
     let args = ["--dtb", "one.dtb", "--root", "mmc", "--fs", "ext4"];
     stdout(&fixture, "build", &[&args[..], &["--loader", "loader", "--compress", "none", "-o", "image"]].concat());
@@ -114,23 +114,23 @@ fn drivers_wait_for_their_devices_providers() {
 }
 
 #[test]
-fn hosts_without_number_are_told() {
+fn hosts_without_a_fixed_number_are_reported() {
     let board = "/\n/soc/mmc@1\ncompatible = \"acme,mmc\"\n/soc/mmc@2\ncompatible = \"acme,mmc\"\n\
         /soc/mmc@3\ncompatible = \"acme,mmc\"\n/aliases\nmmc0 = \"/soc/mmc@2\"\n";
     let fixture = fixture();
     let numbered = |more: &str, root: &str| {
         fixture.put("more.dtb", dtb(&format!("{board}{more}")));
         let text = stdout(&fixture, "select", &["--dtb", "more.dtb", "--root", root, "--fs", "ext4"]);
-        text.lines().find(|line| line.starts_with("numbered as they come: ")).map(str::to_owned)
+        text.lines().find(|line| line.starts_with("no fixed mmcblk number: ")).map(str::to_owned)
     };
-    let told = numbered("", "mmc").unwrap();
-    assert!(told.starts_with("numbered as they come: /soc/mmc@1, /soc/mmc@3: /dev/mmcblkN may be another"), "{told}");
+    let line = numbered("", "mmc").unwrap();
+    assert!(line.starts_with("no fixed mmcblk number: /soc/mmc@1, /soc/mmc@3: /dev/mmcblkN may change"), "{line}");
     assert_eq!(numbered("", "/soc/mmc@2"), None, "it has a number");
     assert_eq!(numbered("mmc1 = \"/soc/mmc@3\"", "mmc"), None, "one has the number that is left");
 }
 
 #[test]
-fn a_chain_tells_how_a_module_came_in() {
+fn a_trail_leads_from_the_board_to_the_module() {
     let fixture = fixture();
     let why = |what: &str| stdout(&fixture, "why", &[what, "--dtb", "one.dtb", "--root", "mmc", "--fs", "ext4"]);
     assert!(why("gpio-acme").starts_with("root=mmc -> mmc@1 -cd-gpios-> gpio@2 -> acme,gpio -> gpio_acme\n"));
@@ -141,7 +141,7 @@ fn a_chain_tells_how_a_module_came_in() {
         why("mfd_core").starts_with("root=mmc -> mmc@1 -vmmc-supply-> pmic@34 -> acme,pmic -> acme_pmic -> mfd_core")
     );
     assert_eq!(why("ext4"), "fs=ext4 -> ext4\n");
-    assert_eq!(why("pwm_bl"), "pwm_bl is not in: nothing asks for it\n");
+    assert_eq!(why("pwm_bl"), "pwm_bl is not selected: nothing requires it\n");
     let node = why("/soc/mmc@1");
     assert!(
         node.contains("  module: acme,mmc -> acme_mmc\n") && node.contains("  -cd-gpios-> gpio@2: acme,gpio"),
@@ -212,7 +212,7 @@ fn a_board_file_says_the_same() {
     assert!(unknown.ends_with("did you mean `one.dtb`?"), "{unknown}");
     fixture.put("b.toml", format!("{lines}[modules]\nnames = ['pwm-bl']\nwhy = {{ pwm_bl = 'x' }}"));
     let why = error(&fixture, "select", &["--board", "b.toml"]);
-    assert_eq!(why, "b.toml: modules.why: no list has `pwm_bl`; did you mean `pwm-bl`?");
+    assert_eq!(why, "b.toml: modules.why: no list of modules has `pwm_bl`; did you mean `pwm-bl`?");
 }
 
 #[test]
@@ -223,16 +223,16 @@ fn what_can_t_be_is_told_with_its_name() {
     let select = |args: &[&str]| error(&fixture, "select", args);
     assert_eq!(
         select(&["--dtb", "cut.dtb"]),
-        format!("cut.dtb: the device tree is cut short at offset {:#x}", blob.len() / 2)
+        format!("cut.dtb: the device tree is truncated at offset {:#x}", blob.len() / 2)
     );
-    assert_eq!(select(&["--dtb", "text.dtb"]), "text.dtb: is no device tree blob (.dtb)");
+    assert_eq!(select(&["--dtb", "text.dtb"]), "text.dtb: not a device tree blob (.dtb)");
     assert_eq!(
         select(&["--dtb", "one.dtb", "--root", "mmmc"]),
-        "--root: `mmmc` is nothing that a root can be on; did you mean `mmc`?"
+        "--root: unknown root type `mmmc`; did you mean `mmc`?"
     );
     assert_eq!(
         select(&["--dtb", "one.dtb", "--root", "sata"]),
-        "command line: root: sata: the device tree has no enabled node for it, but for: mmc"
+        "command line: root: sata: the device tree has no enabled node of that type; it has: mmc"
     );
     assert_eq!(
         select(&["--dtb", "one.dtb", "--root", "/soc/mcm@1"]),
@@ -244,7 +244,7 @@ fn what_can_t_be_is_told_with_its_name() {
     );
     assert_eq!(
         select(&["--dtb", "one.dtb", "--root", "mmc", "--fs", "ext5"]),
-        "command line: fs: neither kernel nor tree has the file system `ext5`; did you mean `ext4`?"
+        "command line: fs: neither the kernel nor the tree has the file system `ext5`; did you mean `ext4`?"
     );
     assert!(select(&["--root", "mmc"]).starts_with("command line: root: needs a device tree"));
     assert_eq!(
@@ -260,6 +260,6 @@ fn each_of_many_device_trees_has_its_line() {
     let output = run(&fixture, "select", &["--dtb", "all", "--each", "--root", "mmc"]);
     let (text, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(text.lines().any(|line| line.ends_with("all/a/two.dtb")), "{text}");
-    assert!(told.contains("all/bad.dtb: is no device tree blob (.dtb)") && told.contains("1 of 2"), "{told}");
+    assert!(told.contains("all/bad.dtb: not a device tree blob (.dtb)") && told.contains("1 of 2"), "{told}");
     assert_eq!(output.status.code(), Some(1));
 }

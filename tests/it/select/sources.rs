@@ -66,7 +66,7 @@ fn the_kernel_s_own_list_and_configuration_tell_what_is_built_in_and_what_was_le
     assert!(table(&fixture, "fs = 'toy'", &config).contains("built in: toy (fs=toy)\n"));
     assert_eq!(
         fault("modules.names = ['spi-toy']", &config),
-        "b.toml: modules.names: the tree has no module `spi-toy`, though CONFIG_SPI_TOY=m: the tree is not whole"
+        "b.toml: modules.names: the tree has no module `spi-toy` although CONFIG_SPI_TOY=m: the tree is incomplete"
     );
     assert_eq!(
         fault("modules.names = ['i2c-toy']", &config),
