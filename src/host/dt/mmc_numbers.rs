@@ -15,7 +15,7 @@ pub fn unnumbered(tree: &Tree, drivers: &Drivers<'_>) -> Vec<NodeId> {
     let aliases = tree.child(ROOT, "aliases").map(|aliases| tree.node(aliases).props.as_slice()).unwrap_or_default();
     let numbers = aliases.iter().filter(|(name, _)| name.strip_prefix("mmc").is_some_and(is_number));
     let numbered: Vec<NodeId> = numbers.filter_map(|(name, _)| tree.find(name)).collect();
-    // A controller with a node for each of its slots is no host itself.
+    // If each slot has a node, the slots are the hosts, not the controller above them.
     let has_slots = |id: NodeId| hosts.iter().any(|&slot| slot != id && tree.up(slot).any(|above| above == id));
     let is_free = |id: &NodeId| !numbered.contains(id) && !has_slots(*id);
     let free: Vec<NodeId> = hosts.iter().copied().filter(is_free).collect();

@@ -43,11 +43,11 @@ pub struct NodeReason {
     pub root: Option<Root>,
     /// The steps to the node.
     pub steps: Steps,
-    /// How the module matches the node.
+    /// The match between module and node.
     pub driver: NodeDriver,
 }
 
-/// How a module matches a node.
+/// The match between a module and a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeDriver {
     /// By the node's `compatible` or modalias.

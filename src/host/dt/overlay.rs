@@ -24,13 +24,13 @@ pub fn apply(base: &mut Tree, overlay: &Tree) -> Result<(), String> {
     }
     renumber(&mut overlay, base.max_phandle())?;
     fix_up(base, &mut overlay)?;
-    let mut places = Vec::new();
+    let mut moved_paths = Vec::new();
     for &(fragment, content) in &fragments {
         let target = target(base, &overlay, fragment)?;
         merge(base, target, &overlay, content);
-        places.push((overlay.path(content), base.path(target)));
+        moved_paths.push((overlay.path(content), base.path(target)));
     }
-    add_symbols(base, &overlay, &places);
+    add_symbols(base, &overlay, &moved_paths);
     Ok(())
 }
 
@@ -64,7 +64,7 @@ fn renumber(overlay: &mut Tree, delta: u32) -> Result<(), String> {
 /// Writes the phandles of the base's labels into the overlay's references to them.
 fn fix_up(base: &mut Tree, overlay: &mut Tree) -> Result<(), String> {
     let Some(fixups) = overlay.child(ROOT, FIXUPS) else { return Ok(()) };
-    for (label, places) in overlay.node(fixups).props.clone() {
+    for (label, references) in overlay.node(fixups).props.clone() {
         let target = base.symbol(&label).map(str::to_owned).ok_or_else(|| no_label(base, &label))?;
         let node =
             base.find(&target).ok_or_else(|| format!("label {label} refers to {target}, which does not exist"))?;
@@ -73,9 +73,9 @@ fn fix_up(base: &mut Tree, overlay: &mut Tree) -> Result<(), String> {
             base.set(node, "phandle", phandle.to_be_bytes().into());
             phandle
         });
-        for place in strings(&places) {
-            let what = || format!("{FIXUPS}: {label}: `{place}` is not in the overlay");
-            let mut parts = place.splitn(3, ':');
+        for reference in strings(&references) {
+            let what = || format!("{FIXUPS}: {label}: `{reference}` is not in the overlay");
+            let mut parts = reference.splitn(3, ':');
             let (Some(path), Some(prop), Some(off)) = (parts.next(), parts.next(), parts.next()) else {
                 return Err(what());
             };
@@ -132,12 +132,12 @@ fn merge(base: &mut Tree, to: NodeId, overlay: &Tree, from: NodeId) {
 }
 
 /// Adds the overlay's labels to the base's: later overlays may refer to them.
-fn add_symbols(base: &mut Tree, overlay: &Tree, places: &[(String, String)]) {
+fn add_symbols(base: &mut Tree, overlay: &Tree, moved_paths: &[(String, String)]) {
     let Some(symbols) = overlay.child(ROOT, SYMBOLS) else { return };
     let list = base.child(ROOT, SYMBOLS).unwrap_or_else(|| base.add(ROOT, SYMBOLS));
     for (label, path) in &overlay.node(symbols).props {
         let Some(path) = strings(path).next() else { continue };
-        let moved = places.iter().find_map(|(from, to)| {
+        let moved = moved_paths.iter().find_map(|(from, to)| {
             let rest = path.strip_prefix(from.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
             Some(format!("{}{rest}\0", to.trim_end_matches('/')))
         });

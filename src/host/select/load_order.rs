@@ -1,8 +1,8 @@
 //! The load order towards the root.
 //!
 //! A driver loaded before its suppliers is deferred by the kernel and probed again in any order: /dev/mmcblk0 may then be
-//! another slot. So each driver gets a softdep on its suppliers' drivers. Softdeps wait for no failure and let independent
-//! modules load in parallel.
+//! another slot. So each driver gets softdeps on its suppliers' drivers. A softdep that fails does not stop the load, and
+//! modules without softdeps on each other load in parallel.
 
 use crate::host::modules::graph::Graph;
 use crate::host::modules::module::{Module, ModuleId};
