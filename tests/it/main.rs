@@ -3,6 +3,7 @@
 
 mod build;
 mod depmod;
+mod layers;
 mod library;
 mod loader;
 mod oracle;
