@@ -1,7 +1,7 @@
 # make             builds mkinitmod and the loader for every architecture into target/dist
 # make run         installs what is missing, builds an image and boots it on an emulated Orange Pi PC to its real root
 # make test        installs what is missing and runs all tests
-# make check       quick checks before a commit: format, clippy, documentation, loader sizes
+# make check       quick checks before a commit: format, clippy, layers, documentation, loader sizes
 # make bless       rewrites the expected results under tests/trees from kmod 34
 # make oracle      compares with kmod 34 on stock module trees; builds every board file; selects for every device tree
 # make size        prints the loader's size per architecture and feature set, beside its limit
@@ -82,6 +82,7 @@ check: setup-build
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	config/lint
+	$(CARGO) test --quiet --test it layers::
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --quiet
 	config/size --enforce
 

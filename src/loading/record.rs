@@ -1,4 +1,4 @@
-//! The flight recorder's lines: what became of each module of a boot, and of the boot, in words and as JSON.
+//! The flight recorder's lines: the result of each module and of the whole boot, as text and as JSON.
 //!
 //! ```text
 //! module=ext4 result=loaded alias=ext4 by=/etc/modules-load.d/initmod.conf asked_us=311042 start_us=311470 decode_us=0
@@ -6,81 +6,81 @@
 //! module=dummy result=failed alias=dummy by=modules_load asked_us=298110 error="its file is missing from the tree"
 //! modules=23 modules_ms=41 kernel_ms=39 root_ms=310
 //! ```
-//! As JSON (RFC 8259) a line is one object of the same keys. A value in words stands in JSON's quotes where it would not
-//! be one word otherwise. `asked_us` and `start_us` are microseconds since the machine's start; all others are durations.
+//! As JSON (RFC 8259) a line is one object with these keys. A text value that is more than one word has JSON's quotes.
+//! `asked_us` and `start_us` are microseconds since the machine started; all other times are durations.
 
 use crate::bytes::Decimal;
 use crate::error::Error;
 use heapless::VecView;
 
-/// Longest alias or name that a line has in full, bytes; the rest is cut off.
+/// Length to which a name or alias is cut, bytes.
 pub const TEXT_LEN: usize = 320;
 
-/// Room for any line, bytes: three texts and a file's name, each byte as `\u00xx`, and the rest.
+/// Length that no line exceeds, bytes: three texts and a file name, each byte escaped as `\u00xx`, and the rest.
 pub const LINE_LEN: usize = 8192;
 
-/// How a line is written.
+/// The form of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Keys and values with `=` between, for the kernel's log.
+    /// `key=value` words, for the kernel's log.
     Words,
     /// A JSON object.
     Json,
 }
 
-/// What became of a module.
+/// The record of one module.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Its name, as lsmod has it.
+    /// Its name, as lsmod prints it.
     pub module: &'a [u8],
-    /// What came of it.
+    /// Its result.
     pub result: Verdict<'a>,
-    /// The name or modalias that it, or what needs it, was asked for by.
+    /// The name or modalias whose request brought the module, or a module that depends on it.
     pub alias: &'a [u8],
-    /// Who asked: a device's path under /sys, a file of modules-load.d, a word of the command line.
+    /// Source of the request: a device's path under /sys, a file of modules-load.d, a word of the command line.
     pub by: &'a [u8],
-    /// When.
+    /// Time of the request, microseconds since the machine started.
     pub asked_us: u64,
-    /// How it was handed to the kernel, if it was.
+    /// The last attempt to insert it, if there was one.
     pub run: Option<Run>,
 }
 
-/// What came of a module.
+/// The result of a module.
 #[derive(Clone, Copy, Debug)]
 pub enum Verdict<'a> {
-    /// The kernel took it.
+    /// The kernel loaded it.
     Loaded,
-    /// It was in before.
+    /// It was in the kernel before.
     Present,
-    /// It is not in: why, in two parts.
+    /// It is not in the kernel; the reason in two parts.
     Failed(&'a [u8], &'a [u8]),
 }
 
-/// How a module was handed to the kernel, the last time.
+/// The last attempt to insert a module.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// When.
+    /// Time of its start, microseconds since the machine started.
     pub start_us: u64,
-    /// How long it was decompressed here; 0 where the kernel did that, or nobody.
+    /// Time of decompression by the loader; 0 if the kernel decompressed, or if the file is plain.
     pub decode_us: u32,
-    /// How long it was with the kernel, or the command in its place ran.
+    /// Time that the kernel, or the install command, took.
     pub kernel_us: u32,
-    /// Which worker had it, counted from 1; 0 is the loader itself.
+    /// Number of the worker, from 1; 0 is the loader itself.
     pub worker: u32,
-    /// Which try it was.
+    /// Number of the attempt, from 1.
     pub tries: u8,
 }
 
-/// What a boot came to.
+/// The summary of a boot, or of a command that loads.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary {
-    /// How many modules were loaded.
+    /// Number of modules loaded.
     pub modules: u64,
-    /// From the loader's start until the last one was in.
+    /// Time from the loader's start until the last module was loaded.
     pub modules_ms: u64,
-    /// How long modules were with the kernel.
+    /// Time that the kernel took for modules; overlapping times count once.
     pub kernel_ms: u64,
-    /// From the loader's start until the root was there; `None` of a command.
+    /// Time from the loader's start until the root was mounted; `None` for a command.
     pub root_ms: Option<u64>,
 }
 
@@ -88,7 +88,7 @@ impl Record<'_> {
     /// Appends its line, without a line feed.
     ///
     /// # Errors
-    /// [`Error::Full`] where `out` has not [`LINE_LEN`] bytes of room.
+    /// [`Error::Full`] if `out` has less than [`LINE_LEN`] bytes of capacity left.
     pub fn emit(&self, style: Style, out: &mut VecView<u8>) -> Result<(), Error> {
         let (result, why): (&[u8], _) = match self.result {
             Verdict::Loaded => (b"loaded", None),
@@ -116,7 +116,7 @@ impl Summary {
     /// Appends its line, without a line feed.
     ///
     /// # Errors
-    /// [`Error::Full`] where `out` has not [`LINE_LEN`] bytes of room.
+    /// [`Error::Full`] if `out` has less than [`LINE_LEN`] bytes of capacity left.
     pub fn emit(&self, style: Style, out: &mut VecView<u8>) -> Result<(), Error> {
         let mut line = Line::begin(style, out);
         line.numbers(&["modules", "modules_ms", "kernel_ms"], &[self.modules, self.modules_ms, self.kernel_ms]);
@@ -175,7 +175,7 @@ impl<'out> Line<'out> {
         let is_word = |part: &&[u8]| part.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
         let quote: &[u8] = if self.style == Style::Words && parts.iter().all(is_word) { b"" } else { b"\"" };
         self.put(quote);
-        // Bytes that are no ASCII are escaped, too: nobody says that they are UTF-8.
+        // Non-ASCII bytes are escaped, too: they need not be UTF-8.
         for &byte in parts.iter().flat_map(|part| part.get(..TEXT_LEN).unwrap_or(part)) {
             let digit = |nibble: u8| if nibble < 10 { b'0'.wrapping_add(nibble) } else { b'W'.wrapping_add(nibble) };
             match byte {

@@ -1,8 +1,7 @@
-//! Takes modules out again: all removal policy, on [`Loaded`], and nothing of how the kernel is reached.
+//! Removes modules: the policy, on the trait [`Loaded`], without a call of the kernel.
 //!
-//! The order is that of kmod's `rmmod_do_module`: post softdeps in reverse, holders where they are to go too, the
-//! module, the dependencies that nobody uses any more, pre softdeps in reverse. kmod stops behind a module's direct
-//! dependencies; here the whole unused chain goes.
+//! The order is that of kmod's `rmmod_do_module`: post softdeps in reverse, holders if requested, the module, its unused
+//! dependencies, pre softdeps in reverse. kmod stops after the direct dependencies; here the whole unused chain goes.
 
 use super::kernel::{Errno, Refusal};
 use crate::modules::config::Side;
@@ -10,98 +9,98 @@ use crate::modules::name::{Modname, modname};
 use crate::modules::resolve::{Match, Resolver};
 use heapless::VecView;
 
-/// What the kernel has of a module.
+/// The presence of a module in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// Nothing.
+    /// Absent.
     Absent,
-    /// A module, live or on its way.
+    /// Present as a module, live, coming or going.
     Loaded,
-    /// It is part of the kernel.
+    /// Built into the kernel.
     Builtin,
 }
 
-/// What modules are taken from: the kernel, a recording of one, or a dry run.
+/// The kernel, as seen by a removal. Tests record the calls; a dry run makes none.
 pub trait Loaded {
-    /// Looks up whether `modname` is in.
+    /// Returns the presence of `modname`.
     fn presence(&mut self, modname: &[u8]) -> Presence;
 
-    /// Counts the users of a module; `None` where it is not in, or built in.
+    /// Returns the number of users of a module; `None` if it is absent or built in.
     fn refcnt(&mut self, modname: &[u8]) -> Option<u32>;
 
-    /// Appends the modules that use a module, as far as there is room.
+    /// Appends the modules that use a module, up to the capacity of `holders`.
     fn holders(&mut self, modname: &[u8], holders: &mut VecView<Modname>);
 
-    /// Takes the module out.
+    /// Removes the module.
     ///
     /// # Errors
-    /// The kernel's answer.
+    /// The errno of delete_module(2).
     fn remove(&mut self, modname: &[u8]) -> Result<(), Errno>;
 
-    /// Runs the shell command that modprobe.d sets in the place of removing `modname`.
+    /// Runs the `remove` command that modprobe.d has for `modname`.
     ///
     /// # Errors
-    /// Why it could not be run, or what it ended with.
+    /// The reason why it could not run, or its exit status.
     fn command(&mut self, command: &[u8], modname: &[u8]) -> Result<(), Refusal>;
 
     /// Hears why a module stays.
     fn told(&mut self, modname: &[u8], why: Stays);
 }
 
-/// Why a module stays.
+/// The reason why a module stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stays {
-    /// It is not in, and was to be.
+    /// It is not in the kernel.
     NotIn,
-    /// It is part of the kernel.
+    /// Built into the kernel.
     Builtin,
-    /// Somebody uses it.
+    /// It is in use.
     InUse,
-    /// The kernel's answer.
+    /// The errno of delete_module(2).
     Kernel(Errno),
-    /// The command in its place failed.
+    /// Its `remove` command failed.
     Command,
-    /// Its name is none, or softdeps nest too deep.
+    /// Its name is invalid, or softdeps nest too deep.
     Unfit,
 }
 
-/// What is asked for beside a module.
+/// The options of a removal.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Policy {
-    /// Leave softdeps and remove commands of the module alone.
+    /// Ignores the module's softdeps and `remove` command.
     pub ignore_commands: bool,
-    /// Take out the modules that use it, too.
+    /// Removes the modules that use it, too.
     pub holders: bool,
-    /// Being out already is a failure.
+    /// Counts an absent module as a failure.
     pub first_time: bool,
-    /// Ask the kernel also where somebody uses it: the use may end.
+    /// Calls the kernel also for a module in use: the use may end meanwhile.
     pub waits: bool,
-    /// Nothing changes by what is done.
+    /// Whether it is a dry run, after which nothing has changed.
     pub dry_run: bool,
 }
 
-/// Most softdeps that may lead from one to the next.
+/// Depth at which nested softdeps are an error.
 const DEPTH: usize = 16;
 
-/// A removal in the making.
+/// A removal, and its state.
 pub struct Removal<'a, 'map> {
-    /// What names mean.
+    /// Resolves names.
     pub resolver: &'a Resolver<'map>,
-    /// What is asked for.
+    /// Its options.
     pub policy: Policy,
-    /// Where the modules are.
+    /// The kernel.
     pub kernel: &'a mut dyn Loaded,
-    /// Modules whose removal is under way, the first asked for first.
+    /// Modules whose removal has begun, outermost first.
     under_way: heapless::Vec<Modname, DEPTH>,
 }
 
 impl<'a, 'map> Removal<'a, 'map> {
-    /// Begins.
+    /// Begins a removal.
     pub fn new(resolver: &'a Resolver<'map>, policy: Policy, kernel: &'a mut dyn Loaded) -> Self {
         Removal { resolver, policy, kernel, under_way: heapless::Vec::new() }
     }
 
-    /// Takes the module out that is called `name`, or lies at that path, and what goes with it; says whether it is out.
+    /// Removes the module `name` (or a path), with its unused dependencies and softdeps. Returns whether it is out.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         self.module(name, self.policy.holders, true)
     }
@@ -156,11 +155,11 @@ impl<'a, 'map> Removal<'a, 'map> {
         true
     }
 
-    /// Takes out just this module, unless somebody uses it.
+    /// Removes this module alone, unless it is in use.
     fn one(&mut self, name: &[u8]) -> bool {
         match self.kernel.refcnt(name) {
             Some(1..) if !self.policy.waits => return self.stays(name, Stays::InUse),
-            // Its last holder took it along.
+            // It went with its last holder.
             None if self.kernel.presence(name) == Presence::Absent => return true,
             _ => {}
         }
@@ -170,15 +169,15 @@ impl<'a, 'map> Removal<'a, 'map> {
         }
     }
 
-    /// Takes out what used the module and is used by nobody itself.
+    /// Removes the module's holders that are not in use themselves.
     fn holders(&mut self, name: &[u8]) -> bool {
         let mut holders = heapless::Vec::<Modname, 64>::new();
         self.kernel.holders(name, &mut holders);
         holders.iter().rev().all(|holder| self.module(holder, false, false))
     }
 
-    /// Takes out dependencies that nobody uses: first as kmod does, leaves first; then again from the top, which finds
-    /// those that only the others used. None insists: failures are nobody's business.
+    /// Removes unused dependencies: leaves first, as kmod does; then again from the top, which finds those that only the
+    /// others used. A failure is not reported.
     fn unused_deps(&mut self, name: &[u8]) {
         let Ok(Some(line)) = self.resolver.indexes.dep(name) else { return };
         for dep in line.deps().rev() {
@@ -193,21 +192,21 @@ impl<'a, 'map> Removal<'a, 'map> {
         if let Ok(name) = modname(path)
             && self.kernel.refcnt(&name) == Some(0)
         {
-            // Tells nobody: it was not asked for.
+            // Not reported: its removal was not requested.
             let _ = self.kernel.remove(&name);
         }
     }
 
-    /// Takes out the softdeps of one side, last first.
+    /// Removes the softdeps of one side, last first.
     fn softdeps(&mut self, name: &[u8], side: Side) {
-        // Past the room for them softdeps stay in, which harms nobody.
+        // Softdeps beyond the buffer's capacity stay loaded, which does no harm.
         let mut names = heapless::Vec::<&'map [u8], 64>::new();
         for (on, softdep) in self.resolver.config.softdeps(name) {
             let _ = if on == side { names.push(softdep) } else { Ok(()) };
         }
         for softdep in names.iter().rev() {
             let mut matches = heapless::Vec::<Match<'map>, 16>::new();
-            // What can't be looked up is not in.
+            // A name that does not resolve is not loaded.
             let _ = self.resolver.resolve(softdep, &mut matches);
             for found in matches.iter().rev() {
                 self.module(found.dep_line(softdep).path(), false, false);
@@ -226,7 +225,7 @@ mod tests {
     use super::*;
     use crate::modules::resolve::tests::Tree;
 
-    /// A kernel in which each module is used by those that are named behind it.
+    /// A kernel: each module with the names of its users.
     struct Recording {
         users: Vec<(&'static str, Vec<&'static str>)>,
         calls: Vec<String>,

@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(error(b"#!/bin/sh"), format!("{none} at 0"));
         assert_eq!(error(&[archive("a"), b"junk".to_vec()].concat()), format!("{none} at {}", archive("a").len()));
         let greedy = [&b"\x5d\0\0"[..], &[0xf5; 18]].concat();
-        assert_eq!(error(&greedy), "xz: a dictionary for more than 512 MiB of memory at 0");
+        assert_eq!(error(&greedy), "xz: its dictionary needs more than 512 MiB of memory at 0");
         assert_eq!(error(b"BZh9"), format!("compressed by bzip2, {NO_DECODER} at 0"));
         assert_eq!(error(&[b"\0", &archive("a")[..]].concat()), "cpio archive not aligned to 4 bytes at 1");
         assert_eq!(error(&archive("a")[..2000]), "truncated cpio archive at 0");
