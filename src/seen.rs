@@ -1,50 +1,50 @@
-//! What was met before, in a room of fixed size: once it is crowded, it forgets some of it.
+//! A fixed-size set of texts already seen, each with a mark. When full, it drops entries.
 //!
-//! Texts are told apart by 63 bits of a hash: among 4,000 two are alike once in 10^12 times.
+//! It stores 63 bits of a hash per text: among 4,000 texts two collide with a probability of 10^-12.
 
-/// Hashes of texts, each with a mark, in a room that the caller lends: zeros at first.
+/// The set, in a buffer that the caller lends.
 #[derive(Debug)]
-pub struct Met<'buf>(&'buf mut [u64]);
+pub struct SeenSet<'buf>(&'buf mut [u64]);
 
-/// How many places a hash may be at. Of 512 texts in 1,024 places one in 4,000 is forgotten.
+/// Slots probed per hash. With 512 entries in 1,024 slots about 1 in 4,000 is lost.
 const TRIES: u64 = 16;
 
-impl<'buf> Met<'buf> {
-    /// Makes an empty set in a room of zeros; one without room forgets all at once.
-    pub fn new(room: &'buf mut [u64]) -> Self {
-        Met(room)
+impl<'buf> SeenSet<'buf> {
+    /// Creates an empty set in a buffer of zeros. A set in an empty buffer holds nothing.
+    pub fn new(slots: &'buf mut [u64]) -> Self {
+        SeenSet(slots)
     }
 
-    /// Returns the mark of a text that was noted.
+    /// Returns the mark of a text, if the set holds it.
     pub fn get(&self, text: &[u8]) -> Option<bool> {
         let hash = hash(text);
-        let slots = (0..TRIES).filter_map(|step| self.0.get(self.place(hash, step)));
+        let slots = (0..TRIES).filter_map(|step| self.0.get(self.slot(hash, step)));
         slots.take_while(|slot| **slot != 0).find(|slot| **slot | 1 == hash).map(|slot| *slot != hash)
     }
 
-    /// Notes a text with a mark; says whether it was noted before, as far as is remembered.
-    pub fn note(&mut self, text: &[u8], mark: bool) -> bool {
+    /// Inserts a text, or replaces its mark. Returns whether the set held it before.
+    pub fn insert(&mut self, text: &[u8], mark: bool) -> bool {
         let hash = hash(text);
         for step in 0..TRIES {
-            let place = self.place(hash, step);
-            let Some(slot) = self.0.get_mut(place) else { break };
-            let was_noted = *slot | 1 == hash;
-            // The last place is had by whoever comes, the others by who came first.
-            if was_noted || *slot == 0 || step == TRIES - 1 {
+            let index = self.slot(hash, step);
+            let Some(slot) = self.0.get_mut(index) else { break };
+            let was_held = *slot | 1 == hash;
+            // The last probed slot is overwritten; the others keep their first entry.
+            if was_held || *slot == 0 || step == TRIES - 1 {
                 *slot = hash ^ u64::from(mark);
-                return was_noted;
+                return was_held;
             }
         }
         false
     }
 
-    /// Returns one of the places that a hash may be at.
-    fn place(&self, hash: u64, step: u64) -> usize {
+    /// Returns the index of the slot that is probed at `step`.
+    fn slot(&self, hash: u64, step: u64) -> usize {
         (hash >> 32).wrapping_add(step).checked_rem(self.0.len() as u64).unwrap_or_default() as usize
     }
 }
 
-/// FNV-1a, 64 bits, of which the lowest is set for the sake of the mark.
+/// 64-bit FNV-1a; bit 0 is set here and cleared to store the mark.
 fn hash(text: &[u8]) -> u64 {
     let hash = text
         .iter()
@@ -57,33 +57,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_noted_is_there_with_its_last_mark() {
-        let mut room = [0; 64];
-        let mut met = Met::new(&mut room);
-        assert_eq!(met.get(b"kernel/a.ko"), None);
-        met.note(b"kernel/a.ko", false);
-        met.note(b"kernel/b.ko", true);
-        assert_eq!((met.get(b"kernel/a.ko"), met.get(b"kernel/b.ko")), (Some(false), Some(true)));
-        assert!(met.note(b"kernel/a.ko", true) && !met.note(b"kernel/d.ko", true));
-        assert_eq!((met.get(b"kernel/a.ko"), met.get(b"kernel/c.ko")), (Some(true), None));
+    fn a_text_keeps_its_last_mark() {
+        let mut slots = [0; 64];
+        let mut seen = SeenSet::new(&mut slots);
+        assert_eq!(seen.get(b"kernel/a.ko"), None);
+        seen.insert(b"kernel/a.ko", false);
+        seen.insert(b"kernel/b.ko", true);
+        assert_eq!((seen.get(b"kernel/a.ko"), seen.get(b"kernel/b.ko")), (Some(false), Some(true)));
+        assert!(seen.insert(b"kernel/a.ko", true) && !seen.insert(b"kernel/d.ko", true));
+        assert_eq!((seen.get(b"kernel/a.ko"), seen.get(b"kernel/c.ko")), (Some(true), None));
     }
 
     #[test]
-    fn a_crowded_room_forgets_and_never_makes_up() {
-        let mut room = [0; 100];
-        let mut met = Met::new(&mut room);
+    fn a_full_set_drops_entries_and_invents_none() {
+        let mut slots = [0; 100];
+        let mut seen = SeenSet::new(&mut slots);
         for number in 0..1000u32 {
-            met.note(&number.to_ne_bytes(), false);
-            assert_eq!(met.get(&number.to_ne_bytes()), Some(false), "the last is there");
+            seen.insert(&number.to_ne_bytes(), false);
+            assert_eq!(seen.get(&number.to_ne_bytes()), Some(false), "the last entry is held");
         }
-        assert!((0..1000u32).filter(|number| met.get(&number.to_ne_bytes()).is_some()).count() <= 100);
-        assert!((1000..2000u32).all(|number| met.get(&number.to_ne_bytes()).is_none()));
+        assert!((0..1000u32).filter(|number| seen.get(&number.to_ne_bytes()).is_some()).count() <= 100);
+        assert!((1000..2000u32).all(|number| seen.get(&number.to_ne_bytes()).is_none()));
     }
 
     #[test]
-    fn without_room_nothing_is_remembered() {
-        let mut met = Met::new(&mut []);
-        assert!(!met.note(b"a", true));
-        assert_eq!(met.get(b"a"), None);
+    fn an_empty_buffer_holds_nothing() {
+        let mut seen = SeenSet::new(&mut []);
+        assert!(!seen.insert(b"a", true));
+        assert_eq!(seen.get(b"a"), None);
     }
 }

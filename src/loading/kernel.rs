@@ -1,105 +1,109 @@
-//! The kernel as a plan meets it: a trait, and how it refuses.
+//! The kernel behind a trait, its errors, and the outcome of loading one module.
 
-use super::plan::Step;
+use super::step::Step;
 use crate::error::Error;
 
-/// An error number of the kernel.
+/// An error number of the kernel. The docs give its meaning for a module, a mount or a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub i32);
 
 impl Errno {
-    /// Not permitted; of a module: it is on the command line's module_blacklist=, or nothing may be loaded any more.
+    /// Not permitted. Module: it is in `module_blacklist=`, or loading is disabled.
     pub const EPERM: Errno = Errno(1);
-    /// No such file, or, of a module: a symbol is unknown.
+    /// No such file. Module: it uses an unknown symbol.
     pub const ENOENT: Errno = Errno(2);
-    /// Of a disk: it is being added or taken away.
+    /// Mount: the disk is not ready.
     pub const ENXIO: Errno = Errno(6);
-    /// Of a disk: there is none in the drive.
-    pub const ENOMEDIUM: Errno = Errno(123);
-    /// The hardware is not here; of a mount: no such file system.
-    pub const ENODEV: Errno = Errno(19);
-    /// Not a module for this kernel.
+    /// Module: not for this kernel.
     pub const ENOEXEC: Errno = Errno(8);
-    /// Try again: somebody uses it.
+    /// In use for the moment.
     pub const EAGAIN: Errno = Errno(11);
-    /// The key that signed it is not known.
-    pub const ENOKEY: Errno = Errno(126);
-    /// Its signature was rejected.
-    pub const EKEYREJECTED: Errno = Errno(129);
-    /// A parameter is no good; of a mount: not this file system.
-    pub const EINVAL: Errno = Errno(22);
-    /// A file is too large.
-    pub const EFBIG: Errno = Errno(27);
-    /// Loaded already.
+    /// Module: already loaded.
     pub const EEXIST: Errno = Errno(17);
+    /// Module: its hardware is missing. Mount: the file system is unknown.
+    pub const ENODEV: Errno = Errno(19);
+    /// Module: a parameter is invalid. Mount: the disk has another file system.
+    pub const EINVAL: Errno = Errno(22);
+    /// File: too large.
+    pub const EFBIG: Errno = Errno(27);
+    /// Disk: the drive is empty.
+    pub const ENOMEDIUM: Errno = Errno(123);
+    /// Module: signed with an unknown key.
+    pub const ENOKEY: Errno = Errno(126);
+    /// Module: signed with an expired key.
+    pub const EKEYEXPIRED: Errno = Errno(127);
+    /// Module: signed with a revoked key.
+    pub const EKEYREVOKED: Errno = Errno(128);
+    /// Module: its signature is rejected.
+    pub const EKEYREJECTED: Errno = Errno(129);
 }
 
-/// Why a module did not go in.
+/// The reason why a module was not loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Its file can't be opened or read.
+    /// The file can't be opened or read.
     File(Errno),
-    /// The kernel's answer to the module.
+    /// The kernel's error.
     Kernel(Errno),
-    /// It is compressed, and the data is damaged.
+    /// The compressed data is damaged.
     Damaged,
-    /// It is compressed in a way that neither the kernel nor this build can undo.
+    /// Neither the kernel nor this build can decompress the file.
     NoDecoder,
-    /// It is compressed, and there is not the memory to undo that.
+    /// Too little memory to decompress the file.
     NoMemory,
-    /// The process that decompressed it was killed by this signal.
+    /// The process that decompressed or loaded it was killed by this signal.
     Killed(i32),
-    /// The command in its place ended with this status.
+    /// The install command in its place ended with this status.
     Command(i32),
 }
 
-/// What /sys/module says of a module.
+/// State of a module by /sys/module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Nothing, or that it is coming or going: the kernel has to be asked.
+    /// Not listed, or being loaded or removed: only the kernel knows.
     Unknown,
     /// Live, or built in.
     Live,
 }
 
-/// Where modules go: the kernel, a recording of one, or a dry run.
+/// The kernel, a recording of one, or a dry run.
 pub trait Kernel {
-    /// Looks up whether `modname` is in.
+    /// Returns the state of `modname`.
     fn state(&mut self, modname: &[u8]) -> State;
 
-    /// Hands the module file at `path` (as the index has it) to the kernel, with its options.
+    /// Loads the module file at `path` (as in modules.dep) with its options.
     ///
     /// # Errors
-    /// Why it is not in; [`Refusal::Kernel`] with [`Errno::EEXIST`] where it was before.
+    /// The refusal; [`Refusal::Kernel`] with [`Errno::EEXIST`] if it was loaded before.
     fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Refusal>;
 
-    /// Runs the shell command that modprobe.d sets in the place of loading `modname`.
+    /// Runs the install command that modprobe.d has for `modname`.
     ///
     /// # Errors
-    /// Why it could not be run, or what it ended with.
+    /// The reason why it could not be run, or its status.
     fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal>;
 
-    /// Hears how each step went, in order.
-    fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>);
+    /// Called with the outcome of each step, in order.
+    fn on_outcome(&mut self, step: &Step<'_>, outcome: Outcome<'_>);
 }
 
-/// How one step went.
+/// Outcome of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome<'map> {
-    /// The kernel took it.
+    /// Loaded now.
     Loaded,
-    /// It was in before.
+    /// Loaded before.
     AlreadyIn,
-    /// The kernel did not take it, or it could not be read.
+    /// Not loaded.
     Refused(Refusal),
-    /// A module that it needs failed; it was not tried.
+    /// Not tried: this module, which it needs, failed.
     Needs(&'map [u8]),
-    /// Its name or options are no good.
+    /// Not tried: its name or options are unusable.
     Unfit(Error),
 }
 
 impl Outcome<'_> {
-    /// Reads the kernel's answer.
+    /// Converts the result of [`Kernel::insert`] or [`Kernel::command`].
     pub fn of(answer: Result<(), Refusal>) -> Self {
         match answer {
             Ok(()) => Outcome::Loaded,
@@ -108,7 +112,7 @@ impl Outcome<'_> {
         }
     }
 
-    /// Says whether the module is in.
+    /// Whether the module is in the kernel.
     pub fn is_in(&self) -> bool {
         matches!(self, Outcome::Loaded | Outcome::AlreadyIn)
     }

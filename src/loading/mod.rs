@@ -1,10 +1,11 @@
 //! From module names to calls of the kernel: plan, schedule, load and unload, with the kernel behind a trait.
 
-pub mod plan;
+pub mod step;
 pub mod kernel;
+pub mod plan;
+pub mod schedule;
 pub mod run;
 pub mod unload;
-pub mod schedule;
 pub mod record;
 pub mod wait;
 pub mod options;

@@ -1,135 +1,67 @@
-//! From modules to a load order: each module once, behind its dependencies, softdeps as edges, in buffers that the
-//! caller lends.
+//! From modules to a load order: each module once, after its dependencies, in buffers that the caller lends.
 //!
-//! The order is that of kmod's `__kmod_module_get_probe_list`: of a target first its dependencies, leaves first, each
-//! between its own pre and post softdeps; then its pre softdeps, itself, its post softdeps. kmod lists a module again
+//! The order is that of kmod's `__kmod_module_get_probe_list`: first the module's dependencies, leaves first, each
+//! between its own pre and post softdeps; then its pre softdeps, the module, its post softdeps. kmod lists a module again
 //! where it is reached again, and skips it when loading; here it stands once, at its first place, unless the plan is a
 //! [`Scope::Listing`].
 
+use super::step::{Need, Step, StepId, StepState, are_in, link, position, relink};
 use crate::error::Error;
 use crate::modules::config::Side;
 use crate::modules::dep_line::DepLine;
 use crate::modules::name::modname;
 use crate::modules::resolve::{Failure, Match, Resolver};
-use crate::seen::Met;
+use crate::seen::SeenSet;
 use heapless::VecView;
 
-/// Steps can be taken out of a plan: not in a loader that has no workers, whose plans stay whole.
-const FORGETS: bool = cfg!(any(feature = "boot", not(feature = "device")));
+/// Whether this build has a schedule. A plain loader runs a plan in its order: no step is retired, no edge needed.
+const HAS_SCHEDULE: bool = cfg!(any(feature = "boot", not(feature = "device")));
 
-/// Most softdeps that may lead from one to the next.
+/// Longest chain of softdeps.
 const SOFTDEP_DEPTH: u8 = 32;
 
-/// One module of a plan.
-#[derive(Clone, Copy, Debug)]
-pub struct Step<'map> {
-    /// Its line of modules.dep, or what there is of one.
-    line: DepLine<'map>,
-    hash: u32,
-    /// The steps behind it are a binary tree by hash: where those with a lower hash go on, and the others; 0 for nowhere.
-    /// So one is found in a few hops, and a plan's beginning is a tree of its own.
-    links: [u16; 2],
-    /// All its softdeps are in the plan.
-    settled: bool,
-    /// What a failure means.
-    pub need: Need,
-    /// How far it has come.
-    pub state: StepState,
-    /// How often it was handed to the kernel, by a schedule.
-    pub tries: u8,
-    /// Whether modules are configured to be loaded before or after it.
-    pub has_softdeps: bool,
-}
-
-/// How far the loading of a step has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepState {
-    /// Not tried yet.
-    Waiting,
-    /// Handed to the kernel, which has not answered yet.
-    Running,
-    /// Tried in vain, to be tried once more when all else is done.
-    Retry,
-    /// In the kernel.
-    In,
-    /// Tried in vain.
-    Failed,
-}
-
-/// What it means when a module can't be loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// Asked for, or a dependency of what was: a failure is one.
-    Required,
-    /// Reached by softdeps only: it may fail.
-    Optional,
-}
-
-/// What a plan holds beside module files.
+/// Entries of a plan beside module files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Nothing.
+    /// None.
     Modules,
-    /// Softdeps that are names of commands.
+    /// Softdeps that name an install command.
     Commands,
-    /// Those, softdeps that are built in, and modules again where they are reached again: what kmod prints.
+    /// As kmod prints them: install commands, softdeps that are built in, and modules again where they are reached again.
     Listing,
 }
 
-/// A plan in the making: the steps, in load order, and room to work in.
+/// A softdep between two modules: `before` is loaded first, if it can be loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct SoftEdge<'map> {
+    pub(super) before: DepLine<'map>,
+    pub(super) after: DepLine<'map>,
+}
+
+/// The steps, in load order, and the buffers to add more.
 pub struct Plan<'buf, 'map> {
     /// The modules, in load order.
     pub steps: &'buf mut VecView<Step<'map>>,
     /// Where the lines of targets begin whose softdeps are being followed or were.
     visited: &'buf mut VecView<*const u8>,
-    /// What softdeps were resolved to, as a stack.
+    /// The matches of softdeps, as a stack.
     matches: &'buf mut VecView<Match<'map>>,
-    /// Why a softdep was left out last: its look-up failed. It is optional, so the plan goes on without.
+    /// The failed look-up of the last softdep that was left out. A softdep is optional, so the plan goes on without it.
     pub left_out: Option<Failure>,
-    /// What it holds.
+    /// The kinds of entries.
     pub scope: Scope,
-    /// Whether the softdeps of what is asked for are left out; those of its dependencies are not.
+    /// Whether the softdeps of requested modules are left out; those of their dependencies stay.
     pub bare: bool,
-    /// Paths of the steps that were taken out, marked where they failed; nothing where none can be.
-    past: [Met<'buf>; FORGETS as usize],
-}
-
-impl<'map> Step<'map> {
-    fn new(line: DepLine<'map>, need: Need) -> Self {
-        Step {
-            line,
-            hash: hash(line.path()),
-            links: [0; 2],
-            settled: false,
-            need,
-            state: StepState::Waiting,
-            tries: 0,
-            has_softdeps: false,
-        }
-    }
-
-    /// Returns the module file's path, relative to /lib/modules/KVER unless it begins with `/`.
-    pub fn path(&self) -> &'map [u8] {
-        self.line.path()
-    }
-
-    /// Yields the paths of all modules it needs, directly or not, leaves last.
-    pub fn deps(&self) -> impl DoubleEndedIterator<Item = &'map [u8]> + use<'map> {
-        self.line.deps()
-    }
-
-    fn is(&self, path: &[u8], hash: u32) -> bool {
-        self.hash == hash && self.path() == path
-    }
-
-    fn link(&mut self, hash: u32) -> &mut u16 {
-        let [lower, other] = &mut self.links;
-        if hash < self.hash { lower } else { other }
-    }
+    /// Softdeps between steps, for a schedule.
+    soft_edges: Option<&'buf mut VecView<SoftEdge<'map>>>,
+    /// Paths of retired steps, marked if they failed.
+    retired: Option<SeenSet<'buf>>,
+    /// The id of the first step that is not retired.
+    first: StepId,
 }
 
 impl<'buf, 'map> Plan<'buf, 'map> {
-    /// Makes an empty plan in the buffers given, which it clears.
+    /// Creates an empty plan in the given buffers, which it clears.
     pub fn new(
         steps: &'buf mut VecView<Step<'map>>,
         visited: &'buf mut VecView<*const u8>,
@@ -138,64 +70,95 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         steps.clear();
         visited.clear();
         matches.clear();
-        let past = core::array::from_fn(|_| Met::new(&mut []));
-        Plan { steps, visited, matches, left_out: None, scope: Scope::Modules, bare: false, past }
+        Plan {
+            steps,
+            visited,
+            matches,
+            left_out: None,
+            scope: Scope::Modules,
+            bare: false,
+            soft_edges: None,
+            retired: None,
+            first: StepId(0),
+        }
     }
 
-    /// Gives it room to remember steps by that are taken out.
-    pub fn remembering(mut self, room: &'buf mut [u64]) -> Self {
-        if let Some(past) = self.past.first_mut() {
-            *past = Met::new(room);
-        }
+    /// Lends the buffers that a [`Schedule`] needs: one for softdeps, and one of zeros to remember retired steps in.
+    ///
+    /// [`Schedule`]: super::schedule::Schedule
+    pub fn scheduled(mut self, soft_edges: &'buf mut VecView<SoftEdge<'map>>, retired: &'buf mut [u64]) -> Self {
+        soft_edges.clear();
+        self.soft_edges = Some(soft_edges);
+        self.retired = Some(SeenSet::new(retired));
         self
     }
 
-    /// Takes out steps at the beginning that are done. They are remembered, as far as there is room; what is forgotten
-    /// is a step again when it is reached again, and found to be in. Returns whether all that were required are in.
-    pub fn retire(&mut self, count: usize) -> bool {
+    /// Returns the id that the next step will have.
+    pub fn end(&self) -> StepId {
+        self.id(self.steps.len())
+    }
+
+    /// Returns the id of the step at a place of [`Plan::steps`].
+    pub fn id(&self, place: usize) -> StepId {
+        StepId(self.first.0.wrapping_add(u32::try_from(place).unwrap_or(u32::MAX)))
+    }
+
+    /// Returns the place of a step in [`Plan::steps`]; 0 for a retired one.
+    pub fn place(&self, id: StepId) -> usize {
+        id.0.saturating_sub(self.first.0) as usize
+    }
+
+    /// Returns the steps before a step, and the step, unless it is retired.
+    pub fn step(&self, id: StepId) -> Option<(&[Step<'map>], &Step<'map>)> {
+        let (earlier, rest) = self.steps.split_at_checked(self.place(id)).filter(|_| id >= self.first)?;
+        Some((earlier, rest.first()?))
+    }
+
+    /// Retires the steps before `end`, all done. The plan remembers them as far as the lent buffer allows; a forgotten one
+    /// becomes a step again when it is reached again, and is then found loaded. Returns whether all required ones are in.
+    pub(super) fn retire(&mut self, end: StepId) -> bool {
+        let count = self.place(end);
         let Some((done, rest)) = self.steps.split_at_checked(count) else { return true };
         let rest_count = rest.len();
         let all_in = are_in(done);
-        for step in done {
-            let is_failed = step.state == StepState::Failed;
-            for past in &mut self.past {
-                past.note(step.path(), is_failed);
+        if let Some(retired) = &mut self.retired {
+            for step in done {
+                retired.insert(step.path(), step.state == StepState::Failed);
             }
         }
         self.steps.copy_within(count.., 0);
         self.steps.truncate(rest_count);
+        relink(self.steps);
+        self.first = end;
         self.visited.clear();
-        let mut taken = 0;
-        while let Some((before, [step, ..])) = self.steps.split_at_mut_checked(taken) {
-            step.links = [0; 2];
-            let hash = step.hash;
-            if let Err(parent) = locate(before, step.path())
-                && let Some(parent) = before.get_mut(parent)
-            {
-                *parent.link(hash) = taken as u16;
-            }
-            taken = taken.saturating_add(1);
+        if let Some(edges) = &mut self.soft_edges {
+            edges.retain(|edge| position(self.steps, edge.after.path()).is_some());
         }
         all_in
     }
 
-    /// Says whether a module's step was taken out and had failed.
+    /// Returns the softdeps between steps, or `None` if the buffer is full, as some may be missing.
+    pub(super) fn soft_edges(&self) -> Option<&[SoftEdge<'map>]> {
+        self.soft_edges.as_deref().filter(|edges| !edges.is_full()).map(VecView::as_slice)
+    }
+
+    /// Whether a module's step is retired and failed.
     pub fn has_failed(&self, path: &[u8]) -> bool {
-        self.past_of(path) == Some(true)
+        self.retired_as(path) == Some(true)
     }
 
-    /// Says of a step that was taken out whether it failed.
-    fn past_of(&self, path: &[u8]) -> Option<bool> {
-        self.past.first().and_then(|past| past.get(path))
+    /// Whether a retired step failed; `None` if unknown.
+    fn retired_as(&self, path: &[u8]) -> Option<bool> {
+        self.retired.as_ref().filter(|_| HAS_SCHEDULE)?.get(path)
     }
 
-    /// Appends a module, by its line of modules.dep, and all it needs that is not in the plan yet. What has no such line
-    /// goes by its name.
+    /// Appends a module, by its line of modules.dep, and all modules it needs that the plan does not have yet. A module
+    /// without such a line goes by its name.
     ///
     /// # Errors
     /// [`Failure::Name`] with [`Error::Full`] when the buffers are too small, with [`Error::TooDeep`] where softdeps
-    /// nest too deep; [`Failure::Index`] where the look-up of a dependency meets a damaged index. What the plan held
-    /// before stays in it.
+    /// nest too deep; [`Failure::Index`] where the look-up of a dependency meets a damaged index. The steps are then
+    /// unchanged; an edge between modules that are not steps has no effect.
     pub fn add(&mut self, resolver: &Resolver<'map>, line: DepLine<'map>) -> Result<(), Failure> {
         let (steps_before, visited_before) = (self.steps.len(), self.visited.len());
         let outcome = self.target(resolver, line, Need::Required, SOFTDEP_DEPTH);
@@ -208,7 +171,6 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     }
 
     fn target(&mut self, resolver: &Resolver<'map>, line: DepLine<'map>, need: Need, depth: u8) -> Result<(), Failure> {
-        // A line of the index is always the same bytes, at the same place: no need to compare these.
         if self.visited.contains(&line.as_ptr()) {
             for needed in line.deps().chain([line.path()]) {
                 self.note_need(needed, need);
@@ -218,7 +180,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         let depth = depth.checked_sub(1).ok_or(Failure::Name(Error::TooDeep))?;
         self.visited.push(line.as_ptr()).map_err(|_| Failure::Name(Error::Full))?;
         for dep in line.deps().rev() {
-            // Most are: spare them the look-up.
+            // Most are: this spares them the look-up.
             if self.is_settled(dep, need) {
                 continue;
             }
@@ -226,7 +188,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
                 Ok(found) => found?.filter(|found| found.path() == dep),
                 Err(_) => None,
             };
-            // An index without a line for a dependency: its path is all that is needed.
+            // The index has no line for this dependency: its path is enough.
             self.with_softdeps(resolver, dep_line.unwrap_or(DepLine::new(dep)), need, depth)?;
         }
         if self.bare && need == Need::Required {
@@ -236,30 +198,23 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         self.with_softdeps(resolver, line, need, depth)
     }
 
-    /// Says whether a module and its softdeps are in the plan.
+    /// Whether the plan holds a module and its softdeps.
     fn is_settled(&mut self, path: &[u8], need: Need) -> bool {
         self.scope != Scope::Listing
             && match self.note_need(path, need) {
                 Some(step) => step.settled,
-                None => self.past_of(path).is_some(),
+                None => self.retired_as(path).is_some(),
             }
     }
 
     /// Appends a step, unless the module has one, and returns its place.
     fn push(&mut self, line: DepLine<'map>, need: Need) -> Result<usize, Failure> {
-        let step = Step::new(line, need);
-        let at = self.steps.len();
-        match locate(self.steps, step.path()) {
-            Ok(known) if self.scope != Scope::Listing => return Ok(known),
-            Ok(_) => {}
-            Err(parent) => {
-                if let Some(parent) = self.steps.get_mut(parent) {
-                    *parent.link(step.hash) = at as u16; // a plan's room is for no more
-                }
-            }
+        let (step, place) = (Step::new(line, need), self.steps.len());
+        match link(self.steps, &step, place) {
+            Some(known) if self.scope != Scope::Listing => return Ok(known),
+            _ => self.steps.push(step).map_err(|_| Failure::Name(Error::Full))?,
         }
-        self.steps.push(step).map_err(|_| Failure::Name(Error::Full))?;
-        Ok(at)
+        Ok(place)
     }
 
     fn with_softdeps(
@@ -269,23 +224,23 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         need: Need,
         depth: u8,
     ) -> Result<(), Failure> {
-        let path = line.path();
-        if self.is_settled(path, need) {
+        if self.is_settled(line.path(), need) {
             return Ok(());
         }
-        // Most have none, and the text of all is long: look once.
-        let has_softdeps = modname(path).is_ok_and(|name| resolver.config.has_softdeps(&name));
-        if has_softdeps {
-            self.softdeps(resolver, line, Side::Pre, depth)?;
+        // Most modules have none, and the text of modprobe.d is long: search it once.
+        let name = line.modname().ok().filter(|name| resolver.config.has_softdeps(name));
+        let mut any_found = false;
+        if let Some(name) = &name {
+            any_found |= self.softdeps(resolver, line, name, Side::Pre, depth)?;
         }
-        let at = self.push(line, need)?;
-        if has_softdeps {
-            self.softdeps(resolver, line, Side::Post, depth)?;
+        let place = self.push(line, need)?;
+        if let Some(name) = &name {
+            any_found |= self.softdeps(resolver, line, name, Side::Post, depth)?;
         }
-        if let Some(step) = self.steps.get_mut(at) {
+        if let Some(step) = self.steps.get_mut(place) {
             step.settled = true;
-            step.has_softdeps = has_softdeps;
-            // A softdep in a circle may have led here first.
+            step.has_softdeps = any_found;
+            // A circle of softdeps may have reached it first.
             if need == Need::Required {
                 step.need = need;
             }
@@ -293,24 +248,27 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         Ok(())
     }
 
+    /// Adds the softdeps of one side. Returns whether any resolves.
     fn softdeps(
         &mut self,
         resolver: &Resolver<'map>,
         line: DepLine<'map>,
+        name: &[u8],
         side: Side,
         depth: u8,
-    ) -> Result<(), Failure> {
-        let Ok(name) = line.modname() else { return Ok(()) };
-        for (_, softdep) in resolver.config.softdeps(&name).filter(|(on, _)| *on == side) {
+    ) -> Result<bool, Failure> {
+        let mut any_found = false;
+        for (_, softdep) in resolver.config.softdeps(name).filter(|(on, _)| *on == side) {
             let first = self.matches.len();
             match resolver.resolve(softdep, self.matches) {
-                // A word that can't be a name is an unknown name, which a softdep may be.
+                // Not a name, so nothing has it; a softdep may name nothing.
                 Err(Failure::Name(Error::BadBrackets | Error::TooLong)) => {}
                 Err(failure @ Failure::Index(..)) => self.left_out = Some(failure),
                 outcome => drop(outcome?),
             }
             let mut at = first;
             while let Some(&found) = self.matches.get(at) {
+                any_found = true;
                 let counts = match found {
                     Match::Module(_) => true,
                     Match::Command(_) => self.scope != Scope::Modules,
@@ -320,14 +278,20 @@ impl<'buf, 'map> Plan<'buf, 'map> {
                 if counts {
                     self.target(resolver, found.dep_line(softdep), Need::Optional, depth)?;
                 }
+                if let (Match::Module(other), Some(edges)) = (found, &mut self.soft_edges)
+                    && HAS_SCHEDULE
+                {
+                    let (before, after) = if side == Side::Pre { (other, line) } else { (line, other) };
+                    let _ = edges.push(SoftEdge { before, after });
+                }
                 at = at.saturating_add(1);
             }
             self.matches.truncate(first);
         }
-        Ok(())
+        Ok(any_found)
     }
 
-    /// Finds the module's step, if it is in the plan; when it is required now, it is from now on.
+    /// Finds the module's step, and makes it required if `need` is.
     fn note_need(&mut self, path: &[u8], need: Need) -> Option<&mut Step<'map>> {
         let at = position(self.steps, path)?;
         let step = self.steps.get_mut(at)?;
@@ -338,49 +302,6 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     }
 }
 
-/// Says whether all steps that are required are in.
-pub fn are_in(steps: &[Step<'_>]) -> bool {
-    let mut required = steps.iter().filter(|step| step.need == Need::Required);
-    required.all(|step| step.state == StepState::In)
-}
-
-/// Finds the step of a module, by its path.
-pub fn find<'steps, 'map>(steps: &'steps [Step<'map>], path: &[u8]) -> Option<&'steps Step<'map>> {
-    steps.get(position(steps, path)?)
-}
-
-/// Finds the place of a module's step, by its path.
-pub fn position(steps: &[Step<'_>], path: &[u8]) -> Option<usize> {
-    locate(steps, path).ok()
-}
-
-/// The same; or else the step that would link to the module's.
-#[inline(never)] // of many callers, one copy
-fn locate(steps: &[Step<'_>], path: &[u8]) -> Result<usize, usize> {
-    let hash = hash(path);
-    let (mut parent, mut at) = (0, 0);
-    while let Some(step) = steps.get(at) {
-        if step.is(path, hash) {
-            return Ok(at);
-        }
-        parent = at;
-        let [lower, other] = step.links;
-        at = if hash < step.hash { lower } else { other }.into();
-        // Links lead on; 0 leads nowhere. Past the end are steps that were taken back, or that are not in the part given.
-        if at <= parent {
-            break;
-        }
-    }
-    Err(parent)
-}
-
-/// Mixes the end of a path, in which modules differ most. What is shorter is no path of a tree.
-fn hash(path: &[u8]) -> u32 {
-    let Some(tail) = path.last_chunk::<16>() else { return 0 };
-    let (words, _) = tail.as_chunks::<4>();
-    words.iter().fold(0, |sum: u32, word| (sum.rotate_left(5) ^ u32::from_ne_bytes(*word)).wrapping_mul(0x9e37_79b1))
-}
-
 #[cfg(all(test, feature = "host"))]
 mod tests {
     use super::*;
@@ -388,7 +309,7 @@ mod tests {
     use crate::modules::resolve::IndexFile;
     use crate::modules::resolve::tests::Tree;
 
-    /// Plans for `targets` in rooms of the sizes given, and returns each step's name, with `?` where it may fail.
+    /// Plans `targets` in buffers of the given sizes, and returns each step's name, with `?` if it may fail.
     fn plan_in<const STEPS: usize, const WORK: usize>(
         tree: &Tree,
         targets: &[&str],
@@ -497,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_softdep_in_a_damaged_index_is_left_out_and_told() {
+    fn a_softdep_in_a_damaged_index_is_left_out_and_reported() {
         let tree = Tree::new(&["k/a.ko:"]).config("softdep a pre: gone\n");
         let tree = tree.with_bytes(IndexFile::Alias, b"\xb0\x07\xf4\x57\0\x02\0\x01\x80\0\0\x20");
         plans(&tree, &["a"], "a");

@@ -1,54 +1,54 @@
-//! Runs a plan on a [`Kernel`]: all load policy, and nothing of how the kernel is reached.
+//! Runs a plan on a [`Kernel`]: all load policy, without system calls.
 //!
-//! What is in already is not handed to the kernel again: it checks a signature before it notices a duplicate, and that
-//! check is three quarters of its work. Source of the rules: kmod, libkmod-module.c, `kmod_module_probe_insert_module`.
+//! A loaded module is not handed to the kernel again: it would check the signature, three quarters of its work, before it
+//! notices the duplicate. Source of the rules: kmod, libkmod-module.c, `kmod_module_probe_insert_module`.
 
 use super::kernel::{Kernel, Outcome, State};
-use super::plan::{Need, Step, StepState, find};
+use super::step::{Need, Step, StepState, find};
 use crate::error::Error;
 use crate::modules::name::{Modname, modname};
 use crate::modules::resolve::Resolver;
 
-/// The module that somebody asked for by name, which may bring options of its own.
+/// The module that a command was given by name, with its own options.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
     /// The module file's path.
     pub path: &'a [u8],
-    /// The name it was asked by.
+    /// The given name, which may be an alias.
     pub asked_as: &'a [u8],
     /// Options from the command's arguments.
     pub options: &'a [u8],
-    /// Whether to load it also where there is a command in its place.
+    /// Whether to load it in spite of an install command.
     pub ignore_command: bool,
 }
 
-/// What a failure does to the steps behind it.
+/// Effect of a failure on later steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// Only what needs the failed module is left out: the boot goes on.
+    /// Only modules that need the failed one are left out: for a boot.
     GoOn,
-    /// A required module that fails ends the run: what a command does.
+    /// A required module that fails ends the run: for a command.
     Stop,
 }
 
-/// What a run came to, in modules.
+/// Numbers of modules in a run, by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Taken by the kernel in this run.
+    /// Loaded in this run.
     pub loaded: u32,
-    /// In before.
+    /// Loaded before.
     pub already: u32,
-    /// Failed and required.
+    /// Failed, though required.
     pub failed: u32,
-    /// Failed, but nobody insists.
+    /// Failed, but optional.
     pub optional_failed: u32,
 }
 
-/// Room for the options of one module, bytes.
+/// Longest options of one module, bytes. Source: the kernel passes them in a page.
 pub const OPTIONS_LEN: usize = 4096;
 
-/// Loads the steps that still wait, in order, and marks each with its outcome.
-#[inline(never)] // of the boot and of a command: one copy
+/// Loads the waiting steps in order, and sets the state of each.
+#[inline(never)] // one copy for boot and commands
 pub fn run<'map>(
     steps: &mut [Step<'map>],
     resolver: &Resolver<'map>,
@@ -66,7 +66,7 @@ pub fn run<'map>(
         tally.count(outcome, step.need);
         let is_in = outcome.is_in();
         step.state = if is_in { StepState::In } else { StepState::Failed };
-        kernel.told(step, outcome);
+        kernel.on_outcome(step, outcome);
         if !is_in && step.need == Need::Required && on_failure == OnFailure::Stop {
             break;
         }
@@ -82,31 +82,30 @@ fn one<'map>(
     kernel: &mut dyn Kernel,
 ) -> Outcome<'map> {
     let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();
-    let job = match prepare(step, earlier, resolver, target, &mut options, kernel) {
-        Ok(job) => job,
+    let prepared = match prepare(step, earlier, resolver, target, &mut options, kernel) {
+        Ok(prepared) => prepared,
         Err(outcome) => return outcome,
     };
-    Outcome::of(match job.command {
-        Some(command) => kernel.command(command, &job.name, &options),
+    Outcome::of(match prepared.command {
+        Some(command) => kernel.command(command, &prepared.name, &options),
         None => kernel.insert(step.path(), &options),
     })
 }
 
-/// What is to be done for a step, its options aside.
+/// A step that is ready to load; its options are in a buffer of the caller.
 #[derive(Clone, Debug)]
-pub struct Job<'map> {
+pub struct Prepared<'map> {
     /// The module's name.
     pub name: Modname,
-    /// The shell command in its place, if modprobe.d has one.
+    /// The install command to run instead, if modprobe.d has one.
     pub command: Option<&'map [u8]>,
 }
 
-/// Decides what to do for `step`, of a plan in which `earlier` comes before it, and puts its options into `options`,
-/// which is empty.
+/// Prepares `step`, which stands after the steps `earlier`, for loading. Appends its options to `options`, which is empty.
 ///
 /// # Errors
-/// The outcome, where there is nothing to do: it is in, or a module that it needs failed, or it is unfit.
-#[inline(never)] // as above
+/// The outcome if there is nothing to load: it is loaded, a dependency failed, or its name or options are unusable.
+#[inline(never)] // one copy for boot and commands
 pub fn prepare<'map>(
     step: &Step<'map>,
     earlier: &[Step<'map>],
@@ -114,7 +113,7 @@ pub fn prepare<'map>(
     target: Option<Target<'_>>,
     options: &mut heapless::VecView<u8>,
     kernel: &mut dyn Kernel,
-) -> Result<Job<'map>, Outcome<'map>> {
+) -> Result<Prepared<'map>, Outcome<'map>> {
     let name = modname(step.path()).map_err(Outcome::Unfit)?;
     if kernel.state(&name) == State::Live {
         return Err(Outcome::AlreadyIn);
@@ -128,11 +127,10 @@ pub fn prepare<'map>(
     let filled = resolver.config.options(&name, asked_as, options);
     let own = target.map_or(&[][..], |target| target.options);
     filled.and(options.extend_from_slice(own).map_err(|_| Error::Full)).map_err(Outcome::Unfit)?;
-    // kmod: a module with softdeps is not given to its own install command, which may well do the same.
-    let ignores =
-        target.is_some_and(|target| target.ignore_command) || (step.has_softdeps && resolver.has_softdeps(&name));
+    // kmod: for a module with softdeps its install command is ignored, which often does the same.
+    let ignores = step.has_softdeps || target.is_some_and(|target| target.ignore_command);
     let command = if ignores { None } else { resolver.config.install(&name) };
-    Ok(Job { name, command })
+    Ok(Prepared { name, command })
 }
 
 impl Tally {
@@ -155,13 +153,13 @@ mod tests {
     use crate::loading::plan::Plan;
     use crate::modules::resolve::tests::Tree;
 
-    /// A kernel that writes down what it is asked, and answers as told.
+    /// A kernel that records calls, and returns the given answers.
     #[derive(Default)]
     struct Recording {
         live: Vec<&'static str>,
         answers: Vec<(&'static str, Refusal)>,
         calls: Vec<String>,
-        told: Vec<String>,
+        outcomes: Vec<String>,
     }
 
     impl Recording {
@@ -186,8 +184,8 @@ mod tests {
             self.answer(format!("{name}: {} ({})", text(command), text(options)), &name)
         }
 
-        fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
-            self.told.push(format!("{} {outcome:?}", text(crate::modules::name::stem(step.path()))));
+        fn on_outcome(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
+            self.outcomes.push(format!("{} {outcome:?}", text(crate::modules::name::stem(step.path()))));
         }
     }
 
@@ -226,7 +224,7 @@ mod tests {
         let mut kernel = Recording { live: vec!["c"], ..Recording::default() };
         let tally = load(&Tree::new(&CHAIN), &["a"], OnFailure::Stop, &mut kernel);
         assert_eq!(kernel.calls, ["b()", "a()"]);
-        assert_eq!(kernel.told, ["c AlreadyIn", "b Loaded", "a Loaded"]);
+        assert_eq!(kernel.outcomes, ["c AlreadyIn", "b Loaded", "a Loaded"]);
         assert_eq!(tally, Tally { loaded: 2, already: 1, ..Tally::default() });
     }
 
@@ -249,7 +247,11 @@ mod tests {
         let mut kernel = Recording { answers: vec![("c", EINVAL)], ..Recording::default() };
         let tally = load(&Tree::new(&CHAIN), &["a", "x"], OnFailure::GoOn, &mut kernel);
         assert_eq!(kernel.calls, ["c()", "x()"]);
-        assert!(kernel.told[1].starts_with("b Needs") && kernel.told[2].starts_with("a Needs"), "{:?}", kernel.told);
+        assert!(
+            kernel.outcomes[1].starts_with("b Needs") && kernel.outcomes[2].starts_with("a Needs"),
+            "{:?}",
+            kernel.outcomes
+        );
         assert_eq!(tally, Tally { loaded: 1, failed: 3, ..Tally::default() });
     }
 
@@ -278,7 +280,7 @@ mod tests {
         let tree = Tree::new(&CHAIN).config(&format!("options c p={}\n", "x".repeat(OPTIONS_LEN)));
         let mut kernel = Recording::default();
         let tally = load(&tree, &["c", "x"], OnFailure::GoOn, &mut kernel);
-        assert_eq!((kernel.calls, kernel.told[0].as_str()), (vec!["x()".to_owned()], "c Unfit(Full)"));
+        assert_eq!((kernel.calls, kernel.outcomes[0].as_str()), (vec!["x()".to_owned()], "c Unfit(Full)"));
         assert_eq!((tally.loaded, tally.failed), (1, 1));
     }
 
@@ -288,7 +290,7 @@ mod tests {
         let mut kernel = Recording { answers: vec![("b", Refusal::Command(3))], ..Recording::default() };
         let tally = load(&tree, &["a"], OnFailure::Stop, &mut kernel);
         assert_eq!(kernel.calls, ["c()", "b: run me (p=1 )"]);
-        assert_eq!((kernel.told[1].as_str(), tally.failed), ("b Refused(Command(3))", 1));
+        assert_eq!((kernel.outcomes[1].as_str(), tally.failed), ("b Refused(Command(3))", 1));
     }
 
     #[test]

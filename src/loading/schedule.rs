@@ -1,50 +1,52 @@
-//! Which step of a plan may go next, where several are loaded at once: the state machine, without the workers.
+//! The steps of a plan that may go next, when several are loaded in parallel: the state machine, without the workers.
 //!
-//! A step goes as soon as its dependencies are in and its softdeps are done, in or not; there are no barriers. Of those
-//! that may go, the first in the plan's order does: what was asked for first is on the way to the root. An edge counts
-//! only where it agrees with the plan's order, which is one in which everything could be loaded: so no cycle of softdeps
-//! can stop the run. What failed for a reason that another order may mend is tried once more, alone, when nothing else
-//! is left to do. A module that is marked serial goes alone.
+//! A step goes as soon as its dependencies are in and its softdeps are done, in or not; there are no barriers. Of the
+//! steps that may go, the first in the plan goes: modules requested first lead to the root. An edge counts only if it
+//! agrees with the plan's order, in which everything can be loaded: so no circle of softdeps can stop the run. A step that
+//! failed for a reason that another order may mend is tried once more, alone, after all others. A module that is marked
+//! serial goes alone.
 
 use super::kernel::{Errno, Outcome, Refusal};
-use super::plan::{Step, StepState, position};
-use crate::modules::config::{Side, lines};
+use super::plan::Plan;
+use super::step::{Step, StepId, StepState, position};
+use crate::modules::config::lines;
 use crate::modules::name::{modname, same};
-use crate::modules::resolve::{Match, Resolver};
 use core::num::NonZeroU32;
 use heapless::VecView;
 
-/// One step has to be done before another goes. The edges of a step are a list.
+/// A step that has to be done before another goes. The edges of a step are a linked list.
 #[derive(Clone, Copy, Debug)]
 pub struct Edge {
     before: u16,
-    /// By a softdep: a failure does.
+    /// A softdep: done if `before` failed.
     is_soft: bool,
     next: Option<NonZeroU32>,
 }
 
-/// What is between the steps of a plan, in buffers that the caller lends.
+/// The edges between the steps of a plan, and its progress, in buffers that the caller lends.
 pub struct Schedule<'buf> {
     edges: &'buf mut VecView<Edge>,
-    /// Of each step: the number, from 1, of the first edge that is not known to be done.
+    /// For each step: the number, from 1, of its first edge that may be open.
     firsts: &'buf mut VecView<Option<NonZeroU32>>,
-    /// Steps in front of this one are done.
-    first: usize,
-    /// How many steps are with the kernel.
+    /// The number of the plan's softdeps that are edges.
+    soft_count: usize,
+    /// All steps before this one are done.
+    first_open: StepId,
+    /// The number of steps that the kernel is loading.
     running_count: u32,
-    /// One of them has to be the only one.
+    /// Whether the running step has to be the only one.
     is_alone: bool,
-    /// One at a time, in the plan's order.
+    /// Whether steps go one at a time, in the plan's order.
     in_order: bool,
-    /// Names of modules that go alone, with commas between.
+    /// Names of modules that go alone, separated by commas.
     alone_names: &'buf [u8],
-    /// More of them, a line each.
+    /// More such names, one a line.
     marked: &'buf [u8],
 }
 
 impl<'buf> Schedule<'buf> {
-    /// Makes an empty schedule. `serial` is the value of `initmod.serial=`: `1` for one module at a time, or the names,
-    /// with commas between, of those that have to go alone. `marked` names more of these, a line each; `#` begins a comment.
+    /// Creates an empty schedule. `serial` is the value of `initmod.serial=`: `1` for one module at a time, or the names,
+    /// separated by commas, of modules that go alone. `marked` has more such names, one a line; `#` begins a comment.
     pub fn new(
         edges: &'buf mut VecView<Edge>,
         firsts: &'buf mut VecView<Option<NonZeroU32>>,
@@ -56,7 +58,8 @@ impl<'buf> Schedule<'buf> {
         Schedule {
             edges,
             firsts,
-            first: 0,
+            soft_count: 0,
+            first_open: StepId(0),
             running_count: 0,
             is_alone: false,
             in_order: serial == b"1",
@@ -65,9 +68,10 @@ impl<'buf> Schedule<'buf> {
         }
     }
 
-    /// Takes up the steps that the plan has got since the last call. Where there is no room for their edges, the plan's
-    /// order is kept from now on, one step at a time.
-    pub fn extend<'map>(&mut self, steps: &[Step<'map>], resolver: &Resolver<'map>) {
+    /// Makes edges for the steps that were added to the plan since the last call. If the buffers are full, steps go one at
+    /// a time, in the plan's order, from now on.
+    pub fn extend(&mut self, plan: &Plan<'_, '_>) {
+        let steps = &plan.steps[..];
         let taken = self.firsts.len();
         if self.firsts.resize(steps.len(), None).is_err() || steps.len() > usize::from(u16::MAX) {
             self.in_order = true;
@@ -76,41 +80,34 @@ impl<'buf> Schedule<'buf> {
             if self.in_order {
                 return;
             }
-            if matches!(step.state, StepState::Running | StepState::In | StepState::Failed) {
-                continue; // nothing holds it back
+            if step.is_done() || step.state == StepState::Running {
+                continue; // it has started: nothing can hold it back
             }
             for dep in step.deps() {
                 if let Some(before) = position(steps, dep) {
                     self.hold_back(steps, before, at, false);
                 }
             }
-            if step.has_softdeps {
-                self.extend_softdeps(steps, at, step, resolver);
+        }
+        let Some(soft_edges) = plan.soft_edges() else {
+            self.in_order = true;
+            return;
+        };
+        for edge in soft_edges.iter().skip(self.soft_count) {
+            if let Some(before) = position(steps, edge.before.path())
+                && let Some(after) = position(steps, edge.after.path())
+            {
+                self.hold_back(steps, before, after, true);
             }
         }
-    }
-
-    fn extend_softdeps<'map>(&mut self, steps: &[Step<'map>], at: usize, step: &Step<'map>, resolver: &Resolver<'map>) {
-        let Ok(name) = modname(step.path()) else { return };
-        for (side, softdep) in resolver.config.softdeps(&name) {
-            let mut matches = heapless::Vec::<Match<'map>, 128>::new();
-            // What can't be resolved was told when the plan was made.
-            let _ = resolver.resolve(softdep, &mut matches);
-            for found in matches {
-                let Match::Module(line) = found else { continue };
-                if let Some(other) = position(steps, line.path()) {
-                    let (before, after) = if side == Side::Pre { (other, at) } else { (at, other) };
-                    self.hold_back(steps, before, after, true);
-                }
-            }
-        }
+        self.soft_count = soft_edges.len();
     }
 
     fn hold_back(&mut self, steps: &[Step<'_>], before: usize, after: usize, is_soft: bool) {
-        if before >= after || is_done(steps, before, is_soft) {
+        if before >= after || is_settled(steps, before, is_soft) {
             return;
         }
-        let number = NonZeroU32::new(self.edges.len().saturating_add(1) as u32);
+        let number = u32::try_from(self.edges.len().saturating_add(1)).ok().and_then(NonZeroU32::new);
         let Some(first) = self.firsts.get_mut(after) else { return };
         match u16::try_from(before) {
             Ok(before) if self.edges.push(Edge { before, is_soft, next: *first }).is_ok() => *first = number,
@@ -118,12 +115,12 @@ impl<'buf> Schedule<'buf> {
         }
     }
 
-    /// Says whether nothing holds a step back. Each edge is looked at until it is done, and never again.
+    /// Whether nothing holds a step back. An edge that is found done is never looked at again.
     fn is_free(&mut self, steps: &[Step<'_>], at: usize) -> bool {
         let Some(first) = self.firsts.get_mut(at).filter(|_| !self.in_order) else { return true };
         while let Some(number) = *first {
             let Some(edge) = self.edges.get((number.get() as usize).saturating_sub(1)) else { return true };
-            if !is_done(steps, edge.before.into(), edge.is_soft) {
+            if !is_settled(steps, edge.before.into(), edge.is_soft) {
                 return false;
             }
             *first = edge.next;
@@ -131,39 +128,43 @@ impl<'buf> Schedule<'buf> {
         true
     }
 
-    /// Hears that the steps at the plan's beginning that are done were taken out of it. [`Schedule::extend`] takes up
-    /// those that are left again.
-    pub fn retired(&mut self) {
+    /// Retires the finished steps at the plan's beginning. Returns whether all required ones among them are in.
+    /// [`Schedule::extend`] makes the edges of the others anew.
+    pub fn retire(&mut self, plan: &mut Plan<'_, '_>) -> bool {
         self.edges.clear();
         self.firsts.clear();
-        self.first = 0;
+        self.soft_count = 0;
+        plan.retire(self.first_open)
     }
 
-    /// Returns how many steps are not done.
-    pub fn open_count(&self, steps: &[Step<'_>]) -> usize {
-        let behind = steps.iter().skip(self.first);
-        behind.filter(|step| !matches!(step.state, StepState::In | StepState::Failed)).count()
+    /// Returns the number of steps that are not done.
+    pub fn open_count(&self, plan: &Plan<'_, '_>) -> usize {
+        plan.steps.iter().skip(self.done_count(plan)).filter(|step| !step.is_done()).count()
     }
 
-    /// Returns how many steps at the plan's beginning are done.
-    pub fn done_count(&self) -> usize {
-        self.first
+    /// Returns the number of finished steps at the plan's beginning.
+    pub fn done_count(&self, plan: &Plan<'_, '_>) -> usize {
+        plan.place(self.first_open)
     }
 
-    /// Says whether nothing is with the kernel.
+    /// Whether the kernel is loading no module.
     pub fn is_idle(&self) -> bool {
         self.running_count == 0
     }
 
-    /// Picks the step that goes next and marks it as running; `None` where one has to be waited for, or none is left.
-    pub fn next(&mut self, steps: &mut [Step<'_>]) -> Option<usize> {
+    /// Picks the next step among those before `end` and marks it as running; `None` if one has to be waited for, or none
+    /// is left.
+    pub fn next(&mut self, plan: &mut Plan<'_, '_>, end: StepId) -> Option<StepId> {
         if self.is_alone || self.in_order && !self.is_idle() {
             return None;
         }
-        while steps.get(self.first).is_some_and(|step| matches!(step.state, StepState::In | StepState::Failed)) {
-            self.first = self.first.saturating_add(1);
+        let mut first = self.done_count(plan);
+        while plan.steps.get(first).is_some_and(Step::is_done) {
+            first = first.saturating_add(1);
         }
-        let first = self.first;
+        self.first_open = plan.id(first);
+        let end = plan.place(end);
+        let steps = plan.steps.get_mut(..end).unwrap_or_default();
         let open = || steps.iter().enumerate().skip(first);
         let waiting = |step: &Step<'_>| step.state == StepState::Waiting;
         let ready = open().find(|(at, step)| waiting(step) && self.is_free(steps, *at)).map(|(at, _)| at);
@@ -184,21 +185,22 @@ impl<'buf> Schedule<'buf> {
         step.tries = step.tries.saturating_add(1);
         self.running_count = self.running_count.saturating_add(1);
         self.is_alone = alone;
-        Some(at)
+        Some(plan.id(at))
     }
 
     fn goes_alone(&self, step: &Step<'_>) -> bool {
-        let said = self.alone_names.split(|&byte| byte == b',');
-        let mut names = said.chain(lines(self.marked).map(|line| line.text));
+        let listed = self.alone_names.split(|&byte| byte == b',');
+        let mut names = listed.chain(lines(self.marked).map(|line| line.text));
         !(self.alone_names.is_empty() && self.marked.is_empty())
             && modname(step.path()).is_ok_and(|name| names.any(|word| same(word, &name)))
     }
 
-    /// Hears how a running step went; says whether that is the last word.
-    pub fn done(&mut self, steps: &mut [Step<'_>], at: usize, outcome: Outcome<'_>) -> bool {
+    /// Records the outcome of a running step. Returns false if it will be retried.
+    pub fn done(&mut self, plan: &mut Plan<'_, '_>, id: StepId, outcome: Outcome<'_>) -> bool {
         self.running_count = self.running_count.saturating_sub(1);
         self.is_alone = false;
-        let Some(step) = steps.get_mut(at) else { return true };
+        let place = plan.place(id);
+        let Some(step) = plan.steps.get_mut(place) else { return true };
         let again = match outcome {
             Outcome::Refused(refusal) => step.tries < 2 && !self.in_order && order_may_mend(refusal),
             _ => false,
@@ -212,23 +214,27 @@ impl<'buf> Schedule<'buf> {
     }
 }
 
-/// Says whether a step is no longer to be waited for; by a softdep only its first try is.
-fn is_done(steps: &[Step<'_>], at: usize, is_soft: bool) -> bool {
-    match steps.get(at).map(|step| step.state) {
-        None | Some(StepState::In | StepState::Failed) => true,
-        Some(StepState::Retry) => is_soft,
-        Some(StepState::Waiting | StepState::Running) => false,
-    }
+/// Whether no other step has to wait for the step at `at`; by a softdep, only its first try counts.
+fn is_settled(steps: &[Step<'_>], at: usize, is_soft: bool) -> bool {
+    steps.get(at).is_none_or(|step| step.is_done() || is_soft && step.state == StepState::Retry)
 }
 
-/// Says whether another order, or less going on at once, may make good what was refused. A second try costs the kernel a
-/// second look at the signature, three quarters of a module's time: what is for good is not tried again.
+/// Whether another order, or less in parallel, may help. A second try makes the kernel check the signature again, three
+/// quarters of a module's time: a lasting refusal is not tried again.
 fn order_may_mend(refusal: Refusal) -> bool {
     match refusal {
-        // Not permitted, no module, no such hardware, signature: so it stays. All others: who knows.
-        Refusal::Kernel(Errno(errno)) => !matches!(errno, 1 | 8 | 19 | 126..=129),
+        Refusal::Kernel(errno) => !matches!(
+            errno,
+            Errno::EPERM
+                | Errno::ENOEXEC
+                | Errno::ENODEV
+                | Errno::ENOKEY
+                | Errno::EKEYEXPIRED
+                | Errno::EKEYREVOKED
+                | Errno::EKEYREJECTED
+        ),
         Refusal::NoMemory => true,
-        // After a crash in the kernel a second try may wait for ever for the first.
+        // After a crash in the kernel a second try may wait for the first without end.
         Refusal::File(_) | Refusal::Damaged | Refusal::NoDecoder | Refusal::Killed(_) | Refusal::Command(_) => false,
     }
 }
@@ -236,13 +242,20 @@ fn order_may_mend(refusal: Refusal) -> bool {
 #[cfg(all(test, feature = "host"))]
 mod tests {
     use super::*;
-    use crate::loading::plan::Plan;
+    use crate::loading::step::find;
     use crate::modules::resolve::tests::Tree;
+
+    impl Schedule<'_> {
+        fn next_of_all(&mut self, plan: &mut Plan<'_, '_>) -> Option<StepId> {
+            let end = plan.end();
+            self.next(plan, end)
+        }
+    }
 
     const EINVAL: Outcome<'_> = Outcome::Refused(Refusal::Kernel(Errno::EINVAL));
     const ENODEV: Outcome<'_> = Outcome::Refused(Refusal::Kernel(Errno::ENODEV));
 
-    /// How many orders are tried. Miri takes a second for what takes a millisecond.
+    /// The number of orders tried. Miri is a thousand times slower.
     const ORDERS: u32 = if cfg!(miri) { 2 } else { 200 };
 
     /// Loads `targets`, of which `serial` names some to go alone (behind its first line those of the file), on `workers`
@@ -258,33 +271,33 @@ mod tests {
         let resolver = tree.resolver();
         let mut steps = heapless::Vec::<_, 64>::new();
         let (mut visited, mut matches) = (heapless::Vec::<_, 64>::new(), heapless::Vec::<_, 64>::new());
-        let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
+        let mut soft_edges = heapless::Vec::<_, 64>::new();
+        let mut plan = Plan::new(&mut steps, &mut visited, &mut matches).scheduled(&mut soft_edges, &mut []);
         for target in targets {
             plan.add(&resolver, resolver.indexes.dep(target.as_bytes()).unwrap().unwrap()).unwrap();
         }
         let (mut edges, mut firsts) = (heapless::Vec::<_, 256>::new(), heapless::Vec::<_, 64>::new());
         let (said, marked) = serial.split_once('\n').unwrap_or((serial, ""));
         let mut schedule = Schedule::new(&mut edges, &mut firsts, said.as_bytes(), marked.as_bytes());
-        schedule.extend(&steps, &resolver);
+        schedule.extend(&plan);
         let (mut running, mut happened, mut random) = (Vec::new(), Vec::new(), random);
         loop {
             while running.len() < workers
-                && let Some(at) = schedule.next(&mut steps)
+                && let Some(id) = schedule.next_of_all(&mut plan)
             {
-                happened.push(format!("+{}", name(&steps[at])));
-                running.push(at);
+                happened.push(format!("+{}", name(plan.step(id).unwrap().1)));
+                running.push(id);
             }
             if running.is_empty() {
-                assert!(steps.iter().all(|step| matches!(step.state, StepState::In | StepState::Failed)));
+                assert!(plan.steps.iter().all(Step::is_done));
                 return happened;
             }
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let at = running.swap_remove((random >> 8) as usize % running.len());
-            let step = steps[at];
-            let failed =
-                step.deps().find(|dep| crate::loading::plan::find(&steps, dep).unwrap().state == StepState::Failed);
+            let id = running.swap_remove((random >> 8) as usize % running.len());
+            let step = *plan.step(id).unwrap().1;
+            let failed = step.deps().find(|dep| find(plan.steps, dep).unwrap().state == StepState::Failed);
             let outcome = failed.map_or(answer(&name(&step), step.tries), Outcome::Needs);
-            schedule.done(&mut steps, at, outcome);
+            schedule.done(&mut plan, id, outcome);
             happened.push(format!("-{}", name(&step)));
         }
     }
@@ -330,6 +343,17 @@ mod tests {
         let tree = Tree::new(&LINES).config("softdep e pre: f\nsoftdep f pre: g\nsoftdep g pre: e\n");
         for random in 0..ORDERS {
             assert_eq!(simulate(&tree, &["e", "f", "g"], "", 2, random, loaded).len(), 6);
+        }
+    }
+
+    #[test]
+    fn a_post_softdep_of_a_module_that_is_planned_later_is_an_edge() {
+        let tree = Tree::new(&LINES).config("softdep e pre: f\nsoftdep f post: g\nsoftdep g post: e\n");
+        for random in 0..ORDERS {
+            let happened = simulate(&tree, &["e"], "", 3, random, loaded);
+            for (before, after) in [("f", "g"), ("f", "e"), ("g", "e")] {
+                precedes(&happened, before, after);
+            }
         }
     }
 
@@ -382,72 +406,72 @@ mod tests {
         let mut steps = heapless::Vec::<_, 9>::new();
         let (mut visited, mut matches) = (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
         let line = resolver.indexes.dep(b"a").unwrap().unwrap();
-        Plan::new(&mut steps, &mut visited, &mut matches).add(&resolver, line).unwrap();
+        let mut soft_edges = heapless::Vec::<_, 9>::new();
+        let mut plan = Plan::new(&mut steps, &mut visited, &mut matches).scheduled(&mut soft_edges, &mut []);
+        plan.add(&resolver, line).unwrap();
         let (mut edges, mut firsts) = (heapless::Vec::<_, 1>::new(), heapless::Vec::<_, 9>::new());
         let mut schedule = Schedule::new(&mut edges, &mut firsts, b"", b"");
-        schedule.extend(&steps, &resolver);
+        schedule.extend(&plan);
         let mut order = Vec::new();
-        while let Some(at) = schedule.next(&mut steps) {
-            assert_eq!(schedule.next(&mut steps), None, "one at a time");
-            order.push(at);
-            schedule.done(&mut steps, at, Outcome::Loaded);
+        while let Some(id) = schedule.next_of_all(&mut plan) {
+            assert_eq!(schedule.next_of_all(&mut plan), None, "one at a time");
+            order.push(id);
+            schedule.done(&mut plan, id, Outcome::Loaded);
         }
-        assert_eq!(order, [0, 1, 2]);
+        assert_eq!(order, [0, 1, 2].map(StepId));
     }
 
-    /// Steps go out of the plan as they are done, and names are asked for as there is room: nothing is loaded twice, nothing
-    /// before what it needs, and what was out is known again.
+    /// Steps are retired as they are done, and modules requested as few are open: nothing is loaded twice, nothing before
+    /// its dependencies, and a retired step is recognized.
     #[test]
-    fn steps_that_are_done_can_be_taken_out() {
+    fn finished_steps_can_be_retired() {
         let tree = Tree::new(&LINES).config("softdep f pre: g\n");
         for random in 0..ORDERS {
             let resolver = tree.resolver();
             let mut steps = heapless::Vec::<_, 8>::new();
             let (mut visited, mut matches) = (heapless::Vec::<_, 8>::new(), heapless::Vec::<_, 8>::new());
             let (mut edges, mut firsts) = (heapless::Vec::<_, 16>::new(), heapless::Vec::<_, 8>::new());
-            let mut room = [0; 64];
-            let mut plan = Plan::new(&mut steps, &mut visited, &mut matches).remembering(&mut room);
+            let (mut soft_edges, mut retired) = (heapless::Vec::<_, 8>::new(), [0; 64]);
+            let mut plan = Plan::new(&mut steps, &mut visited, &mut matches).scheduled(&mut soft_edges, &mut retired);
             let mut schedule = Schedule::new(&mut edges, &mut firsts, b"", b"");
             let mut names = ["e", "a", "d", "c", "f", "b", "g", "a", "e"].iter();
-            let (mut running, mut happened, mut random, mut out_count) = (Vec::new(), Vec::new(), random, 0);
+            let (mut running, mut happened, mut random) = (Vec::new(), Vec::new(), random);
             loop {
-                let done_count = schedule.done_count();
+                let done_count = schedule.done_count(&plan);
                 let e_is_among = plan.steps[..done_count].iter().any(|step| name(step) == "e");
-                assert_eq!(plan.retire(done_count), !e_is_among, "e is required, and fails");
-                schedule.retired();
-                out_count += done_count;
-                while schedule.open_count(plan.steps) < 3
+                assert_eq!(schedule.retire(&mut plan), !e_is_among, "e is required, and fails");
+                while schedule.open_count(&plan) < 3
                     && let Some(name) = names.next()
                 {
                     plan.add(&resolver, resolver.indexes.dep(name.as_bytes()).unwrap().unwrap()).unwrap();
                 }
-                schedule.extend(plan.steps, &resolver);
+                schedule.extend(&plan);
                 while running.len() < 2
-                    && let Some(at) = schedule.next(plan.steps)
+                    && let Some(id) = schedule.next_of_all(&mut plan)
                 {
-                    happened.push(format!("+{}", name(&plan.steps[at])));
-                    running.push(out_count + at);
+                    happened.push(format!("+{}", name(plan.step(id).unwrap().1)));
+                    running.push(id);
                 }
                 if running.is_empty() {
                     break;
                 }
                 random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                let at = running.swap_remove((random >> 8) as usize % running.len()) - out_count;
-                let name = name(&plan.steps[at]);
-                schedule.done(plan.steps, at, if name == "e" { ENODEV } else { Outcome::Loaded });
+                let id = running.swap_remove((random >> 8) as usize % running.len());
+                let name = name(plan.step(id).unwrap().1);
+                schedule.done(&mut plan, id, if name == "e" { ENODEV } else { Outcome::Loaded });
                 happened.push(format!("-{name}"));
             }
             for (before, after) in [("c", "b"), ("b", "a"), ("c", "d"), ("g", "f")] {
                 precedes(&happened, before, after);
             }
             assert_eq!(happened.len(), 14, "each once: {happened:?}");
-            plan.retire(schedule.done_count());
+            schedule.retire(&mut plan);
             assert!(plan.steps.is_empty() && plan.has_failed(b"k/e.ko") && !plan.has_failed(b"k/a.ko"));
         }
     }
 
     #[test]
-    fn steps_that_come_later_hang_on_what_runs() {
+    fn steps_added_later_wait_for_running_ones() {
         let tree = Tree::new(&LINES);
         let resolver = tree.resolver();
         let mut steps = heapless::Vec::<_, 9>::new();
@@ -455,14 +479,15 @@ mod tests {
         let line = |name: &[u8]| resolver.indexes.dep(name).unwrap().unwrap();
         let (mut edges, mut firsts) = (heapless::Vec::<_, 9>::new(), heapless::Vec::<_, 9>::new());
         let mut schedule = Schedule::new(&mut edges, &mut firsts, b"", b"");
-        let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
+        let mut soft_edges = heapless::Vec::<_, 9>::new();
+        let mut plan = Plan::new(&mut steps, &mut visited, &mut matches).scheduled(&mut soft_edges, &mut []);
         plan.add(&resolver, line(b"c")).unwrap();
-        schedule.extend(plan.steps, &resolver);
-        assert_eq!(schedule.next(plan.steps), Some(0));
+        schedule.extend(&plan);
+        assert_eq!(schedule.next_of_all(&mut plan), Some(StepId(0)));
         plan.add(&resolver, line(b"d")).unwrap();
-        schedule.extend(plan.steps, &resolver);
-        assert_eq!(schedule.next(plan.steps), None, "d needs c");
-        schedule.done(plan.steps, 0, Outcome::Loaded);
-        assert_eq!(schedule.next(plan.steps), Some(1));
+        schedule.extend(&plan);
+        assert_eq!(schedule.next_of_all(&mut plan), None, "d needs c");
+        schedule.done(&mut plan, StepId(0), Outcome::Loaded);
+        assert_eq!(schedule.next_of_all(&mut plan), Some(StepId(1)));
     }
 }

@@ -43,8 +43,8 @@ pub trait Loaded {
     /// The reason why it could not run, or its exit status.
     fn command(&mut self, command: &[u8], modname: &[u8]) -> Result<(), Refusal>;
 
-    /// Hears why a module stays.
-    fn told(&mut self, modname: &[u8], why: Stays);
+    /// Called with the reason why a module stays.
+    fn on_stay(&mut self, modname: &[u8], why: Stays);
 }
 
 /// The reason why a module stays.
@@ -215,7 +215,7 @@ impl<'a, 'map> Removal<'a, 'map> {
     }
 
     fn stays(&mut self, name: &[u8], why: Stays) -> bool {
-        self.kernel.told(name, why);
+        self.kernel.on_stay(name, why);
         false
     }
 }
@@ -229,7 +229,7 @@ mod tests {
     struct Recording {
         users: Vec<(&'static str, Vec<&'static str>)>,
         calls: Vec<String>,
-        told: Vec<String>,
+        stays: Vec<String>,
     }
 
     fn text(bytes: &[u8]) -> String {
@@ -239,7 +239,7 @@ mod tests {
     impl Recording {
         fn new(users: &[(&'static str, &[&'static str])]) -> Self {
             let users = users.iter().map(|(name, users)| (*name, users.to_vec())).collect();
-            Recording { users, calls: Vec::new(), told: Vec::new() }
+            Recording { users, calls: Vec::new(), stays: Vec::new() }
         }
 
         fn users(&self, modname: &[u8]) -> Option<&Vec<&'static str>> {
@@ -274,8 +274,8 @@ mod tests {
             if command == b"fail" { Err(Refusal::Command(1)) } else { Ok(()) }
         }
 
-        fn told(&mut self, modname: &[u8], why: Stays) {
-            self.told.push(format!("{} {why:?}", text(modname)));
+        fn on_stay(&mut self, modname: &[u8], why: Stays) {
+            self.stays.push(format!("{} {why:?}", text(modname)));
         }
     }
 
@@ -298,7 +298,7 @@ mod tests {
         let mut kernel = Recording::new(&[("a", &[]), ("b", &["a", "x"]), ("c", &["b", "a"])]);
         assert!(!remove("", "b", Policy::default(), &mut kernel));
         assert!(remove("", "a", Policy::default(), &mut kernel), "and keeps what it needs");
-        assert_eq!((kernel.calls, kernel.told), (vec!["a".to_owned()], vec!["b InUse".to_owned()]));
+        assert_eq!((kernel.calls, kernel.stays), (vec!["a".to_owned()], vec!["b InUse".to_owned()]));
     }
 
     #[test]
@@ -324,7 +324,10 @@ mod tests {
         let mut kernel = Recording::new(&[("b", &["x"])]);
         assert!(remove("remove b* run me\n", "b", Policy::default(), &mut kernel));
         assert!(!remove("remove b fail\n", "b", Policy::default(), &mut kernel));
-        assert_eq!((kernel.calls, kernel.told), (vec!["b: run me".into(), "b: fail".into()], vec!["b Command".into()]));
+        assert_eq!(
+            (kernel.calls, kernel.stays),
+            (vec!["b: run me".into(), "b: fail".into()], vec!["b Command".into()])
+        );
     }
 
     #[test]
@@ -332,6 +335,6 @@ mod tests {
         let mut kernel = Recording::new(&[]);
         assert!(remove("", "a", Policy::default(), &mut kernel));
         assert!(!remove("", "a", Policy { first_time: true, ..Policy::default() }, &mut kernel));
-        assert_eq!(kernel.told, ["a NotIn"]);
+        assert_eq!(kernel.stays, ["a NotIn"]);
     }
 }

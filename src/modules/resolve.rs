@@ -197,15 +197,6 @@ impl<'map> Resolver<'map> {
         Ok(Found::Nothing)
     }
 
-    /// Whether any softdep of the module has a match.
-    pub fn has_softdeps(&self, modname: &[u8]) -> bool {
-        self.config.softdeps(modname).any(|(_, softdep)| {
-            let mut matches = heapless::Vec::<_, 8>::new();
-            let found = self.resolve(softdep, &mut matches);
-            found.is_ok_and(|found| found != Found::Nothing) || !matches.is_empty()
-        })
-    }
-
     /// Looks up the target of an alias.
     fn module(&self, target: &'map [u8]) -> Result<Match<'map>, Failure> {
         let mut modname = Alias::new();

@@ -184,7 +184,25 @@ fn sample(dir: &Path, suffix: &str) -> PathBuf {
 fn with_resolver(dir: &Path, run: impl FnOnce(Resolver<'_>)) {
     let files = IndexFile::ALL.map(|file| fs::read(dir.join(file.file_name())).expect("the parent made it"));
     let indexes = Indexes(files.each_ref().map(|file| Index::new(file).expect("an index")));
-    run(Resolver { indexes, config: Config::new(b"", b"") });
+    run(Resolver {
+        indexes,
+        config: Config::new(
+            (0..100)
+                .map(|n| {
+                    format!(
+                        "softdep mod_{:04} pre: mod_{:04} post: pci:v{:08X}d{:08X}sv0sd0bc0sc0i0\n",
+                        40 * n + 39,
+                        40 * n,
+                        0x8086 + n % 40,
+                        n
+                    )
+                })
+                .collect::<String>()
+                .leak()
+                .as_bytes(),
+            b"",
+        ),
+    });
 }
 
 fn index_exact(dir: &Path) {
@@ -228,18 +246,18 @@ fn resolve(dir: &Path) {
 }
 
 fn plan(dir: &Path) {
-    with_plan(dir, true, |_, _| ());
+    with_plan(dir, true, |_| ());
 }
 
 fn schedule(dir: &Path) {
-    with_plan(dir, false, |resolver, steps| {
+    with_plan(dir, false, |plan| {
         let (mut edges, mut firsts) = (heapless::Vec::<_, 65536>::new(), heapless::Vec::<_, COUNT>::new());
         counted(&mut || {
             let mut schedule = Schedule::new(&mut edges, &mut firsts, b"", b"");
-            schedule.extend(steps, &resolver);
-            let mut count = 0;
-            while let Some(at) = schedule.next(steps) {
-                schedule.done(steps, at, Outcome::Loaded);
+            schedule.extend(plan);
+            let (mut count, end) = (0, plan.end());
+            while let Some(id) = schedule.next(plan, end) {
+                schedule.done(plan, id, Outcome::Loaded);
                 count += 1;
             }
             assert_eq!(count, COUNT);
@@ -247,21 +265,17 @@ fn schedule(dir: &Path) {
     });
 }
 
-/// Plans all modules, the last first, and lends the steps.
-fn with_plan(
-    dir: &Path,
-    is_counted: bool,
-    run: impl FnOnce(Resolver<'_>, &mut heapless::VecView<initmod::loading::plan::Step<'_>>),
-) {
+/// Plans all modules, the last first, and lends the plan.
+fn with_plan(dir: &Path, is_counted: bool, run: impl FnOnce(&mut Plan<'_, '_>)) {
     let names: Vec<String> = (0..COUNT).rev().map(name).collect();
     with_resolver(dir, |resolver| {
-        let mut steps = heapless::Vec::<_, COUNT>::new();
+        let (mut steps, mut soft_edges) = (heapless::Vec::<_, COUNT>::new(), heapless::Vec::<_, COUNT>::new());
         let (mut visited, mut matches) = (heapless::Vec::<_, COUNT>::new(), heapless::Vec::<_, 64>::new());
+        let mut plan = Plan::new(&mut steps, &mut visited, &mut matches).scheduled(&mut soft_edges, &mut []);
         let mut make = || {
-            let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
             for name in &names {
                 let line = resolver.indexes.dep(name.as_bytes()).expect("a good index").expect("the tree has it");
-                plan.add(&resolver, line).expect("there is room");
+                plan.add(&resolver, line).expect("the buffers are large enough");
             }
         };
         if is_counted {
@@ -269,8 +283,8 @@ fn with_plan(
         } else {
             make()
         }
-        assert_eq!(steps.len(), COUNT);
-        run(resolver, &mut steps);
+        assert_eq!(plan.steps.len(), COUNT);
+        run(&mut plan);
     });
 }
 

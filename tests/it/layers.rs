@@ -137,7 +137,7 @@ fn read_paths(tokens: &[Token], mut at: usize, prefix: &[String], found: &mut Ve
         let word = tokens[at].0.clone();
         at += 1;
         // `{self}` names the folder itself.
-        if !(word == "self" && !path.is_empty()) {
+        if word != "self" || path.is_empty() {
             path.push(word);
         }
         let goes_on = |(text, _): &Token| text == "{" || text == "*" || text.starts_with(is_word);

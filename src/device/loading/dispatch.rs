@@ -14,9 +14,10 @@ use crate::device::modules::tree::{Modules, each_load_d};
 use crate::device::rt::{Args, clock};
 use crate::loading::kernel::{Errno, Kernel, Outcome, Refusal};
 use crate::loading::options::{BootOptions, Coldplug, LOAD_LAST};
-use crate::loading::plan::{Need, Plan, are_in};
+use crate::loading::plan::Plan;
 use crate::loading::run::{OPTIONS_LEN, prepare};
 use crate::loading::schedule::Schedule;
+use crate::loading::step::{Need, StepId, are_in};
 use crate::modules::config::lines;
 use crate::modules::name::stem;
 use crate::modules::uevent::Uevent;
@@ -45,10 +46,8 @@ pub(crate) struct Dispatcher<'a> {
     uevents: Option<Uevents>,
     coldplug: Coldplug,
     pending: Pending,
-    /// The number of listed modules among the plan's steps; these come first.
-    listed_count: usize,
-    /// The number of steps retired so far. Workers number steps from the first of the boot.
-    retired_count: usize,
+    /// The first step after those of the listed modules.
+    listed_end: StepId,
     /// Whether a retired step was required and failed.
     has_retired_failure: bool,
     /// The number of required modules that failed, apart from those whose hardware is missing.
@@ -95,7 +94,7 @@ impl<'a> Dispatcher<'a> {
             requests: Requests::new(
                 modules.resolver,
                 Plan::new(&mut buffers.steps, &mut buffers.visited, &mut buffers.matches)
-                    .remembering(&mut buffers.past),
+                    .scheduled(&mut buffers.soft_edges, &mut buffers.retired),
                 &mut buffers.seen,
                 Recorder::new(&mut buffers.record),
             ),
@@ -104,8 +103,7 @@ impl<'a> Dispatcher<'a> {
             uevents: Uevents::open(),
             coldplug: options.coldplug,
             pending: Pending { scan: options.coldplug != Coldplug::None, loaded: false, block_news: true },
-            listed_count: 0,
-            retired_count: 0,
+            listed_end: StepId::default(),
             has_retired_failure: false,
             failed_count: 0,
             counted_us: clock::stamp_us(),
@@ -128,14 +126,14 @@ impl<'a> Dispatcher<'a> {
             }
             Ok(())
         });
-        self.listed_count = self.requests.plan.steps.len();
+        self.listed_end = self.requests.plan.end();
     }
 
     /// Loads until fewer than `OPEN_COUNT` steps are unfinished, so that memory does not grow with the number of modules.
     /// With `yields`, ends early at news of block devices. Returns whether more may be requested.
     pub(crate) fn drain(&mut self, yields: bool) -> bool {
         loop {
-            let is_full = self.schedule.open_count(self.requests.plan.steps) >= OPEN_COUNT;
+            let is_full = self.schedule.open_count(&self.requests.plan) >= OPEN_COUNT;
             if !is_full || yields && self.pending.block_news {
                 return !is_full;
             }
@@ -150,23 +148,19 @@ impl<'a> Dispatcher<'a> {
     /// Hands the workers the steps that may go. Returns whether there were any.
     #[inline(never)]
     fn feed(&mut self) -> bool {
-        let done_count = self.schedule.done_count();
+        let done_count = self.schedule.done_count(&self.requests.plan);
         if done_count >= DONE_COUNT {
-            self.has_retired_failure |= !self.requests.plan.retire(done_count);
+            self.has_retired_failure |= !self.schedule.retire(&mut self.requests.plan);
             self.requests.recorder.retire(done_count);
-            self.schedule.retired();
-            self.listed_count = self.listed_count.saturating_sub(done_count);
-            self.retired_count = self.retired_count.wrapping_add(done_count);
         }
-        self.schedule.extend(self.requests.plan.steps, &self.requests.resolver);
+        self.schedule.extend(&self.requests.plan);
         let mut is_busy = false;
         while self.workers.can_queue() {
             // A module that queues for a worker must not delay the listed ones.
             let may_queue_all = self.workers.is_free() || self.is_listed_done();
-            let end = if may_queue_all { self.requests.plan.steps.len() } else { self.listed_count };
-            let steps = self.requests.plan.steps.get_mut(..end).unwrap_or_default();
-            let Some(at) = self.schedule.next(steps) else { break };
-            self.start(at);
+            let end = if may_queue_all { self.requests.plan.end() } else { self.listed_end };
+            let Some(id) = self.schedule.next(&mut self.requests.plan, end) else { break };
+            self.start(id);
             is_busy = true;
             if self.workers.is_direct() {
                 break;
@@ -182,9 +176,9 @@ impl<'a> Dispatcher<'a> {
         let is_busy = self.feed();
         if self.pending.scan && !(is_busy && self.workers.is_direct()) {
             // The workers load listed modules meanwhile.
-            let step_count = self.step_count();
+            let end = self.requests.plan.end();
             self.scan();
-            if self.step_count() != step_count {
+            if self.requests.plan.end() != end {
                 return false;
             }
         }
@@ -194,7 +188,7 @@ impl<'a> Dispatcher<'a> {
                 self.requests.listed(LOAD_LAST);
                 return false;
             }
-            let step_count = self.step_count();
+            let end = self.requests.plan.end();
             if self.uevents.is_none() && self.coldplug != Coldplug::None {
                 // Without the socket only a scan finds new devices.
                 if !self.pending.loaded {
@@ -206,17 +200,12 @@ impl<'a> Dispatcher<'a> {
                 self.wait(wait_ms);
                 self.read_events();
             }
-            return self.step_count() == step_count && !self.pending.scan;
+            return self.requests.plan.end() == end && !self.pending.scan;
         }
         if !self.schedule.is_idle() {
             self.wait(BUSY_MS);
         }
         false
-    }
-
-    /// Returns the number of steps so far, with the retired ones.
-    fn step_count(&self) -> usize {
-        self.retired_count.wrapping_add(self.requests.plan.steps.len())
     }
 
     /// Waits up to `wait_ms` for answers or uevents, and takes up the answers.
@@ -236,8 +225,9 @@ impl<'a> Dispatcher<'a> {
 
     /// Whether each listed module is loaded or has failed.
     pub(crate) fn is_listed_done(&self) -> bool {
-        use crate::loading::plan::StepState::{Failed, In, Retry};
-        let mut open = self.requests.plan.steps.iter().take(self.listed_count).skip(self.schedule.done_count());
+        use crate::loading::step::StepState::{Failed, In, Retry};
+        let plan = &self.requests.plan;
+        let mut open = plan.steps.iter().take(plan.place(self.listed_end)).skip(self.schedule.done_count(plan));
         open.all(|step| matches!(step.state, In | Failed | Retry))
     }
 
@@ -262,18 +252,18 @@ impl<'a> Dispatcher<'a> {
     }
 
     #[inline(never)]
-    fn start(&mut self, at: usize) {
-        let Some((earlier, [step, ..])) = self.requests.plan.steps.split_at_checked(at) else { return };
+    fn start(&mut self, id: StepId) {
+        let Some((earlier, step)) = self.requests.plan.step(id) else { return };
         let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();
         let prepared = match prepare(step, earlier, &self.requests.resolver, None, &mut options, &mut self.kernel) {
             Ok(prepared) if self.requests.resolver.config.cmdline_lists(b"module_blacklist", &prepared.name) => {
-                return self.done(at, Outcome::Refused(Refusal::Kernel(Errno::EPERM)), None);
+                return self.done(id, Outcome::Refused(Refusal::Kernel(Errno::EPERM)), None);
             }
             Ok(prepared) => prepared,
-            Err(outcome) => return self.done(at, outcome, None),
+            Err(outcome) => return self.done(id, outcome, None),
         };
         if let Some(dep) = step.deps().rev().find(|dep| self.requests.plan.has_failed(dep)) {
-            return self.done(at, Outcome::Needs(dep), None);
+            return self.done(id, Outcome::Needs(dep), None);
         }
         let job = Job {
             is_command: prepared.command.is_some(),
@@ -281,8 +271,7 @@ impl<'a> Dispatcher<'a> {
             name: &prepared.name,
             options: &options,
         };
-        let number = self.retired_count.wrapping_add(at);
-        if let Some(answer) = self.workers.submit(&self.kernel.sys, number, &job) {
+        if let Some(answer) = self.workers.submit(&self.kernel.sys, id, &job) {
             self.take_answer(answer);
         }
     }
@@ -295,12 +284,12 @@ impl<'a> Dispatcher<'a> {
             self.requests.kernel_us = self.requests.kernel_us.saturating_add(answer.took_us.min(uncounted_us).into());
             self.counted_us = end_us;
         }
-        self.done(answer.at.wrapping_sub(self.retired_count), Outcome::of(answer.result), Some(&answer));
+        self.done(answer.id, Outcome::of(answer.result), Some(&answer));
     }
 
-    fn done(&mut self, at: usize, outcome: Outcome<'static>, answer: Option<&Answer>) {
-        let is_final = self.schedule.done(self.requests.plan.steps, at, outcome);
-        let Some(step) = self.requests.plan.steps.get(at) else { return };
+    fn done(&mut self, id: StepId, outcome: Outcome<'static>, answer: Option<&Answer>) {
+        let is_final = self.schedule.done(&mut self.requests.plan, id, outcome);
+        let Some((earlier, step)) = self.requests.plan.step(id) else { return };
         if outcome == Outcome::Loaded {
             self.pending.loaded = true;
             self.requests.loaded = self.requests.loaded.saturating_add(1);
@@ -309,13 +298,13 @@ impl<'a> Dispatcher<'a> {
         if !is_final {
             return;
         }
-        self.requests.recorder.done(at, step, outcome, answer);
+        self.requests.recorder.done(earlier.len(), step, outcome, answer);
         let is_barred = outcome == Outcome::Refused(Refusal::Kernel(Errno::EPERM))
             && self.requests.resolver.config.cmdline_lists(b"module_blacklist", stem(step.path()));
         if !is_barred {
             let is_amiss = !outcome.is_in() && outcome != Outcome::Refused(Refusal::Kernel(Errno::ENODEV));
             self.failed_count = self.failed_count.saturating_add((is_amiss && step.need == Need::Required).into());
-            self.kernel.told(step, outcome);
+            self.kernel.on_outcome(step, outcome);
         }
     }
 

@@ -9,13 +9,14 @@ use crate::device::modules::tree::report_failure;
 use crate::device::rt::clock;
 use crate::loading::kernel::{Errno, Kernel, Outcome, Refusal, State};
 use crate::loading::options::{LOAD_FIRST, LOAD_LAST};
-use crate::loading::plan::{Need, Plan, Step};
+use crate::loading::plan::{Plan, SoftEdge};
 use crate::loading::record::Summary;
 use crate::loading::schedule::Edge;
+use crate::loading::step::{Need, Step};
 use crate::modules::cmdline;
 use crate::modules::name::stem;
 use crate::modules::resolve::{Failure, Found, Match, Resolver};
-use crate::seen::Met;
+use crate::seen::SeenSet;
 use core::num::NonZeroU32;
 use heapless::Vec;
 
@@ -30,8 +31,10 @@ pub(crate) struct PlanBuffers {
     pub(crate) matches: Vec<Match<'static>, 1024>,
     /// The modaliases that were requested: see [`crate::seen`].
     pub(super) seen: [u64; 1024],
-    /// The steps that were retired from the plan.
-    pub(super) past: [u64; 1024],
+    /// The steps that were retired from the plan: see [`crate::seen`].
+    pub(super) retired: [u64; 1024],
+    /// The softdeps between steps. When full, modules load one at a time.
+    pub(super) soft_edges: Vec<SoftEdge<'static>, 8192>,
     /// The edges between steps. When full, modules load one at a time.
     pub(super) edges: Vec<Edge, 0x4_0000>,
     pub(super) firsts: Vec<Option<NonZeroU32>, MODULE_COUNT>,
@@ -44,7 +47,8 @@ impl PlanBuffers {
         visited: Vec::new(),
         matches: Vec::new(),
         seen: [0; 1024],
-        past: [0; 1024],
+        retired: [0; 1024],
+        soft_edges: Vec::new(),
         edges: Vec::new(),
         firsts: Vec::new(),
         record: RecordBuffers::EMPTY,
@@ -56,7 +60,7 @@ pub(crate) struct Requests {
     pub(crate) resolver: Resolver<'static>,
     pub(crate) plan: Plan<'static, 'static>,
     /// The modaliases that were requested.
-    seen: Met<'static>,
+    seen: SeenSet<'static>,
     /// The failure that was reported last.
     reported: Option<Failure>,
     /// Whether the modules of `rd.driver.post=` are no longer held back.
@@ -77,7 +81,7 @@ impl Requests {
         seen: &'static mut [u64],
         recorder: Recorder,
     ) -> Requests {
-        let (seen, last_ms) = (Met::new(seen), clock::now_ms());
+        let (seen, last_ms) = (SeenSet::new(seen), clock::now_ms());
         Requests { resolver, plan, seen, reported: None, is_post: false, recorder, loaded: 0, kernel_us: 0, last_ms }
     }
 
@@ -107,7 +111,7 @@ impl Requests {
     /// Requests the modules for a modalias, once. Returns whether there are any.
     pub(crate) fn modalias(&mut self, modalias: &[u8], by: By<'_>) -> bool {
         // If the set lost it, it is looked up again: slower, but harmless.
-        self.seen.note(modalias, false) || self.resolve(modalias, by)
+        self.seen.insert(modalias, false) || self.resolve(modalias, by)
     }
 
     /// Adds the modules for a name, alias or modalias to the plan. Returns whether it is known.
@@ -178,7 +182,7 @@ impl Kernel for BootKernel<'_> {
         self.sys.command(command, modname, options)
     }
 
-    fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
+    fn on_outcome(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
         let (prose, detail): (&[u8], &[u8]) = match outcome {
             Outcome::Loaded | Outcome::AlreadyIn => {
                 if cfg!(feature = "boot") && self.frees {

@@ -5,14 +5,15 @@
 //! Without workers (one module at a time is wanted, or fork fails) a job runs in the calling process.
 //!
 //! ```text
-//! job     u32 at    u8 is_command    u16 text_len    u16 name_len    text    name    options
-//! answer  u32 at    u32 kind    u32 value    u32 start_us    u32 took_us    u32 decode_us     native byte order
+//! job     u32 id    u8 is_command    u16 text_len    u16 name_len    text    name    options
+//! answer  u32 id    u32 kind    u32 value    u32 start_us    u32 took_us    u32 decode_us     native byte order
 //! ```
 
 use crate::device::io::mmap::share;
 use crate::device::kernel::insert::Inserter;
 use crate::device::rt::{clock, exit, fork};
 use crate::loading::kernel::{Errno, Refusal};
+use crate::loading::step::StepId;
 use core::sync::atomic::{AtomicU32, Ordering};
 use heapless::Vec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -49,8 +50,8 @@ pub(crate) struct Job<'a> {
 
 /// The result of a job.
 pub(crate) struct Answer {
-    /// The number of its step.
-    pub(crate) at: usize,
+    /// Its step.
+    pub(crate) id: StepId,
     pub(crate) result: Result<(), Refusal>,
     /// Its start, us since the machine's start. Wraps after 71 minutes.
     pub(crate) start_us: u32,
@@ -70,7 +71,7 @@ pub(crate) struct Workers {
     /// The pipe of jobs: its reading and its writing end.
     jobs: Option<(OwnedFd, OwnedFd)>,
     /// The steps whose jobs run or wait in the pipe.
-    out: Vec<usize, OUT_COUNT>,
+    out: Vec<StepId, OUT_COUNT>,
     /// For each [`Worker::place`] the step that runs, counted from 1; 0 for none. In memory shared with the workers.
     at: &'static [AtomicU32],
     /// Whether a worker died without a step in `at`; it may have taken a job from the pipe.
@@ -136,16 +137,16 @@ impl Workers {
         self.is_direct() || self.out.len() < self.live.len().saturating_mul(2)
     }
 
-    /// Submits the job of the step `at`. Without workers, runs it and returns its answer.
-    pub(crate) fn submit(&mut self, sys: &Inserter<'_>, at: usize, job: &Job<'_>) -> Option<Answer> {
-        let (Some((_, to_workers)), Some(head)) = (self.jobs.as_ref().filter(|_| !self.is_direct()), head(at, job))
+    /// Submits the job of a step. Without workers, runs it and returns its answer.
+    pub(crate) fn submit(&mut self, sys: &Inserter<'_>, id: StepId, job: &Job<'_>) -> Option<Answer> {
+        let (Some((_, to_workers)), Some(head)) = (self.jobs.as_ref().filter(|_| !self.is_direct()), head(id, job))
         else {
-            return Some(run(sys, at, job));
+            return Some(run(sys, id, job));
         };
         let parts = [&head, job.text, job.name, job.options].map(IoSlice::new);
         // The pipe can hold all jobs that `out` can.
-        if rustix::io::writev(to_workers, &parts).is_err() || self.out.push(at).is_err() {
-            return Some(run(sys, at, job));
+        if rustix::io::writev(to_workers, &parts).is_err() || self.out.push(id).is_err() {
+            return Some(run(sys, id, job));
         }
         None
     }
@@ -168,7 +169,7 @@ impl Workers {
             // Writes to a pipe of up to PIPE_BUF bytes are atomic.
             if rustix::io::read(&worker.answers, &mut words) == Ok(words.len()) {
                 let answer = Answer { worker: worker.number, ..decode(&words) };
-                if self.returned(answer.at) {
+                if self.returned(answer.id) {
                     each(answer);
                 }
                 continue;
@@ -177,8 +178,8 @@ impl Workers {
             let Worker { number, place, pid, .. } = self.live.swap_remove(index);
             let killed = crate::device::kernel::child::wait_for(pid).err().unwrap_or(Refusal::Killed(0));
             let at = self.at.get(place).map_or(0, |at| at.load(Ordering::Relaxed));
-            match (at as usize).checked_sub(1).filter(|&at| self.returned(at)) {
-                Some(at) => each(lost(at, killed, number)),
+            match at.checked_sub(1).map(StepId).filter(|&id| self.returned(id)) {
+                Some(id) => each(lost(id, killed, number)),
                 None => self.has_lost_one = true,
             }
             if let Some(at) = self.at.get(place) {
@@ -187,8 +188,8 @@ impl Workers {
             self.add(sys);
             if self.is_direct() {
                 // No worker is left for the jobs in the pipe.
-                while let Some(at) = self.out.pop() {
-                    each(lost(at, killed, number));
+                while let Some(id) = self.out.pop() {
+                    each(lost(id, killed, number));
                 }
             }
             return; // the indexes have changed
@@ -202,14 +203,14 @@ impl Workers {
             return;
         }
         self.has_lost_one = false;
-        while let Some(at) = self.out.pop() {
-            each(lost(at, Refusal::Killed(0), 0));
+        while let Some(id) = self.out.pop() {
+            each(lost(id, Refusal::Killed(0), 0));
         }
     }
 
     /// Removes a step from `out`. Returns whether it was there.
-    fn returned(&mut self, at: usize) -> bool {
-        let index = self.out.iter().position(|&out| out == at);
+    fn returned(&mut self, id: StepId) -> bool {
+        let index = self.out.iter().position(|&out| out == id);
         index.map(|index| self.out.swap_remove(index)).is_some()
     }
 
@@ -240,17 +241,17 @@ impl Workers {
 }
 
 /// Returns the answer in the name of a worker that died.
-fn lost(at: usize, killed: Refusal, worker: u32) -> Answer {
-    Answer { at, result: Err(killed), start_us: 0, took_us: 0, decode_us: 0, worker }
+fn lost(id: StepId, killed: Refusal, worker: u32) -> Answer {
+    Answer { id, result: Err(killed), start_us: 0, took_us: 0, decode_us: 0, worker }
 }
 
-/// Runs the job of the step `at`, and measures its time.
-fn run(sys: &Inserter<'_>, at: usize, job: &Job<'_>) -> Answer {
+/// Runs the job of a step, and measures its time.
+fn run(sys: &Inserter<'_>, id: StepId, job: &Job<'_>) -> Answer {
     let start_us = clock::stamp_us();
     let result =
         if job.is_command { sys.command(job.text, job.name, job.options) } else { sys.insert(job.text, job.options) };
     let took_us = clock::stamp_us().wrapping_sub(start_us);
-    Answer { at, result, start_us, took_us, decode_us: sys.decode_us.take(), worker: 0 }
+    Answer { id, result, start_us, took_us, decode_us: sys.decode_us.take(), worker: 0 }
 }
 
 /// Runs jobs in a worker until the pipe of jobs ends. Stores the running step in `place`, for [`Workers::at`].
@@ -263,18 +264,18 @@ fn work(sys: &Inserter<'_>, place: &AtomicU32, jobs: &OwnedFd, answers: &OwnedFd
             Err(rustix::io::Errno::INTR) => continue,
             Err(_) => exit(1),
         };
-        let Some((at, job)) = decode_job(job) else { exit(1) };
-        place.store(at.saturating_add(1), Ordering::Relaxed);
-        let _ = rustix::io::write(answers, &encode_answer(&run(sys, at as usize, &job)));
+        let Some((id, job)) = decode_job(job) else { exit(1) };
+        place.store(id.0.saturating_add(1), Ordering::Relaxed);
+        let _ = rustix::io::write(answers, &encode_answer(&run(sys, id, &job)));
         place.store(0, Ordering::Relaxed);
     }
 }
 
 /// Encodes the head of a job; `None` if the job is longer than one message.
-fn head(at: usize, job: &Job<'_>) -> Option<[u8; HEAD_LEN]> {
+fn head(id: StepId, job: &Job<'_>) -> Option<[u8; HEAD_LEN]> {
     let mut head = [0; HEAD_LEN];
-    let (at_bytes, rest) = head.split_first_chunk_mut()?;
-    *at_bytes = u32::try_from(at).ok()?.to_ne_bytes();
+    let (id_bytes, rest) = head.split_first_chunk_mut()?;
+    *id_bytes = id.0.to_ne_bytes();
     let (is_command, lens) = rest.split_first_mut()?;
     *is_command = job.is_command.into();
     let (lens, _) = lens.as_chunks_mut::<2>();
@@ -286,9 +287,9 @@ fn head(at: usize, job: &Job<'_>) -> Option<[u8; HEAD_LEN]> {
     Some(head).filter(|_| job_len <= JOB_LEN)
 }
 
-/// Decodes a job and the number of its step.
-fn decode_job(job: &[u8]) -> Option<(u32, Job<'_>)> {
-    let (at, rest) = job.split_first_chunk()?;
+/// Decodes a job and the id of its step.
+fn decode_job(job: &[u8]) -> Option<(StepId, Job<'_>)> {
+    let (id, rest) = job.split_first_chunk()?;
     let (&[is_command, ref lens @ ..], mut options) = rest.split_first_chunk::<{ HEAD_LEN - 4 }>()?;
     let (lens, _) = lens.as_chunks::<2>();
     let mut parts = [&[][..]; 2];
@@ -296,7 +297,7 @@ fn decode_job(job: &[u8]) -> Option<(u32, Job<'_>)> {
         (*part, options) = options.split_at_checked(u16::from_ne_bytes(*len).into())?;
     }
     let [text, name] = parts;
-    Some((u32::from_ne_bytes(*at), Job { is_command: is_command != 0, text, name, options }))
+    Some((StepId(u32::from_ne_bytes(*id)), Job { is_command: is_command != 0, text, name, options }))
 }
 
 fn encode_answer(answer: &Answer) -> [u8; ANSWER_LEN] {
@@ -312,7 +313,7 @@ fn encode_answer(answer: &Answer) -> [u8; ANSWER_LEN] {
     };
     let mut words = [0; ANSWER_LEN];
     let (slots, _) = words.as_chunks_mut::<4>();
-    let values = [answer.at as u32, kind, value as u32, answer.start_us, answer.took_us, answer.decode_us];
+    let values = [answer.id.0, kind, value as u32, answer.start_us, answer.took_us, answer.decode_us];
     for (slot, word) in slots.iter_mut().zip(values) {
         *slot = word.to_ne_bytes();
     }
@@ -325,7 +326,7 @@ fn decode(words: &[u8; ANSWER_LEN]) -> Answer {
     for (value, slot) in values.iter_mut().zip(slots) {
         *value = u32::from_ne_bytes(*slot);
     }
-    let [at, kind, value, start_us, took_us, decode_us] = values;
+    let [id, kind, value, start_us, took_us, decode_us] = values;
     let value = value as i32;
     let result = match kind {
         0 => Ok(()),
@@ -337,7 +338,7 @@ fn decode(words: &[u8; ANSWER_LEN]) -> Answer {
         6 => Err(Refusal::Killed(value)),
         _ => Err(Refusal::Command(value)),
     };
-    Answer { at: at as usize, result, start_us, took_us, decode_us, worker: 0 }
+    Answer { id: StepId(id), result, start_us, took_us, decode_us, worker: 0 }
 }
 
 #[cfg(test)]
@@ -356,9 +357,9 @@ mod tests {
             Refusal::Command(3),
         ];
         for result in refusals.into_iter().map(Err).chain([Ok(())]) {
-            let answer = Answer { at: 65_535, result, start_us: u32::MAX, took_us: 2, decode_us: 1, worker: 0 };
+            let answer = Answer { id: StepId(65_535), result, start_us: u32::MAX, took_us: 2, decode_us: 1, worker: 0 };
             let back = decode(&encode_answer(&answer));
-            assert_eq!((back.at, back.result, back.start_us), (answer.at, result, u32::MAX));
+            assert_eq!((back.id, back.result, back.start_us), (answer.id, result, u32::MAX));
             assert_eq!((back.took_us, back.decode_us), (2, 1));
         }
     }
@@ -367,11 +368,11 @@ mod tests {
     fn a_job_that_is_neither_in_the_pipe_nor_with_a_worker_is_lost() {
         let at: &[AtomicU32] = Box::leak(Box::new([const { AtomicU32::new(0) }; 2]));
         let jobs = pipe_with(PipeFlags::CLOEXEC | PipeFlags::DIRECT).unwrap();
-        let out = Vec::from_slice(&[7]).unwrap();
+        let out = Vec::from_slice(&[StepId(7)]).unwrap();
         let mut workers = Workers { live: Vec::new(), started_count: 0, jobs: Some(jobs), out, at, has_lost_one: true };
         let mut reported = std::vec::Vec::new();
         let mut report = |workers: &mut Workers| {
-            workers.report_lost(&mut |answer| reported.push((answer.at, answer.result)));
+            workers.report_lost(&mut |answer| reported.push((answer.id, answer.result)));
             reported.len()
         };
         at[1].store(8, Ordering::Relaxed);
@@ -381,26 +382,26 @@ mod tests {
         assert_eq!(report(&mut workers), 0, "it is in the pipe");
         rustix::io::read(&workers.jobs.as_ref().unwrap().0, &mut [0; 8]).unwrap();
         assert_eq!(report(&mut workers), 1);
-        assert_eq!(reported, [(7, Err(Refusal::Killed(0)))]);
+        assert_eq!(reported, [(StepId(7), Err(Refusal::Killed(0)))]);
     }
 
     #[test]
     fn a_job_that_is_too_long_is_not_cut() {
         let options = [b'x'; JOB_LEN];
         let job = Job { is_command: false, text: b"k/a.ko", name: b"a", options: &options };
-        assert_eq!(head(0, &job), None);
-        assert!(head(0, &Job { options: &options[HEAD_LEN + 7..], ..job }).is_some());
+        assert_eq!(head(StepId(0), &job), None);
+        assert!(head(StepId(0), &Job { options: &options[HEAD_LEN + 7..], ..job }).is_some());
     }
 
     #[test]
     fn a_job_comes_back_and_a_part_of_its_head_is_none() {
         let job = Job { is_command: true, text: b"true", name: b"a", options: b"p=1" };
-        let message = [&head(65_535, &job).unwrap()[..], job.text, job.name, job.options].concat();
+        let message = [&head(StepId(65_535), &job).unwrap()[..], job.text, job.name, job.options].concat();
         for len in 0..message.len() - job.options.len() {
             assert!(decode_job(&message[..len]).is_none());
         }
-        let (at, back) = decode_job(&message).unwrap();
-        assert!(at == 65_535 && back.is_command);
+        let (id, back) = decode_job(&message).unwrap();
+        assert!(id == StepId(65_535) && back.is_command);
         assert_eq!([back.text, back.name, back.options], [job.text, job.name, job.options]);
     }
 }

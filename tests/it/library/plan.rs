@@ -1,6 +1,7 @@
 //! The order of a plan against kmod's own walk, on random trees with softdeps in every direction.
 
-use initmod::loading::plan::{Need, Plan};
+use initmod::loading::plan::Plan;
+use initmod::loading::step::Need;
 use initmod::modules::config::Config;
 use initmod::modules::index::{Builder, Index};
 use initmod::modules::resolve::{IndexFile, Indexes, Resolver};

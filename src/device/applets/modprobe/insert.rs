@@ -11,8 +11,9 @@ use crate::device::modules::tree::Tree;
 use crate::device::rt::working_dir;
 use crate::getopt::join_options;
 use crate::loading::kernel::{Errno, Kernel, Outcome, Refusal, State};
-use crate::loading::plan::{Need, Plan, Scope, Step};
+use crate::loading::plan::{Plan, Scope};
 use crate::loading::run::{OPTIONS_LEN, OnFailure, Target, run};
+use crate::loading::step::{Need, Step};
 use crate::modules::dep_line::DepLine;
 use crate::modules::name::{Modname, modname, stem};
 use crate::modules::resolve::{Found, Match, Resolver};
@@ -198,7 +199,7 @@ impl Kernel for Console<'_> {
         if self.flags.dry_run { Ok(()) } else { self.inserter.command(command, modname, options) }
     }
 
-    fn told(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
+    fn on_outcome(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
         let name = stem(step.path());
         let (cause, detail): (&[u8], &[u8]) = match outcome {
             Outcome::AlreadyIn if self.flags.first_time() && modname(name).is_ok_and(|name| name == self.target) => {

@@ -110,7 +110,7 @@ impl Loaded for Console<'_> {
         if self.flags.dry_run { Ok(()) } else { self.inserter.command(command, modname, b"") }
     }
 
-    fn told(&mut self, modname: &[u8], why: Stays) {
+    fn on_stay(&mut self, modname: &[u8], why: Stays) {
         let template = match why {
             Stays::NotIn => "Module % is not in kernel.",
             Stays::Builtin => "Module % is builtin.",
