@@ -70,6 +70,8 @@ test: setup-qemu all
 	@INITMOD_ORACLE="$$(qemu/oracle)" config/part 'unit and integration tests' $(CARGO) test --no-fail-fast
 	@config/part 'unit tests of the loader' \
 	  $(CARGO) test --lib --no-default-features --features device,$(CODECS),$(FEATURES) device::
+	@INITMOD_UNMKINITRAMFS="$$(qemu/unmkinitramfs)" config/part 'images, read by unmkinitramfs' \
+	  $(CARGO) test --test it readers -- --include-ignored
 	@config/part 'loader sizes' config/size --enforce
 	@for set in none tools $(CODECS),tools,modinfo; do \
 	  INITMOD_LOADER=target/size/$$set/$(TRIPLE_$(shell uname -m))/loader/initmod \

@@ -57,7 +57,9 @@ build_image() {
   if has_hook overlay; then
     mkdir -p "$work/overlay/$tree"
     hook overlay "$work/overlay" "$tree" "$from"
-    # A second archive behind the first: its files take the place of those of the same name.
+    # A second archive behind the first: its files take the place of those of the same name. lz4 ends at 4 zeros, and an
+    # archive begins at a multiple of 4 bytes.
+    truncate -s $((($(stat -c %s "$initrd") + 7) / 4 * 4)) "$initrd"
     (cd "$work/overlay" && find . -mindepth 1 | cpio --quiet -o -H newc) >>"$initrd"
   fi
 }

@@ -222,7 +222,9 @@ mod tests {
     #[test]
     fn archives_of_any_compression_follow_each_other() {
         for method in [Method::None, Method::Gz, Method::Xz, Method::Zst, Method::Lz4] {
-            let image = [archive("early"), compress(&archive("a"), method), archive("b")].concat();
+            let mut image = [archive("early"), compress(&archive("a"), method)].concat();
+            image.resize((image.len() + ALIGN).next_multiple_of(ALIGN), 0);
+            image.extend(archive("b"));
             assert_eq!(paths(&image).unwrap(), ["early 5000", "|", "a 5000", "|", "b 5000", "|"], "{method:?}");
         }
         let mut lzma = Vec::new();
@@ -256,10 +258,8 @@ mod tests {
         assert_eq!(error(&archive("a")[..2000]), "truncated cpio archive at 0");
         assert_eq!(error(&compress(b"hello", Method::Xz)), "not a cpio archive (newc) after decompression at 0");
         for method in [Method::Gz, Method::Xz, Method::Zst, Method::Lz4] {
-            let mut image = compress(&archive("a"), method);
-            image.truncate(image.len() - 512);
-            let at = image.iter().rposition(|&byte| byte != 0).unwrap() / 2;
-            assert!(paths(&image[..at]).is_err(), "{method:?}");
+            let image = compress(&archive("a"), method);
+            assert!(paths(&image[..image.len() / 2]).is_err(), "{method:?}");
         }
     }
 

@@ -5,4 +5,5 @@ mod board;
 mod content;
 mod early;
 mod family;
+mod readers;
 mod strip;
