@@ -246,3 +246,62 @@ proptest! {
         _ = (config.rank(&text), config.excludes(&text));
     }
 }
+
+/// Links that lead out of the tree through a stage, in its place or beside it; each is refused and moves nothing.
+#[test]
+fn a_planted_link_moves_no_file() {
+    let plant = |links: &[(&str, &str)], dirs: &[&str]| {
+        let fixture = Fixture::new();
+        fixture
+            .module("kernel/a.ko", &Ko::new("a"))
+            .put("victimdir/passwd", "secret")
+            .put("victimdir/modules.dep", "x");
+        let dir = fixture.modules_dir();
+        dirs.iter().for_each(|name| fs::create_dir_all(dir.join(name)).unwrap());
+        links.iter().for_each(|(name, target)| std::os::unix::fs::symlink(target, dir.join(name)).unwrap());
+        let output = Command::new(env!("CARGO_BIN_EXE_mkinitmod"))
+            .args(["depmod", "--no-cache", "-b"])
+            .arg(fixture.root())
+            .arg(KVER)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{links:?}: {stderr}");
+        assert!(links.iter().any(|(name, _)| stderr.contains(name)), "{links:?}: {stderr}");
+        for file in ["passwd", "modules.dep"] {
+            assert!(fixture.root().join("victimdir").join(file).is_file(), "{links:?}: {file} is gone");
+        }
+        assert!(links.iter().all(|(name, _)| dir.join(name).is_symlink()), "{links:?}");
+    };
+    plant(&[("modules.evil", ".depmod.1/../../../../../victimdir/passwd")], &[".depmod.1"]);
+    plant(&[("modules.dep", ".depmod.1/../../../../../victimdir/modules.dep")], &[".depmod.1"]);
+    plant(
+        &[("modules.dep", ".depmod.1/now/modules.dep"), (".depmod.1/now", "../../../../../victimdir")],
+        &[".depmod.1"],
+    );
+    plant(&[("modules.dep", ".depmod.1/now/modules.dep"), (".depmod.1", "../../../victimdir")], &[]);
+    plant(
+        &[
+            (".depmod.1/now", "new"),
+            (".depmod.1/new", "../../../../victimdir"),
+            ("modules.dep", ".depmod.1/now/modules.dep"),
+        ],
+        &[".depmod.1"],
+    );
+    plant(&[("modules.dep", ".depmod.x/now/modules.dep")], &[]);
+}
+
+#[test]
+fn an_image_is_not_written_through_a_link_beside_it() {
+    let fixture = Fixture::new();
+    fixture.module("kernel/a.ko", &Ko::new("a")).put("loader", Ko::new("loader").build()).put("victim", "safe");
+    fixture.put("b.toml", "arch = 'x86_64'\n[modules]\nload = ['a']\n");
+    // The name that the temporary file had: planted for every process that comes next.
+    let next = std::process::id();
+    for pid in next..next + 400 {
+        std::os::unix::fs::symlink("victim", fixture.root().join(format!(".image.{pid}"))).unwrap();
+    }
+    let args = ["--board", "b.toml", "--loader", "loader", "-o", "image"];
+    let output = fixture.mkinitmod("build").args(args).output().unwrap();
+    assert_eq!(fs::read(fixture.root().join("victim")).unwrap(), b"safe", "{output:?}");
+}

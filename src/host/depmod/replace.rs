@@ -23,7 +23,7 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// Start of a stage's name; the process id follows.
@@ -42,26 +42,71 @@ pub(super) fn replace(dir: &Path, files: &[IndexFile]) -> Result<()> {
     let handle = File::open(dir).map_err(Error::io(dir))?;
     // One run at a time, if the file system has locks.
     _ = flock(&handle, FlockOperation::LockExclusive);
-    finish_stages(dir)?;
+    finish_stages(dir, files)?;
     let stage = Stage::new(dir);
     let result = stage.fill(files).and_then(|()| stage.change(&handle, files));
-    let finished = finish_stages(dir);
+    let finished = finish_stages(dir, files);
     result.and(finished)
 }
 
-/// Replaces every link into a stage with the file behind it, and removes the stages.
-fn finish_stages(dir: &Path) -> Result<()> {
+/// Replaces every link into a stage with the file behind it, and removes the stages. A run that was killed leaves them.
+///
+/// # Errors
+/// A link or a stage has not the form that [`Stage`] gives it: somebody else put it there, and what it leads to is not ours
+/// to move. Nothing is changed then.
+fn finish_stages(dir: &Path, files: &[IndexFile]) -> Result<()> {
     let entries =
         fs::read_dir(dir).and_then(|entries| entries.collect::<io::Result<Vec<_>>>()).map_err(Error::io(dir))?;
     let is_stage = |name: &OsStr| name.as_encoded_bytes().starts_with(STAGE.as_bytes());
+    let (mut stages, mut renames) = (Vec::new(), Vec::new());
     for path in entries.iter().map(fs::DirEntry::path) {
+        if path.file_name().is_some_and(is_stage) {
+            if !is_own_stage(dir, &path) {
+                return Err(Error::input(path, "not a directory of depmod's; remove it"));
+            }
+            stages.push(path);
+            continue;
+        }
         let target = fs::read_link(&path).unwrap_or_default();
         if target.iter().next().is_some_and(is_stage) {
-            rename_or_remove(&dir.join(target), &path).map_err(Error::io(path))?;
+            let is_set = |name: &OsStr| files.iter().any(|(known, _)| name == OsStr::new(known));
+            let from = path.file_name().filter(|name| is_set(name)).and_then(|name| behind_link(dir, &target, name));
+            let Some(from) = from else {
+                return Err(Error::input(path, format!("link to {}: not of depmod; remove it", target.display())));
+            };
+            renames.push((from, path));
         }
     }
-    let stages = entries.iter().filter(|entry| is_stage(&entry.file_name())).map(fs::DirEntry::path);
+    renames.iter().try_for_each(|(from, path)| rename_or_remove(from, path).map_err(Error::io(path)))?;
     stages.into_iter().try_for_each(|stage| fs::remove_dir_all(&stage).map_err(Error::io(stage)))
+}
+
+/// Returns the file that the link `name` in `dir` leads to, through `now` of a stage, or `None` if `target` is not exactly
+/// such a link, or anything on the way is not as depmod made it.
+fn behind_link(dir: &Path, target: &Path, name: &OsStr) -> Option<PathBuf> {
+    let stage = target.iter().next()?;
+    let digits = stage.to_str()?.strip_prefix(STAGE)?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number || target.as_os_str() != Path::new(stage).join("now").join(name).as_os_str() {
+        return None;
+    }
+    let stage = dir.join(stage);
+    let set = fs::read_link(stage.join("now")).ok()?;
+    let is_set = [OsStr::new("old"), OsStr::new("new")].contains(&set.as_os_str());
+    let set = stage.join(set);
+    if !is_set || !is_own_stage(dir, &stage) || !is_own_stage(dir, &set) {
+        return None;
+    }
+    // A file that is missing is an index that the set does not have.
+    let from = set.join(name);
+    fs::symlink_metadata(&from).map_or(true, |meta| meta.is_file()).then_some(from)
+}
+
+/// Whether `path` is a directory, not a link to one, of this process' user or of the owner of `dir`.
+fn is_own_stage(dir: &Path, path: &Path) -> bool {
+    let owner = fs::symlink_metadata(dir).map(|meta| meta.uid()).ok();
+    let user = rustix::process::geteuid().as_raw();
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir() && (meta.uid() == user || Some(meta.uid()) == owner))
 }
 
 /// Renames `from` to `to`; if `from` is missing, removes `to`.

@@ -6,24 +6,24 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Writes `data` to a temporary file beside `output`, then renames it: `output` is never partial.
+/// Writes `data` to a temporary file beside `output`, then renames it: `output` is never partial. The temporary file is new:
+/// a file or link of its name is an error.
 pub(crate) fn write_file(output: &Path, data: &[u8]) -> Result<()> {
     if fs::metadata(output).is_ok_and(|meta| !meta.is_file()) {
         // A device or a pipe is written directly; for a directory, the write fails.
         return fs::write(output, data).map_err(Error::io(output));
     }
     let beside = beside(output)?;
-    let written = write_whole(&beside, data).and_then(|()| fs::rename(&beside, output));
+    let mut file = fs::File::create_new(&beside).map_err(Error::io(&beside))?;
+    let written = write_whole(&mut file, data).and_then(|()| fs::rename(&beside, output));
     written.map_err(|error| {
-        // An error here means that it was never created.
         let _ = fs::remove_file(&beside);
         Error::io(output)(error)
     })
 }
 
 /// Writes and syncs a new file: after a crash, a rename could otherwise name an empty file.
-fn write_whole(path: &Path, data: &[u8]) -> std::io::Result<()> {
-    let mut file = fs::File::create(path)?;
+fn write_whole(file: &mut fs::File, data: &[u8]) -> std::io::Result<()> {
     file.write_all(data)?;
     file.sync_all()
 }
@@ -34,9 +34,10 @@ pub(crate) fn write_tree(output: &Path, archive: &Archive) -> Result<()> {
         return Err(Error::input(output, "already exists; give --tree a new directory"));
     }
     let beside = beside(output)?;
+    // A file or link of that name is not ours: nothing is written through it.
+    fs::create_dir(&beside).map_err(Error::io(&beside))?;
     let written = fill(&beside, archive).and_then(|()| fs::rename(&beside, output));
     written.map_err(|error| {
-        // An error here means that it was never created.
         let _ = fs::remove_dir_all(&beside);
         Error::io(output)(error)
     })
