@@ -176,6 +176,15 @@ fn it_can_be_done_again_and_onto_itself() {
     assert_eq!(dep, "mac.ko:\nkernel/drivers/net/wifi.ko.xz: mac.ko\nkernel/fs/ext4.ko:\n");
 }
 
+/// Packs bytes as they are; [`compress`] adds an archive's padding.
+fn gzip(data: &[u8]) -> Vec<u8> {
+    let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::fastest());
+    let mut out = vec![0; compressor.gzip_compress_bound(data.len())];
+    let len = compressor.gzip_compress(data, &mut out).expect("the buffer has the bound's length");
+    out.truncate(len);
+    out
+}
+
 #[test]
 fn what_is_no_initramfs_is_refused_and_what_stands_in_the_way_too() {
     let fixture = fixture();
@@ -189,7 +198,7 @@ fn what_is_no_initramfs_is_refused_and_what_stands_in_the_way_too() {
     let none = "base: not an initramfs: neither a cpio archive (newc) nor in a compression that the kernel reads at offset 0x0";
     assert_eq!(error(b"\x7fELF"), none);
     assert_eq!(error(&debian()[..1700]), "base: truncated cpio archive at offset 0x638");
-    assert_eq!(error(&compress(b"0", Method::Gz)), "base: truncated cpio archive at offset 0x0");
+    assert_eq!(error(&gzip(b"0")), "base: truncated cpio archive at offset 0x0");
     assert_eq!(error(b""), "base: not an initramfs: the archive has no entries at offset 0x0");
     assert_eq!(
         error(&archive(&[("usr", EXE, 1, b"")])),
