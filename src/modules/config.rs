@@ -221,7 +221,7 @@ impl<'map> Config<'map> {
         })
     }
 
-    /// Says whether a `blacklist` line or `modprobe.blacklist=` names the module.
+    /// Whether a `blacklist` line or `modprobe.blacklist=` names the module.
     pub fn blacklists(&self, modname: &[u8]) -> bool {
         self.directives_of(initial(b"blacklist"))
             .any(|directive| matches!(directive, Directive::Blacklist(name) if same(name, modname)))

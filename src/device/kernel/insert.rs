@@ -170,7 +170,7 @@ fn plain_image(file: &OwnedFd, force: i32) -> Result<&'static [u8], Errno> {
     Ok(image)
 }
 
-/// Without decoders only kernels before 3.8 are given an image, and these have to find what they want.
+/// Maps a file as it is. Without decoders only kernels before 3.8, which lack finit_module(2), get an image from here.
 #[cfg(not(any(feature = "gz", feature = "xz", feature = "zst")))]
 fn plain_image(file: &OwnedFd, _: i32) -> Result<&'static [u8], Errno> {
     map(file)

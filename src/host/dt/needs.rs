@@ -59,7 +59,7 @@ pub enum NodeDriver {
         /// The cell's platform device name.
         name: String,
     },
-    /// Probably by an MFD cell of this name, which a built-in driver creates.
+    /// An MFD cell of this name, which a built-in driver probably creates.
     LikelyCell(String),
 }
 

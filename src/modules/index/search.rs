@@ -25,9 +25,9 @@ enum Places {
 struct Search<'q, 'map> {
     index: &'q Index<'map>,
     fuel: Fuel,
-    /// The query behind the literal beginning of the patterns.
+    /// The part of the query after the literal prefix of the patterns.
     tail: &'q [u8],
-    /// The pattern read so far, behind its literal beginning.
+    /// The pattern read so far, without its literal prefix.
     key: Key,
     each: &'q mut dyn FnMut(Value<'map>) -> Result<(), Error>,
 }
