@@ -33,7 +33,7 @@ use support::modprobe::Modprobe;
 /// Modules of the tree.
 const COUNT: usize = 4000;
 
-/// How the instructions of a part are counted.
+/// The run of a part, whose instructions are counted.
 enum Count {
     /// Of a call of [`counted`], in the tree's directory.
     Call(fn(&Path)),

@@ -296,12 +296,14 @@ fn an_image_is_not_written_through_a_link_beside_it() {
     let fixture = Fixture::new();
     fixture.module("kernel/a.ko", &Ko::new("a")).put("loader", Ko::new("loader").build()).put("victim", "safe");
     fixture.put("b.toml", "arch = 'x86_64'\n[modules]\nload = ['a']\n");
-    // The name that the temporary file had: planted for every process that comes next.
-    let next = std::process::id();
-    for pid in next..next + 400 {
-        std::os::unix::fs::symlink("victim", fixture.root().join(format!(".image.{pid}"))).unwrap();
-    }
-    let args = ["--board", "b.toml", "--loader", "loader", "-o", "image"];
-    let output = fixture.mkinitmod("build").args(args).output().unwrap();
-    assert_eq!(fs::read(fixture.root().join("victim")).unwrap(), b"safe", "{output:?}");
+    // The temporary file is named by the process id, which `exec` keeps.
+    let script = "ln -s victim .image.$$; exec \"$0\" build --modules \"$1\" --board b.toml --loader loader -o image";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_mkinitmod")]).arg(fixture.modules_dir()).current_dir(fixture.root());
+    let output = shell.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("/.image.") || stderr.contains(" .image."), "{stderr}");
+    assert_eq!(fs::read(fixture.root().join("victim")).unwrap(), b"safe");
+    assert!(!fixture.root().join("image").exists());
 }

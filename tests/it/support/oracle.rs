@@ -1,4 +1,4 @@
-//! What the tests compare with: kmod's tools, stock kernels, and a form of depmod's files that compares well.
+//! References of the tests: kmod's tools, stock kernels, and depmod's files in a form that can be compared.
 
 use initmod::modules::index::Index;
 use std::fs;
