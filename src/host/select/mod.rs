@@ -1,7 +1,7 @@
 //! The modules that a board's image needs, each with the reason.
 //!
-//! [`for_board`] is the order of steps: the device tree ([`device_tree`]), the lists of the board file ([`board_lists`]) and the
-//! dependencies of all these ([`dependencies`]) pick modules through a [`picker`]. The first reason is kept.
+//! [`for_board`] is the order of steps: the device tree (`device_tree`), the lists of the board file (`board_lists`) and the
+//! dependencies of all these (`dependencies`) pick modules through a `picker`. The first reason is kept.
 
 pub mod load_order;
 pub mod dominators;
