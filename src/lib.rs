@@ -44,7 +44,9 @@
         clippy::panic,
         clippy::arithmetic_side_effects,
         clippy::unreachable,
-        clippy::todo
+        clippy::todo,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
     )
 )]
 

@@ -40,7 +40,8 @@ impl<'buf> SeenSet<'buf> {
 
     /// Returns the index of the slot that is probed at `step`.
     fn slot(&self, hash: u64, step: u64) -> usize {
-        (hash >> 32).wrapping_add(step).checked_rem(self.0.len() as u64).unwrap_or_default() as usize
+        let slot = (hash >> 32).wrapping_add(step).checked_rem(self.0.len() as u64);
+        slot.and_then(|slot| usize::try_from(slot).ok()).unwrap_or_default()
     }
 }
 

@@ -104,12 +104,12 @@ pub fn compress(bytes: &[u8], format: Format) -> Vec<u8> {
 
 fn gunzip(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
     // The last four bytes are the length modulo 2^32. If they are wrong, the buffer grows up to the limit.
-    let hint = bytes.last_chunk().map_or(0, |len| u32::from_le_bytes(*len) as usize);
-    let mut len = hint.clamp(1, (bytes.len() * 1032).clamp(1, UNPACKED_MAX));
+    let hint = bytes.last_chunk().map_or(0, |len| u32::from_le_bytes(*len));
+    let mut len = (hint as usize).clamp(1, (bytes.len() * 1032).clamp(1, UNPACKED_MAX));
     loop {
         out.resize(len, 0);
         match libdeflater::Decompressor::new().gzip_decompress(bytes, out) {
-            Ok(len) if len as u32 == hint as u32 => {
+            Ok(len) if len.to_le_bytes().starts_with(&hint.to_le_bytes()) => {
                 out.truncate(len);
                 return Ok(());
             }
@@ -138,16 +138,16 @@ pub fn unlzma(
 ) -> Result<usize, Damage> {
     let mut stream = decoder.expect("these decoders exist");
     loop {
-        let (read, written) = (stream.total_in() as usize, out.len());
+        let (read, written) = (read_len(&stream), out.len());
         let damage = |what: String| Damage { off: read as u64, what: format!("xz: {what}") };
         if out.capacity() == written {
             out.reserve(written.max(GROW_LEN));
         }
         let rest = bytes.get(read..).unwrap_or_default();
         match stream.process_vec(rest, out, xz::Action::Finish) {
-            Ok(xz::Status::StreamEnd) => return Ok(stream.total_in() as usize),
+            Ok(xz::Status::StreamEnd) => return Ok(read_len(&stream)),
             Ok(_) if out.len() > max => return Err(damage(too_much(max))),
-            Ok(_) if out.len() == written && stream.total_in() as usize == read => {
+            Ok(_) if out.len() == written && read_len(&stream) == read => {
                 return Err(damage("truncated".into()));
             }
             Ok(_) => {}
@@ -192,6 +192,11 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Returns the number of bytes that a stream has read: of a slice, so it is a length.
+fn read_len(stream: &xz::Stream) -> usize {
+    stream.total_in().try_into().unwrap_or(usize::MAX)
+}
+
 fn xz(bytes: &[u8]) -> Vec<u8> {
     let mut options = xz::LzmaOptions::new_preset(6).expect("preset 6 exists");
     options.dict_size(1 << 20);
@@ -199,7 +204,7 @@ fn xz(bytes: &[u8]) -> Vec<u8> {
         .expect("this filter chain exists");
     let mut out = Vec::with_capacity(bytes.len() / 3 + GROW_LEN);
     loop {
-        let rest = bytes.get(stream.total_in() as usize..).unwrap_or_default();
+        let rest = bytes.get(read_len(&stream)..).unwrap_or_default();
         match stream.process_vec(rest, &mut out, xz::Action::Finish).expect("encoding fails on a lack of memory only") {
             xz::Status::StreamEnd => return out,
             _ => out.reserve(GROW_LEN),

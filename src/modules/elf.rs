@@ -6,7 +6,7 @@ use super::index::Fault;
 use crate::bytes::str_at;
 use crate::error::Error;
 
-const SHF_ALLOC: u64 = 2;
+const SHF_ALLOC: u8 = 2;
 const SHN_ABS: u64 = 0xfff1;
 
 /// An ELF file, borrowed from memory.
@@ -54,10 +54,11 @@ impl<'map> Elf<'map> {
         let header = |off_64, off_32, len| elf.field(0, off_64, off_32, len).ok_or(not_elf);
         let (sections_off, section_len) = (header(40, 32, 0)?, header(58, 46, 2)?);
         let (section_count, names_at) = (header(60, 48, 2)?, header(62, 50, 2)?);
+        // On a 32-bit machine, an offset of more than 32 bits is past the end too.
         (elf.sections_off, elf.section_len, elf.section_count) =
-            (sections_off as usize, section_len as usize, section_count as usize);
+            (index(sections_off), index(section_len), index(section_count));
         elf.names = elf
-            .at(names_at as usize)
+            .at(index(names_at))
             .map(|section| section.data)
             .ok_or(Fault { error: Error::OutOfBounds, off: u32::try_from(sections_off).unwrap_or(u32::MAX) })?;
         Ok(elf)
@@ -79,8 +80,8 @@ impl<'map> Elf<'map> {
         let header_off = self.sections_off.checked_add(number.checked_mul(self.section_len)?)?;
         let field = |off_64, off_32, len| self.field(header_off, off_64, off_32, len);
         let (off, len) = (field(24, 16, 0)?, field(32, 20, 0)?);
-        let data = self.data.get(usize::try_from(off).ok()?..)?.get(..usize::try_from(len).ok()?)?;
-        Some(Section { data, header_off, link: field(40, 24, 4)? as usize })
+        let data = self.data.get(index(off)..)?.get(..index(len))?;
+        Some(Section { data, header_off, link: index(field(40, 24, 4)?) })
     }
 
     /// Finds a section by its name.
@@ -88,7 +89,7 @@ impl<'map> Elf<'map> {
         (0..self.section_count).find_map(|number| {
             let section = self.at(number)?;
             let name_off = self.integer(self.data, section.header_off, 4)?;
-            (str_at(self.names, name_off as usize) == Some(name)).then_some(section)
+            (str_at(self.names, index(name_off)) == Some(name)).then_some(section)
         })
     }
 
@@ -117,7 +118,7 @@ impl<'map> Elf<'map> {
         let flags_len: usize = if self.is_64 { 8 } else { 4 };
         let low_off = if self.is_big { flags_len.checked_sub(1)? } else { 0 };
         let off = header_off.checked_add(8)?.checked_add(low_off)?;
-        Some((off, self.data.get(off)? & !(SHF_ALLOC as u8)))
+        Some((off, self.data.get(off)? & !SHF_ALLOC))
     }
 
     /// Calls `each` with the symbols that the module exports (if `has`) or else imports, and their versions. Source: the
@@ -173,16 +174,22 @@ impl<'map> Elf<'map> {
     }
 
     fn version(&self, entry: &[u8], names: &'map [u8]) -> Option<Version<'map>> {
-        let symbol = str_at(names, self.integer(entry, 0, 4)? as usize)?.strip_prefix(b"__crc_")?;
+        let symbol = str_at(names, index(self.integer(entry, 0, 4)?))?.strip_prefix(b"__crc_")?;
         let (value_off, value_len, section_off) = if self.is_64 { (8, 8, 6) } else { (4, 4, 14) };
         let value = self.integer(entry, value_off, value_len)?;
         // The checksum is the value of an absolute symbol, or the word that the symbol points to.
         let crc = match self.integer(entry, section_off, 2)? {
             SHN_ABS => value,
-            number => self.integer(self.at(number as usize)?.data, usize::try_from(value).ok()?, 4)?,
+            number => self.integer(self.at(index(number))?.data, index(value), 4)?,
         };
         Some(Version { crc, symbol })
     }
+}
+
+/// Returns an offset, length or number of a file as an index of a slice: one that is past any slice if `usize` is too
+/// small for it.
+fn index(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// Yields the NUL-terminated strings of a section; there may be several NUL between two of them.

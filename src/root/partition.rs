@@ -25,7 +25,7 @@ pub const BLOCK_LENS: [u64; 2] = [512, 4096];
 pub fn of_mbr(sector: &[u8], number: u32) -> Option<Uuid<'static>> {
     let signed = sector.get(510..)?.starts_with(&[0x55, 0xaa]);
     let signature = le32(sector, 440)?;
-    (signed && signature != 0).then_some(Uuid::Numbered(signature, number))
+    (signed && signature != 0).then_some(Uuid::Numbered(signature, u8::try_from(number).ok()?))
 }
 
 /// Returns the offset of the entry of partition `number`, counted from 1, in bytes from the disk's start.
@@ -39,7 +39,7 @@ pub fn gpt_entry_off(header: &[u8], block_len: u64, number: u32) -> Option<u64> 
     let block = header.get(72..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))?;
     let (entry_count, entry_len) = (le32(header, 80)?, le32(header, 84)?);
     let index = number.checked_sub(1).filter(|index| *index < entry_count)?;
-    if entry_len < ENTRY_LEN as u32 {
+    if usize::try_from(entry_len).is_ok_and(|len| len < ENTRY_LEN) {
         return None;
     }
     block.checked_mul(block_len)?.checked_add(u64::from(index).checked_mul(entry_len.into())?)

@@ -36,7 +36,7 @@ pub enum Uuid<'map> {
     /// FAT's serial number, printed `1A2B-3C4D`.
     Serial(u32),
     /// A partition of an MBR: the disk's signature and the partition's number, printed `1a2b3c4d-01`.
-    Numbered(u32, u32),
+    Numbered(u32, u8),
 }
 
 /// A label of a file system, or the name of a partition.
@@ -126,7 +126,7 @@ impl Uuid<'_> {
                     emit_hex(byte, b'a', out);
                 }
                 let _ = out.push(b'-');
-                emit_hex(number as u8, b'a', out);
+                emit_hex(number, b'a', out);
             }
         }
     }

@@ -12,8 +12,8 @@ impl<'data> Forward<'data> {
         Forward { data, bit_off: 0 }
     }
 
-    /// Returns the next `count` bits, at most 56, without consuming them; zeros past the end.
-    pub(super) fn peek(&self, count: u8) -> u64 {
+    /// Returns the next `count` bits, at most 32, without consuming them; zeros past the end.
+    pub(super) fn peek(&self, count: u8) -> u32 {
         low(window(self.data, self.bit_off), count)
     }
 
@@ -43,14 +43,14 @@ impl<'data> Backward<'data> {
         Some(Backward { data, left_count: whole.checked_add_unsigned(above as usize)? })
     }
 
-    /// Consumes and returns the next `count` bits, at most 56.
-    pub(super) fn take(&mut self, count: u8) -> u64 {
+    /// Consumes and returns the next `count` bits, at most 32.
+    pub(super) fn take(&mut self, count: u8) -> u32 {
         self.skip(count);
         usize::try_from(self.left_count).map_or(0, |bit_off| low(window(self.data, bit_off), count))
     }
 
-    /// Returns the next `count` bits, at most 56, without consuming them.
-    pub(super) fn peek(&self, count: u8) -> u64 {
+    /// Returns the next `count` bits, at most 32, without consuming them.
+    pub(super) fn peek(&self, count: u8) -> u32 {
         let off = self.left_count.wrapping_sub(count.into());
         match usize::try_from(off) {
             Ok(bit_off) => low(window(self.data, bit_off), count),
@@ -84,8 +84,9 @@ fn window(data: &[u8], bit_off: usize) -> u64 {
     word >> (bit_off % 8)
 }
 
-fn low(word: u64, count: u8) -> u64 {
-    word & !(u64::MAX << (count & 63))
+#[expect(clippy::cast_possible_truncation, reason = "a number in a zstd stream has at most 32 bits")]
+fn low(word: u64, count: u8) -> u32 {
+    (word & !(u64::MAX << (count & 63))) as u32
 }
 
 #[cfg(test)]

@@ -66,10 +66,11 @@ impl Table {
                 }
             }
         }
+        let state_count = u16::try_from(size).ok()?;
         for entry in entries {
             let next = next.get_mut(usize::from(entry.symbol))?;
-            entry.bit_count = log.checked_sub(next.checked_ilog2()? as u8)?;
-            entry.base = (*next << entry.bit_count).wrapping_sub(size as u16);
+            entry.bit_count = log.checked_sub(u8::try_from(next.checked_ilog2()?).ok()?)?;
+            entry.base = (*next << entry.bit_count).wrapping_sub(state_count);
             *next = next.wrapping_add(1);
         }
         self.log = Some(log);
@@ -81,7 +82,7 @@ impl Table {
     #[inline(never)] // one copy for all callers
     pub(super) fn read<'data>(&mut self, data: &'data [u8], log_limit: u8, symbol_count: usize) -> Option<&'data [u8]> {
         let mut bits = Forward::new(data);
-        let log = (bits.peek(4) as u8).wrapping_add(5);
+        let log = u8::try_from(bits.peek(4)).ok()?.wrapping_add(5);
         bits.skip(4);
         if log > log_limit {
             return None;
@@ -91,9 +92,9 @@ impl Table {
         let mut left = 1u32 << log;
         while left > 0 {
             // A number from 0 to left + 1; small ones take one bit less.
-            let bit_count = left.wrapping_add(1).ilog2() as u8;
+            let bit_count = u8::try_from(left.wrapping_add(1).ilog2()).ok()?;
             let small_count = (2u32 << bit_count).wrapping_sub(left).wrapping_sub(2);
-            let (low, all) = (bits.peek(bit_count) as u32, bits.peek(bit_count.wrapping_add(1)) as u32);
+            let (low, all) = (bits.peek(bit_count), bits.peek(bit_count.wrapping_add(1)));
             let value = if low < small_count {
                 bits.skip(bit_count);
                 low

@@ -45,12 +45,12 @@ impl Tree {
         for &weight in stored.iter() {
             sum = sum.wrapping_add((1 << weight) >> 1);
         }
-        let log = sum.checked_ilog2()?.wrapping_add(1) as u8;
+        let log = u8::try_from(sum.checked_ilog2()?).ok()?.wrapping_add(1);
         let left = (1u32 << (log & 31)).checked_sub(sum)?;
         if log > LOG_LIMIT || !left.is_power_of_two() {
             return None;
         }
-        *implied.first_mut()? = left.ilog2().wrapping_add(1) as u8;
+        *implied.first_mut()? = u8::try_from(left.ilog2()).ok()?.wrapping_add(1);
         self.log = log;
         let mut entries = self.entries.iter_mut();
         for weight in 1..=log {
@@ -112,7 +112,7 @@ pub(super) fn literals<'a>(tree: &mut Tree, data: &'a [u8], buf: &'a mut [u8]) -
             3 => (number(3)?, 3),
             _ => (u64::from(head >> 3), 1),
         };
-        let (len, rest) = (len as usize, data.get(head_len..)?);
+        let (len, rest) = (usize::try_from(len).ok()?, data.get(head_len..)?);
         if kind == 0 {
             return rest.split_at_checked(len);
         }
@@ -128,7 +128,8 @@ pub(super) fn literals<'a>(tree: &mut Tree, data: &'a [u8], buf: &'a mut [u8]) -
     };
     let lens = number(head_len)?;
     let mask = !(u64::MAX << bit_count);
-    let (len, packed_len) = ((lens & mask) as usize, (lens >> bit_count & mask) as usize);
+    let len = usize::try_from(lens & mask).ok()?;
+    let packed_len = usize::try_from(lens >> bit_count & mask).ok()?;
     let (mut packed, rest) = data.get(head_len..)?.split_at_checked(packed_len)?;
     if kind == 2 {
         packed = tree.read(packed)?;

@@ -112,7 +112,8 @@ impl Recorder {
         self.origins.copy_within(count.., 0);
         self.origins.truncate(self.origins.len().saturating_sub(count));
         // Texts are in the order of their steps.
-        let cut = self.origins.first().map_or(self.texts.len() as u16, |origin| origin.alias.0);
+        let text_len = u16::try_from(self.texts.len()).unwrap_or(u16::MAX);
+        let cut = self.origins.first().map_or(text_len, |origin| origin.alias.0);
         self.texts.copy_within(usize::from(cut).., 0);
         self.texts.truncate(self.texts.len().saturating_sub(cut.into()));
         for origin in self.origins.iter_mut() {
@@ -132,7 +133,7 @@ impl Recorder {
     pub(crate) fn done(&self, at: usize, step: &Step<'_>, outcome: Outcome<'_>, answer: Option<&Answer>) {
         let Origin { asked_us, alias, by } = self.origins.get(at).copied().unwrap_or_default();
         let now_us = clock::now_us();
-        let whole_us = |last_bits: u32| now_us.saturating_sub((now_us as u32).wrapping_sub(last_bits).into());
+        let whole_us = |last_bits: u32| now_us.saturating_sub(clock::stamp(now_us).wrapping_sub(last_bits).into());
         let run = answer.filter(|answer| answer.took_us > 0).map(|answer| Run {
             start_us: whole_us(answer.start_us),
             decode_us: answer.decode_us,
@@ -178,8 +179,8 @@ impl Recorder {
 
 fn keep(texts: &mut VecView<u8>, text: &[u8]) -> Kept {
     let text = text.get(..TEXT_LEN).unwrap_or(text);
-    match u16::try_from(texts.len()) {
-        Ok(off) if texts.extend_from_slice(text).is_ok() => Kept(off, text.len() as u16),
+    match (u16::try_from(texts.len()), u16::try_from(text.len())) {
+        (Ok(off), Ok(len)) if texts.extend_from_slice(text).is_ok() => Kept(off, len),
         _ => Kept(0, 0), // full
     }
 }

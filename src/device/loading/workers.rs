@@ -313,7 +313,7 @@ fn encode_answer(answer: &Answer) -> [u8; ANSWER_LEN] {
     };
     let mut words = [0; ANSWER_LEN];
     let (slots, _) = words.as_chunks_mut::<4>();
-    let values = [answer.id.0, kind, value as u32, answer.start_us, answer.took_us, answer.decode_us];
+    let values = [answer.id.0, kind, value.cast_unsigned(), answer.start_us, answer.took_us, answer.decode_us];
     for (slot, word) in slots.iter_mut().zip(values) {
         *slot = word.to_ne_bytes();
     }

@@ -8,10 +8,17 @@ pub(crate) fn now_us() -> u64 {
     u64::from(seconds).saturating_mul(1_000_000).saturating_add(u64::from(nanos) / 1000)
 }
 
-/// Returns the low 32 bits of [`now_us`], for differences: they wrap after 71 minutes.
+/// Returns the low 32 bits of a time, for differences: they wrap after 71 minutes.
+#[cfg(feature = "boot")]
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
+pub(crate) fn stamp(time_us: u64) -> u32 {
+    time_us as u32
+}
+
+/// Returns [`stamp`] of now.
 #[cfg(feature = "boot")]
 pub(crate) fn stamp_us() -> u32 {
-    now_us() as u32
+    stamp(now_us())
 }
 
 pub(crate) fn now_ms() -> u64 {

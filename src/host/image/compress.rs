@@ -112,7 +112,8 @@ fn lz4(archive: &[u8]) -> Vec<u8> {
     let mut out = LZ4_MAGIC.to_vec();
     for block in archive.chunks(LZ4_BLOCK_LEN) {
         let packed = lz4_flex::block::compress(block);
-        out.extend((packed.len() as u32).to_le_bytes());
+        let len = u32::try_from(packed.len()).expect("a packed block is little longer than LZ4_BLOCK_LEN");
+        out.extend(len.to_le_bytes());
         out.extend(packed);
     }
     out

@@ -43,12 +43,17 @@ pub fn stripped(module: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     Ok(stripped.map_err(|fault| fault.0)?.map_or(Cow::Borrowed(module), Cow::Owned))
 }
 
+/// Returns the size of a header or of an address as a length.
+fn small(size: u64) -> usize {
+    size.try_into().expect("64 bytes at most")
+}
+
 fn strip<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
     let header = Elf::parse(data)?;
     let endian = header.endian()?;
     let Some(old) = Old::<Elf>::read(header, endian, data)? else { return Ok(None) };
     let encoder = Encoder::new(endian, header.is_type_64(), header.e_machine(endian));
-    let mut out = vec![0; encoder.file_header_size() as usize];
+    let mut out = vec![0; small(encoder.file_header_size())];
     let mut headers = Vec::new();
     // Section 0 is the null section.
     for section in old.sections_that_stay().skip(1) {
@@ -85,10 +90,10 @@ fn strip<Elf: FileHeader<Endian = Endianness>>(data: &[u8]) -> Result<Option<Vec
         }
         headers.push(header);
     }
-    out.resize(out.len().next_multiple_of(encoder.address_size() as usize), 0);
+    out.resize(out.len().next_multiple_of(small(encoder.address_size())), 0);
     let layout = FileHeaderLayout {
         e_shoff: out.len() as u64,
-        section_num: headers.len() as u32 + 1,
+        section_num: u32::try_from(headers.len() + 1).expect("no more than the old file had"),
         shstrtab_index: old.section(header.shstrndx(endian, data)?)?,
         ..FileHeaderLayout::default()
     };

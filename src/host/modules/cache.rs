@@ -135,7 +135,7 @@ pub fn write(path: &Path, tree: &Tree, results: &[Result<Module>], begun: System
             let entry_len_off = body.len();
             put_u32(&mut body, 0);
             put_entry(&mut body, file, module);
-            let entry_len = (body.len() - entry_len_off - 4) as u32;
+            let entry_len = length(body.len() - entry_len_off - 4);
             body.splice(entry_len_off..entry_len_off + 4, entry_len.to_le_bytes());
         }
     }
@@ -169,6 +169,12 @@ fn dir_key(dir: &Path) -> Result<String> {
     Ok(fs::canonicalize(dir).map_err(Error::io(dir))?.to_string_lossy().into_owned())
 }
 
+/// Returns the length of a part of an entry as the cache stores it: what is known of a module is shorter than its file,
+/// which is read up to a limit far below 4 GiB.
+fn length(len: usize) -> u32 {
+    u32::try_from(len).expect("less than a module's file")
+}
+
 fn put_u32(out: &mut Vec<u8>, value: u32) {
     out.extend(value.to_le_bytes());
 }
@@ -178,7 +184,7 @@ fn put_u64(out: &mut Vec<u8>, value: u64) {
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_u32(out, bytes.len() as u32);
+    put_u32(out, length(bytes.len()));
     out.extend(bytes);
 }
 
@@ -193,7 +199,7 @@ fn put_entry(out: &mut Vec<u8>, file: &ModuleFile, module: &Module) {
     put_bytes(out, &module.info.0);
     for symbols in [&module.exports, &module.imports] {
         put_bytes(out, &symbols.names.0);
-        put_u32(out, symbols.facts.len() as u32);
+        put_u32(out, length(symbols.facts.len()));
         for facts in &symbols.facts {
             put_u32(out, facts.crc.unwrap_or_default());
             out.push(u8::from(facts.crc.is_some()) | u8::from(facts.weak) << 1);

@@ -34,7 +34,9 @@ impl BuildHasher for Seeded {
 impl Fold {
     fn word(&mut self, word: u64) {
         let product = u128::from(self.0 ^ word) * 0x9E37_79B9_7F4A_7C15;
-        self.0 = (product as u64) ^ (product >> 64) as u64;
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves of the product are wanted")]
+        let (low, high) = (product as u64, (product >> 64) as u64);
+        self.0 = low ^ high;
     }
 }
 

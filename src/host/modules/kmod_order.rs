@@ -13,8 +13,8 @@ pub(crate) fn bucket(modname: &str) -> u32 {
 fn hash(key: &[u8]) -> u32 {
     let half = |bytes: &[u8]| bytes.first_chunk().map_or(0, |half| u32::from(u16::from_le_bytes(*half)));
     // C's char is signed on x86, and the hash differs by it
-    let signed = |byte: u8| i32::from(byte as i8) as u32;
-    let mut hash = key.len() as u32;
+    let signed = |byte: u8| i32::from(byte.cast_signed()).cast_unsigned();
+    let mut hash = u32::try_from(key.len()).expect("a module's name is short");
     let (words, tail) = key.as_chunks::<4>();
     for word in words {
         hash = hash.wrapping_add(half(word));

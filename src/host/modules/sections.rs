@@ -90,7 +90,7 @@ impl ReadCacheOps for Windows<'_> {
         let tail_off = self.tail_off();
         if let Some(off) = self.off.checked_sub(tail_off) {
             if self.tail.is_empty() {
-                self.tail.resize((self.len - tail_off) as usize, 0);
+                self.tail.resize((self.len - tail_off).try_into().map_err(|_| ())?, 0);
                 self.file.read_exact_at(self.tail, tail_off).map_err(|_| ())?;
             }
             return Self::copy(self.tail, off, buf).ok_or(());
@@ -216,10 +216,12 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
         let value: u64 = symbol.st_value(self.endian).into();
         let index = symbol.st_shndx(self.endian);
         if index == elf::SHN_ABS || index == elf::SHN_UNDEF {
-            return Ok(Some(value as u32));
+            let [_, _, _, _, low @ ..] = value.to_be_bytes();
+            return Ok(Some(u32::from_be_bytes(low)));
         }
         let Some(section) = self.sections.get(usize::from(index.0)) else { return Ok(None) };
-        Ok(self.bytes(section)?.get(value as usize..).and_then(|word| self.u32(word)))
+        let bytes = self.bytes(section)?;
+        Ok(usize::try_from(value).ok().and_then(|off| bytes.get(off..)).and_then(|word| self.u32(word)))
     }
 
     /// Reads the versions of imported symbols, from `__versions` and from `__version_ext_*`.

@@ -250,7 +250,7 @@ impl Fuel {
 impl Node<'_> {
     /// Yields the characters of the node's child slots; a slot may be empty.
     pub(crate) fn edges(&self) -> impl Iterator<Item = u8> + use<> {
-        let slots = (self.children.len() / 4) as u8; // at most 128: `last` is below 0x80
+        let slots = u8::try_from(self.children.len() / 4).unwrap_or(u8::MAX); // at most 128: `last` is below 0x80
         (0..slots).map({
             let first = self.first;
             move |slot| first.wrapping_add(slot)

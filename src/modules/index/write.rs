@@ -94,7 +94,7 @@ impl Builder {
         for word in [MAGIC, VERSION, 0] {
             out.extend(word.to_be_bytes());
         }
-        let root = if entries.is_empty() { HEADER_LEN as u32 } else { emit_node(&entries, 0, &mut out)? };
+        let root = if entries.is_empty() { offset(HEADER_LEN)? } else { emit_node(&entries, 0, &mut out)? };
         out[8..HEADER_LEN].copy_from_slice(&root.to_be_bytes());
         Ok(out)
     }
@@ -105,6 +105,11 @@ struct Entry<'a> {
     key: &'a [u8],
     value: &'a [u8],
     priority: u32,
+}
+
+/// Returns an offset of the file, or a count of values, which is below one.
+fn offset(off: usize) -> Result<u32, WriteError> {
+    u32::try_from(off).ok().filter(|off| *off <= OFF_MASK).ok_or(WriteError::TooLarge)
 }
 
 /// Emits the node of all `entries` (sorted, not empty) and returns the reference to it. The path to the node has
@@ -118,8 +123,7 @@ fn emit_node(entries: &[Entry<'_>], depth: usize, out: &mut Vec<u8>) -> Result<u
     let (prefix, below) = (&first_key[depth..shared_len], shared_len + 1);
     let (values, entries) = entries.split_at(entries.partition_point(|entry| entry.key.len() == shared_len));
 
-    let off = u32::try_from(out.len()).ok().filter(|off| *off <= OFF_MASK).ok_or(WriteError::TooLarge)?;
-    let mut reference = off;
+    let mut reference = offset(out.len())?;
     if !prefix.is_empty() {
         reference |= PREFIX;
         out.extend(prefix);
@@ -134,7 +138,7 @@ fn emit_node(entries: &[Entry<'_>], depth: usize, out: &mut Vec<u8>) -> Result<u
     }
     if !values.is_empty() {
         reference |= VALUES;
-        out.extend((values.len() as u32).to_be_bytes());
+        out.extend(offset(values.len())?.to_be_bytes());
         for Entry { value, priority, .. } in values {
             out.extend(priority.to_be_bytes());
             out.extend(*value);
