@@ -2,6 +2,7 @@
 //! Compressing is deterministic: no name, no time, one thread.
 
 use super::error::Error;
+use crate::modules::compression::Compression;
 use liblzma::stream as xz;
 use std::io::Read;
 use std::path::Path;
@@ -45,11 +46,11 @@ const GROW_LEN: usize = 256 << 10;
 impl Format {
     /// Recognises the format by its magic.
     pub fn of(bytes: &[u8]) -> Format {
-        match bytes {
-            [0x1F, 0x8B, ..] => Format::Gz,
-            [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Format::Xz,
-            [0x28, 0xB5, 0x2F, 0xFD, ..] => Format::Zst,
-            _ => Format::None,
+        match Compression::of(bytes) {
+            Some(Compression::Gz) => Format::Gz,
+            Some(Compression::Xz) => Format::Xz,
+            Some(Compression::Zst) => Format::Zst,
+            None => Format::None,
         }
     }
 

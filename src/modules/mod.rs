@@ -1,5 +1,6 @@
 //! A module tree: names, indexes, modprobe.d and the command line, and the look-up from a modalias to modules.
 
+pub mod compression;
 pub mod name;
 pub mod dep_line;
 pub mod cmdline;

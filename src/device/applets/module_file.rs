@@ -4,9 +4,10 @@ use super::print::{Out, error, fatal};
 use crate::device::io::file::open;
 use crate::device::io::log::{Decimal, refusal_prose};
 use crate::device::io::mmap::map;
+use crate::device::kernel::codec::decode;
 use crate::device::kernel::codec::mapping::Mapping;
-use crate::device::kernel::codec::{decode, sniff};
 use crate::loading::kernel::Refusal;
+use crate::modules::compression::Compression;
 use crate::modules::elf::Elf;
 use crate::modules::index::Fault;
 use rustix::fd::OwnedFd;
@@ -25,7 +26,7 @@ impl ModuleFile {
     /// Why that can't be read.
     pub(crate) fn read(file: &OwnedFd) -> Result<ModuleFile, Refusal> {
         let data = map(file).map_err(Refusal::File)?;
-        if sniff(data).is_none() {
+        if Compression::of(data).is_none() {
             return Ok(ModuleFile::Plain(data));
         }
         decode(data).map(ModuleFile::Decoded).map_err(Refusal::from)

@@ -7,7 +7,7 @@
 //! where it takes an image. Source: kmod, libkmod-module.c and libkmod-elf.c.
 
 use super::child::in_child;
-use super::codec::{CodecError, Format, decode, sniff};
+use super::codec::{CodecError, decode};
 use super::decode_time::DecodeTimer;
 use super::state::state_of;
 use crate::device::io::file::open;
@@ -15,6 +15,7 @@ use crate::device::io::mmap::map;
 use crate::device::io::path::{Text, c_str, errno, join, path};
 use crate::device::rt::{Args, Strings, execve};
 use crate::loading::kernel::{Errno, Refusal, State};
+use crate::modules::compression::Compression;
 #[cfg(any(feature = "gz", feature = "xz", feature = "zst"))]
 use crate::modules::elf::Elf;
 use core::cell::Cell;
@@ -65,7 +66,7 @@ impl<'a> Inserter<'a> {
         let file = open(self.dir, path).map_err(Refusal::File)?;
         let mut magic = [0; 6];
         let magic_len = rustix::io::pread(&file, &mut magic, 0).map_err(|error| Refusal::File(errno(error)))?;
-        let Some(format) = sniff(magic.get(..magic_len).unwrap_or_default()) else {
+        let Some(format) = Compression::of(magic.get(..magic_len).unwrap_or_default()) else {
             return match finit_module(&file, params, self.force) {
                 Err(rustix::io::Errno::NOSYS) => {
                     let image = plain_image(&file, self.force).map_err(Refusal::File)?;
@@ -196,11 +197,11 @@ fn overlook(image: &mut [u8], force: i32) {
 fn overlook(_: &mut [u8], _: i32) {}
 
 /// Names a compression as /sys/module/compression does.
-fn kernel_name(format: Format) -> &'static [u8] {
+fn kernel_name(format: Compression) -> &'static [u8] {
     match format {
-        Format::Gz => b"gzip",
-        Format::Xz => b"xz",
-        Format::Zst => b"zstd",
+        Compression::Gz => b"gzip",
+        Compression::Xz => b"xz",
+        Compression::Zst => b"zstd",
     }
 }
 

@@ -21,5 +21,5 @@ mod decode;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use decode::{Format, decode, sniff};
+pub(crate) use decode::decode;
 pub(crate) use error::CodecError;

@@ -3,7 +3,8 @@
 
 use super::check::Crc;
 use super::mapping::LIMIT_LEN;
-use super::{CodecError, Format, decode, sniff};
+use super::{CodecError, decode};
+use crate::modules::compression::Compression;
 
 const PLAIN: &[u8] = include_bytes!("../../../../tests/fixtures/codec/plain");
 
@@ -80,12 +81,9 @@ fn lzma_rs_agrees() {
 
 #[test]
 fn formats_are_told_by_their_magic() {
-    assert_eq!(sniff(GZ[0].1), Some(Format::Gz));
-    assert_eq!(sniff(XZ[0].1), Some(Format::Xz));
-    assert_eq!(sniff(ZST[0].1), Some(Format::Zst));
-    assert_eq!(sniff(b"R*M\x18"), Some(Format::Zst), "skippable frame first");
-    assert_eq!(sniff(b"\x7fELF"), None);
-    assert_eq!(sniff(b""), None);
+    assert_eq!(Compression::of(GZ[0].1), Some(Compression::Gz));
+    assert_eq!(Compression::of(XZ[0].1), Some(Compression::Xz));
+    assert_eq!(Compression::of(ZST[0].1), Some(Compression::Zst));
     assert_eq!(decoded(b"\x7fELF"), Err(CodecError::Unsupported));
 }
 
