@@ -52,6 +52,35 @@ pub struct Signature<'map> {
     pub bytes: &'map [u8],
 }
 
+/// The parts of a signed module's file.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'map> {
+    /// The module; an old signature's name of the signer and identifier of the key are at its end.
+    pub module: &'map [u8],
+    bytes: &'map [u8],
+    trailer: &'map [u8],
+    outside: Fault,
+}
+
+impl<'map> Signed<'map> {
+    /// Takes a module's file apart; `None` if it is not signed.
+    ///
+    /// # Errors
+    /// A [`Fault`] with [`Error::OutOfBounds`] for a signature that is longer than the file.
+    pub fn of(file: &'map [u8]) -> Result<Option<Self>, Fault> {
+        let Some(rest) = file.strip_suffix(MAGIC) else { return Ok(None) };
+        let outside = Fault { error: Error::OutOfBounds, off: end(rest) };
+        let (rest, trailer) = split_end(rest, TRAILER_LEN).ok_or(outside)?;
+        let sig_len = u32_at(trailer, 8).ok_or(outside)?;
+        let (module, bytes) = split_end(rest, sig_len as usize).ok_or(outside)?;
+        Ok(Some(Signed { module, bytes, trailer, outside }))
+    }
+}
+
+fn end(rest: &[u8]) -> u32 {
+    u32::try_from(rest.len()).unwrap_or(u32::MAX)
+}
+
 impl<'map> Signature<'map> {
     /// Parses the signature of a module file; `None` if the file is not signed.
     ///
@@ -59,14 +88,9 @@ impl<'map> Signature<'map> {
     /// A [`Fault`] with [`Error::OutOfBounds`] for lengths past the file, with [`Error::BadSignature`] for a malformed
     /// message or an unknown hash.
     pub fn of(module: &'map [u8]) -> Result<Option<Self>, Fault> {
-        let Some(rest) = module.strip_suffix(MAGIC) else { return Ok(None) };
-        let at = |rest: &[u8]| u32::try_from(rest.len()).unwrap_or(u32::MAX);
-        let outside = Fault { error: Error::OutOfBounds, off: at(rest) };
-        let (rest, trailer) = split_end(rest, TRAILER_LEN).ok_or(outside)?;
+        let Some(Signed { module: rest, bytes, trailer, outside }) = Signed::of(module)? else { return Ok(None) };
         let byte = |off| u8_at(trailer, off).ok_or(outside);
-        let sig_len = u32_at(trailer, 8).ok_or(outside)?;
-        let (rest, bytes) = split_end(rest, sig_len as usize).ok_or(outside)?;
-        let bad = Fault { error: Error::BadSignature, off: at(rest) };
+        let bad = Fault { error: Error::BadSignature, off: end(rest) };
         if byte(2)? == PKCS7 {
             return message(bytes).map(Some).ok_or(bad);
         }

@@ -1,14 +1,7 @@
-//! Removes the signature at a module's end. Source: the kernel's include/linux/module_signature.h.
-//!
-//! ```text
-//! module, signature (sig_len bytes), 8 bytes, sig_len: u32 big-endian, "~Module signature appended~\n"
-//! ```
+//! Removes the signature at a module's end.
 
-use crate::modules::signature::MAGIC;
+use crate::modules::signature::{MAGIC, Signed};
 use serde::Deserialize;
-
-/// Length of the trailer between the signature and [`MAGIC`], bytes. It ends in the signature's length.
-const INFO_LEN: usize = 12;
 
 /// Treatment of the modules' signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -30,10 +23,10 @@ pub fn is_signed(module: &[u8]) -> bool {
 /// # Errors
 /// In prose: the signature is longer than the file.
 pub fn dropped(module: &[u8]) -> Result<&[u8], String> {
-    let Some(signed) = module.strip_suffix(MAGIC) else { return Ok(module) };
-    let len = signed.last_chunk().map(|len| u32::from_be_bytes(*len) as usize);
-    let len = len.and_then(|len| signed.len().checked_sub(len.checked_add(INFO_LEN)?));
-    len.map(|len| &signed[..len]).ok_or_else(|| "damaged signature: longer than the file".into())
+    match Signed::of(module) {
+        Ok(signed) => Ok(signed.map_or(module, |signed| signed.module)),
+        Err(_) => Err("damaged signature: longer than the file".into()),
+    }
 }
 
 #[cfg(test)]
