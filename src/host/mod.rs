@@ -7,6 +7,10 @@
 )]
 
 pub mod error;
+mod signals;
+mod input;
+mod output;
+pub mod root;
 pub mod arch;
 pub mod spelling;
 pub mod codec;

@@ -7,5 +7,6 @@ mod layers;
 mod library;
 mod loader;
 mod oracle;
+mod planted;
 mod select;
 mod support;

@@ -29,6 +29,7 @@ use crate::host::error::{Error, Result};
 use crate::host::image::compress::Method;
 use crate::host::image::layout::LoaderAs;
 use crate::host::image::signature::Signatures;
+use crate::host::input;
 use crate::host::spelling;
 use crate::modules::config::{Config, join_lines};
 use serde::Deserialize;
@@ -240,7 +241,7 @@ impl Board {
     /// # Errors
     /// The file cannot be read, has an unknown key or an invalid value: with the line or key.
     pub fn read(path: &Path) -> Result<Board> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = input::read_named_text(path)?;
         let mut board: Board = toml::from_str(&text).map_err(|error| {
             let before = text.bytes().take(error.span().map_or(0, |span| span.start));
             let line = 1 + before.filter(|&byte| byte == b'\n').count();

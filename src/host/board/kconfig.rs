@@ -2,6 +2,7 @@
 //! explains why a module is missing. Source: the kernel's Documentation/kbuild/kconfig.rst.
 
 use crate::host::error::{Error, Result};
+use crate::host::input;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ impl Kconfig {
     /// # Errors
     /// The file cannot be read, or has no CONFIG_ line.
     pub fn read(path: &Path) -> Result<Kconfig> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = input::read_named_text(path)?;
         let set = text.lines().filter_map(|line| match line.strip_prefix("# CONFIG_") {
             Some(unset) => Some((unset.strip_suffix(" is not set")?, "n")),
             None => line.strip_prefix("CONFIG_")?.split_once('='),

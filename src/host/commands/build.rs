@@ -12,7 +12,8 @@ use crate::host::image::cpio::Archive;
 use crate::host::image::early;
 use crate::host::image::layout;
 use crate::host::image::layout::{Destination, ImageParts, LoadOrderFiles};
-use crate::host::image::output;
+use crate::host::image::output::write_tree;
+use crate::host::output;
 use crate::host::select::load_order::LoadOrder;
 
 /// The archives of an image.
@@ -39,7 +40,7 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         output::write_file(path, &emit_image(&plan, &archives, mtime, &mut report)?)?;
     }
     if let Some(dir) = &args.tree {
-        output::write_tree(dir, &archives.main)?;
+        write_tree(dir, &archives.main)?;
     }
     if let Some(path) = &args.manifest {
         let archives = [&archives.early, &archives.main];

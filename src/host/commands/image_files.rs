@@ -12,6 +12,7 @@ use crate::host::image::depmod_inputs;
 use crate::host::image::firmware::Firmware;
 use crate::host::image::pack;
 use crate::host::image::pack::Packed;
+use crate::host::input;
 use crate::host::modules::module::Module;
 use crate::host::modules::tree::{Builtin, Tree};
 use crate::host::select::left_out::left_out;
@@ -136,7 +137,7 @@ fn firmware_names(inputs: &Inputs, wanted: &[&Module]) -> Vec<(String, String)> 
 /// Reads `image.files` of the board file.
 fn read_extra(inputs: &Inputs) -> Result<Vec<(String, u32, Vec<u8>)>> {
     let read = |file: &crate::host::board::file::ExtraFile| {
-        let data = std::fs::read(&file.from).map_err(Error::io(&file.from))?;
+        let data = input::read_named(&file.from)?;
         Ok((file.to.clone(), file.mode, data))
     };
     inputs.board.image.files.iter().map(read).collect()

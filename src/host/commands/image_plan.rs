@@ -13,6 +13,7 @@ use crate::host::image::early::Early;
 use crate::host::image::layout::LoaderAs;
 use crate::host::image::pack::Style;
 use crate::host::image::signature::Signatures;
+use crate::host::input;
 use crate::host::modules::module::{Module, ModuleId};
 use crate::host::select::selection::Selection;
 use std::path::{Path, PathBuf};
@@ -87,9 +88,11 @@ fn read_loader(board: &Board, given: Option<&Path>) -> Result<Vec<u8>> {
             prefix.join(format!("lib/initmod/{}/initmod", board.arch))
         }
     };
-    let loader = std::fs::read(&path).map_err(|error| match (given, error.kind()) {
-        (None, std::io::ErrorKind::NotFound) => Error::input(&path, "no loader at this path; pass --loader FILE"),
-        _ => Error::io(&path)(error),
+    let loader = input::read(&path).map_err(|error| match (given, error) {
+        (None, Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Error::input(&path, "no loader at this path; pass --loader FILE")
+        }
+        (_, error) => error,
     })?;
     board.arch.check(&loader).map_err(|what| Error::input(path, what))?;
     Ok(loader)

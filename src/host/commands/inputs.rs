@@ -214,7 +214,7 @@ fn read_trees(args: &SourceArgs, board: &Board, indexed: &IndexedTree) -> Result
         let blobs = blob.chain(also).collect::<Result<Vec<_>>>()?;
         (blobs, board.dt.overlays.iter().map(|name| find(name, "dt.overlays")).collect::<Result<Vec<_>>>()?)
     } else {
-        let given = |name: &PathBuf| if name.is_file() { Ok(name.clone()) } else { find(name, "--dtb") };
+        let given = |name: &PathBuf| if is_given(name) { Ok(name.clone()) } else { find(name, "--dtb") };
         (args.dtb.iter().map(given).collect::<Result<Vec<_>>>()?, args.overlay.clone())
     };
     let mut trees = blobs.iter().map(|path| blob::read(path)).collect::<Result<Vec<_>>>()?;
@@ -226,6 +226,11 @@ fn read_trees(args: &SourceArgs, board: &Board, indexed: &IndexedTree) -> Result
         overlay::apply(first, &layer).map_err(|what| Error::input(&path, what))?;
     }
     Ok(trees)
+}
+
+/// Whether `name` is the path of a file. Another kind of file is reported when it is read.
+fn is_given(name: &Path) -> bool {
+    name.metadata().is_ok_and(|meta| !meta.is_dir())
 }
 
 /// Returns the message on a missing device tree, with the closest name.

@@ -3,6 +3,7 @@
 
 use super::report::print;
 use crate::host::error::{Error, Result};
+use crate::host::input;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -20,7 +21,7 @@ struct Snapshot {
 /// # Errors
 /// It is unreadable or empty, or has a line of another kind.
 pub fn import(path: &Path) -> Result<()> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = input::read_named_text(path)?;
     let snapshot = parse(&text).map_err(|(line, what)| Error::Line { path: path.into(), line, what })?;
     if snapshot == Snapshot::default() {
         return Err(Error::input(path, "no modules or modaliases in this file"));

@@ -12,6 +12,7 @@ use super::emit::emit;
 use super::options::Options;
 use super::replace::replace;
 use crate::host::error::{Error, Result};
+use crate::host::input;
 use crate::host::modules::cache;
 use crate::host::modules::depmod_d;
 use crate::host::modules::depmod_d::DepmodConfig;
@@ -20,6 +21,7 @@ use crate::host::modules::module::Module;
 use crate::host::modules::symbols::{KernelSymbols, Mismatch, Owner, SymbolOwners};
 use crate::host::modules::tree::Tree;
 use crate::host::modules::{Progress, read_tree};
+use crate::host::root::Root;
 use clap::Parser;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -58,7 +60,17 @@ fn run(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (kver, files) = (options.kver()?, options.files()?);
-    let (dir, out_dir) = (options.tree_dir(&kver), options.out_dir(&kver));
+    let (root, out_root) = (root_at(options.basedir.as_deref())?, root_at(options.out_root())?);
+    let below = options.below(&kver);
+    let unresolved = root.join(&below);
+    let dir = root.follow(&unresolved).map_err(Error::io(&unresolved))?;
+    let out_dir = out_root.follow(&out_root.join(&below)).map_err(Error::io(out_root.join(&below)))?;
+    // The files' paths name the tree like the options do.
+    let resolved = |file: &PathBuf| file.strip_prefix(&unresolved).map_or_else(|_| file.clone(), |rest| dir.join(rest));
+    let files: Vec<PathBuf> = files.iter().map(resolved).collect();
+    if !dir.is_dir() {
+        return Err(no_tree(options, &dir));
+    }
     if options.quick && options.show {
         return Ok(ExitCode::SUCCESS);
     }
@@ -66,9 +78,9 @@ fn run(options: &Options) -> Result<ExitCode> {
     let tree = if files.is_empty() || options.all || options.quick {
         let config = read_config(options, &kver)?;
         config.warnings.iter().for_each(|warning| report("WARNING", warning));
-        Tree::open_with(&dir, &config)?
+        Tree::open_with(&root, &dir, &config)?
     } else {
-        Tree::of_files(&dir, files)?
+        Tree::of_files(&root, &dir, &files)?
     };
     tree.warnings.iter().for_each(|warning| report("WARNING", warning));
     if options.quick && is_up_to_date(&tree, &out_dir) {
@@ -99,9 +111,29 @@ fn run(options: &Options) -> Result<ExitCode> {
         let what = format_args!("the indexes in {} are unchanged; --keep-going replaces them", out_dir.display());
         report("ERROR", what);
     } else {
-        replace(&out_dir, &emitted.files)?;
+        replace(&out_root, &below, &emitted.files)?;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Makes the root for `-b` or `-o`; without the option it is `/`.
+fn root_at(dir: Option<&Path>) -> Result<Root> {
+    let dir = dir.unwrap_or(Path::new("/"));
+    Root::new(dir).map_err(Error::io(dir))
+}
+
+/// Reports that there is no tree at `dir`, with the versions that are there.
+fn no_tree(options: &Options, dir: &Path) -> Error {
+    let Err(error) = std::fs::read_dir(dir) else { return Error::io(dir)(io::ErrorKind::NotADirectory.into()) };
+    let parent = dir.parent().unwrap_or(Path::new("/"));
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
+    let mut versions: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    versions.sort();
+    if error.kind() != io::ErrorKind::NotFound || versions.is_empty() {
+        return Error::io(dir)(error);
+    }
+    let whose = if options.args.is_empty() { " for the running kernel; pass a version" } else { "" };
+    Error::input(dir, format!("no such directory{whose}; {} has {}", parent.display(), versions.join(", ")))
 }
 
 fn read_config(options: &Options, kver: &str) -> Result<DepmodConfig> {
@@ -115,7 +147,7 @@ fn read_config(options: &Options, kver: &str) -> Result<DepmodConfig> {
 /// Reads Module.symvers (`-E`) or System.map (`-F`); bad lines are reported and ignored.
 fn kernel_symbols(options: &Options) -> Result<Option<KernelSymbols>> {
     let read = |path: &PathBuf, parse: fn(&[u8], Option<u8>) -> KernelSymbols| {
-        let symbols = parse(&std::fs::read(path).map_err(Error::io(path))?, options.symbol_prefix);
+        let symbols = parse(&input::read_named(path)?, options.symbol_prefix);
         for (line, what) in &symbols.faults {
             report("ERROR", format_args!("{}:{line}: {what}", path.display()));
         }

@@ -97,19 +97,14 @@ impl Options {
         }
     }
 
-    /// Returns the tree's directory.
-    pub fn tree_dir(&self, kver: &str) -> PathBuf {
-        self.below(self.basedir.as_deref(), kver)
+    /// Returns the root of the indexes' path; `None` is `/`.
+    pub fn out_root(&self) -> Option<&Path> {
+        self.outdir.as_deref().or(self.basedir.as_deref())
     }
 
-    /// Returns the directory of the indexes.
-    pub fn out_dir(&self, kver: &str) -> PathBuf {
-        self.below(self.outdir.as_deref().or(self.basedir.as_deref()), kver)
-    }
-
-    fn below(&self, root: Option<&Path>, kver: &str) -> PathBuf {
-        let root = std::path::absolute(root.unwrap_or(Path::new("/"))).unwrap_or_default();
-        root.join(self.moduledir.strip_prefix("/").unwrap_or(&self.moduledir)).join(kver)
+    /// Returns the tree's path below its root, which is also that of the indexes below theirs.
+    pub fn below(&self, kver: &str) -> PathBuf {
+        self.moduledir.join(kver)
     }
 }
 
@@ -145,7 +140,8 @@ mod tests {
         ] {
             let options = options(args);
             assert!(options.all, "{args:?}");
-            assert_eq!(options.tree_dir(&options.kver().unwrap()), Path::new("/r/lib/modules/6.1"), "{args:?}");
+            assert_eq!(options.out_root(), Some(Path::new("/r")), "{args:?}");
+            assert_eq!(options.below(&options.kver().unwrap()), Path::new("/lib/modules/6.1"), "{args:?}");
         }
         let options = options(&["-C", "/a", "-C/b", "-vvwnP_"]);
         assert_eq!((options.config.len(), options.verbose, options.symbol_prefix), (2, 2, Some(b'_')));

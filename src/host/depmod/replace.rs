@@ -16,175 +16,279 @@
 //!
 //! No step but the third changes the content of any file. A run that was killed leaves links behind, all to the old set
 //! or all to the new one; the next run turns them into files.
+//!
+//! The user is often root and the tree another user's, so nothing in the tree is trusted:
+//! * A stage is taken only if it is a directory of the process' user or of the owner of the directory of the indexes. That
+//!   owner can write the indexes anyway.
+//! * A link is taken only if it has the name of an index and exactly the target above.
+//! * Every directory is opened without following links. Renames and removals are relative to its descriptor.
+//! * All checks come before the first change. An entry that fails one is an error that names it.
+//! * Other users cannot enter a stage before it is complete.
 
 use super::emit::IndexFile;
 use crate::host::error::{Error, Result};
-use rustix::fs::{AtFlags, CWD, FlockOperation, flock, linkat};
-use std::ffi::OsStr;
+use crate::host::input;
+use crate::host::modules::file::{STAGE, is_stage};
+use crate::host::output::Dir;
+use crate::host::root::Root;
+use crate::host::signals;
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fsync, linkat};
+use rustix::fs::{openat, readlinkat, renameat, symlinkat};
+use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Start of a stage's name; the process id follows.
-const STAGE: &str = ".depmod.";
+/// Levels of directories in a stage: `old` and `new` have only files.
+const STAGE_DEPTH: usize = 1;
 
-/// Replaces the files of these names in `dir`, which is created if it is missing.
+/// Replaces the files of these names in the directory `below` of `root`, which is created if it is missing.
 ///
 /// # Errors
-/// A system call failed, or a directory has the name of a file. The old set is then in place; the new one, if the error
-/// came after the change.
-pub(super) fn replace(dir: &Path, files: &[IndexFile]) -> Result<()> {
-    fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    if let Some((name, _)) = files.iter().find(|(name, _)| dir.join(name).is_dir()) {
-        return Err(Error::input(dir.join(name), "a directory is in the place of the index file; remove it"));
+/// A system call failed, a directory has the name of a file, or a stage or a link to one is not depmod's. The old set is
+/// then in place; the new one, if the error came after the change.
+pub(super) fn replace(root: &Root, below: &Path, files: &[IndexFile]) -> Result<()> {
+    fs::create_dir_all(root.path()).map_err(Error::io(root.path()))?;
+    let path = root.join(below);
+    let resolved = root.resolve(below).map_err(Error::io(&path))?;
+    let dir = Dir::open(root.path()).and_then(|top| top.create_dir_all(&resolved)).map_err(Error::io(&path))?;
+    let set = Set { dir, path: root.join(&resolved), root, files };
+    for (name, _) in files {
+        if set.dir.file_type(OsStr::new(name)).map_err(Error::io(set.path.join(name)))? == Some(FileType::Directory) {
+            return Err(Error::input(set.path.join(name), "a directory is in the place of the index file; remove it"));
+        }
     }
-    let handle = File::open(dir).map_err(Error::io(dir))?;
     // One run at a time, if the file system has locks.
-    _ = flock(&handle, FlockOperation::LockExclusive);
-    finish_stages(dir, files)?;
-    let stage = Stage::new(dir);
-    let result = stage.fill(files).and_then(|()| stage.change(&handle, files));
-    let finished = finish_stages(dir, files);
+    _ = flock(&set.dir, FlockOperation::LockExclusive);
+    let hold = signals::hold();
+    set.finish_stages()?;
+    let name = format!("{STAGE}{}", std::process::id());
+    let result = Stage::new(&set, &name).and_then(|stage| {
+        stage.fill()?;
+        if hold.is_ending() {
+            return Err(Error::io(&set.path)(io::ErrorKind::Interrupted.into()));
+        }
+        stage.change()
+    });
+    let finished = set.finish_stages();
     result.and(finished)
 }
 
-/// Replaces every link into a stage with the file behind it, and removes the stages. A run that was killed leaves them.
-///
-/// # Errors
-/// A link or a stage has not the form that [`Stage`] gives it: somebody else put it there, and what it leads to is not ours
-/// to move. Nothing is changed then.
-fn finish_stages(dir: &Path, files: &[IndexFile]) -> Result<()> {
-    let entries =
-        fs::read_dir(dir).and_then(|entries| entries.collect::<io::Result<Vec<_>>>()).map_err(Error::io(dir))?;
-    let is_stage = |name: &OsStr| name.as_encoded_bytes().starts_with(STAGE.as_bytes());
-    let (mut stages, mut renames) = (Vec::new(), Vec::new());
-    for path in entries.iter().map(fs::DirEntry::path) {
-        if path.file_name().is_some_and(is_stage) {
-            if !is_own_stage(dir, &path) {
-                return Err(Error::input(path, "not a directory of depmod's; remove it"));
+/// A set of index files and their directory.
+struct Set<'a> {
+    dir: Dir,
+    path: PathBuf,
+    root: &'a Root,
+    files: &'a [IndexFile],
+}
+
+/// A link from the set into a stage.
+struct Link<'a> {
+    name: &'a OsStr,
+    /// The directory of the file behind the link; `None` if the stage or the file is missing.
+    from: Option<&'a Dir>,
+}
+
+impl Set<'_> {
+    /// Replaces every link into a stage with the file behind it, and removes the stages. A run that was killed leaves them.
+    ///
+    /// # Errors
+    /// A link or a stage is not depmod's. Nothing is changed then.
+    fn finish_stages(&self) -> Result<()> {
+        let names = self.dir.names().map_err(Error::io(&self.path))?;
+        let stages: Vec<&OsString> = names.iter().filter(|name| is_stage(name.as_encoded_bytes())).collect();
+        let sets = stages.iter().map(|stage| self.current(stage)).collect::<Result<Vec<_>>>()?;
+        let mut links = Vec::new();
+        for name in &names {
+            let Ok(text) = readlinkat(&self.dir, name, Vec::new()) else { continue };
+            if text.as_bytes().starts_with(STAGE.as_bytes()) {
+                let text = OsString::from_vec(text.into_bytes());
+                let stage = self.stage_of(name, &text)?;
+                let set = stages.iter().zip(&sets).find(|(known, _)| known.as_os_str() == stage).map(|(_, set)| set);
+                links.push(self.link(name, set.map(Option::as_ref))?);
             }
-            stages.push(path);
-            continue;
         }
-        let target = fs::read_link(&path).unwrap_or_default();
-        if target.iter().next().is_some_and(is_stage) {
-            let is_set = |name: &OsStr| files.iter().any(|(known, _)| name == OsStr::new(known));
-            let from = path.file_name().filter(|name| is_set(name)).and_then(|name| behind_link(dir, &target, name));
-            let Some(from) = from else {
-                return Err(Error::input(path, format!("link to {}: not of depmod; remove it", target.display())));
+        // Every stage and every link is depmod's: the changes begin here.
+        for link in links {
+            let replaced = match link.from {
+                Some(from) => renameat(from, link.name, &self.dir, link.name).map_err(io::Error::from),
+                None => self.dir.remove(link.name),
             };
-            renames.push((from, path));
+            replaced.map_err(Error::io(self.path.join(link.name)))?;
+        }
+        let remove =
+            |stage: &OsString| self.dir.remove_tree(stage, STAGE_DEPTH).map_err(Error::io(self.path.join(stage)));
+        stages.into_iter().try_for_each(remove)
+    }
+
+    /// Opens the set that `now` of a stage points to; `None` if the stage is incomplete.
+    ///
+    /// # Errors
+    /// The stage is not depmod's.
+    fn current(&self, stage: &OsStr) -> Result<Option<Dir>> {
+        let path = self.path.join(stage);
+        let foreign = |what: &str| Error::input(&path, format!("{what}: not a directory of depmod's; remove it"));
+        let dir = self.dir.subdir(stage).map_err(|error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOTDIR | Errno::LOOP) => foreign("a file or a link"),
+            _ => Error::io(&path)(error),
+        })?;
+        if !self.dir.is_own(&dir).map_err(Error::io(&path))? {
+            return Err(foreign("belongs to another user"));
+        }
+        match readlinkat(&dir, "now", Vec::new()) {
+            Ok(now) if matches!(now.as_bytes(), b"old" | b"new") => {
+                match dir.subdir(now.as_c_str()) {
+                    // The stage was being removed.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                    set => set.map(Some).map_err(Error::io(path.join("now"))),
+                }
+            }
+            Err(Errno::NOENT) => Ok(None),
+            _ => {
+                Err(Error::input(path.join("now"), format!("not a link to `old` or `new`; remove {}", path.display())))
+            }
         }
     }
-    renames.iter().try_for_each(|(from, path)| rename_or_remove(from, path).map_err(Error::io(path)))?;
-    stages.into_iter().try_for_each(|stage| fs::remove_dir_all(&stage).map_err(Error::io(stage)))
+
+    /// Returns the stage that the link `name` with the target `text` leads into.
+    ///
+    /// # Errors
+    /// The link does not have the form that [`Stage::change`] gives it.
+    fn stage_of<'t>(&self, name: &OsStr, text: &'t OsStr) -> Result<&'t OsStr> {
+        let parts: Vec<&OsStr> = Path::new(text).iter().collect();
+        match parts[..] {
+            [stage, now, file]
+                if is_stage(stage.as_encoded_bytes())
+                    && now == "now"
+                    && file == name
+                    && text.len() == stage.len() + "/now/".len() + name.len()
+                    && self.files.iter().any(|(known, _)| name == *known) =>
+            {
+                Ok(stage)
+            }
+            _ => {
+                let what = format!("a link to {}, which depmod did not make; remove it", text.display());
+                Err(Error::input(self.path.join(name), what))
+            }
+        }
+    }
+
+    /// Finds the file behind the link `name` in `set`: the set of its stage, or `None` if the stage is missing.
+    fn link<'s>(&self, name: &'s OsStr, set: Option<Option<&'s Dir>>) -> Result<Link<'s>> {
+        let path = || self.path.join(name);
+        let Some(set) = set else { return Ok(Link { name, from: None }) };
+        let set =
+            set.ok_or_else(|| Error::input(path(), "a link into an incomplete directory of depmod's; remove it"))?;
+        match set.file_type(name).map_err(Error::io(path()))? {
+            None => Ok(Link { name, from: None }),
+            Some(FileType::RegularFile) => Ok(Link { name, from: Some(set) }),
+            Some(_) => {
+                Err(Error::input(path(), "a link through a directory of depmod's to what is not a file; remove it"))
+            }
+        }
+    }
+
+    /// Makes a hard link in `old` to the file `name`, if it exists.
+    fn keep(&self, name: &OsStr, old: &Dir) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match self.dir.file_type(name)? {
+            None => return Ok(()),
+            Some(FileType::Symlink) => {
+                match self.root.follow(&self.path.join(name)).and_then(|path| input::open(&path)) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                    file => {
+                        let file = file?;
+                        let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+                        if linkat(CWD, open, old, name, AtFlags::SYMLINK_FOLLOW).is_ok() {
+                            return Ok(());
+                        }
+                        file
+                    }
+                }
+            }
+            Some(kind) => match linkat(&self.dir, name, old, name, AtFlags::empty()) {
+                Ok(()) => return Ok(()),
+                Err(errno) if kind != FileType::RegularFile => return Err(errno.into()),
+                Err(_) => File::from(openat(&self.dir, name, flags, Mode::empty())?),
+            },
+        };
+        // The file is in another file system, or in one without hard links: a copy serves as well.
+        copy(file, name, old)
+    }
 }
 
-/// Returns the file that the link `name` in `dir` leads to, through `now` of a stage, or `None` if `target` is not exactly
-/// such a link, or anything on the way is not as depmod made it.
-fn behind_link(dir: &Path, target: &Path, name: &OsStr) -> Option<PathBuf> {
-    let stage = target.iter().next()?;
-    let digits = stage.to_str()?.strip_prefix(STAGE)?;
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number || target.as_os_str() != Path::new(stage).join("now").join(name).as_os_str() {
-        return None;
-    }
-    let stage = dir.join(stage);
-    let set = fs::read_link(stage.join("now")).ok()?;
-    let is_set = [OsStr::new("old"), OsStr::new("new")].contains(&set.as_os_str());
-    let set = stage.join(set);
-    if !is_set || !is_own_stage(dir, &stage) || !is_own_stage(dir, &set) {
-        return None;
-    }
-    // A file that is missing is an index that the set does not have.
-    let from = set.join(name);
-    fs::symlink_metadata(&from).map_or(true, |meta| meta.is_file()).then_some(from)
-}
-
-/// Whether `path` is a directory, not a link to one, of this process' user or of the owner of `dir`.
-fn is_own_stage(dir: &Path, path: &Path) -> bool {
-    let owner = fs::symlink_metadata(dir).map(|meta| meta.uid()).ok();
-    let user = rustix::process::geteuid().as_raw();
-    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir() && (meta.uid() == user || Some(meta.uid()) == owner))
-}
-
-/// Renames `from` to `to`; if `from` is missing, removes `to`.
-fn rename_or_remove(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
-        Err(error) if error.kind() == ErrorKind::NotFound => fs::remove_file(to),
-        result => result,
-    }
+fn copy(mut from: File, name: &OsStr, to: &Dir) -> io::Result<()> {
+    let (mut data, mode) = (Vec::new(), from.metadata()?.mode() & 0o777);
+    from.read_to_end(&mut data)?;
+    let mut file = to.create_file(name, 0o600)?;
+    file.write_all(&data)?;
+    fchmod(&file, Mode::from_raw_mode(mode))?;
+    file.sync_all()
 }
 
 /// A directory in which a new set waits for the change.
 struct Stage<'a> {
-    dir: &'a Path,
-    /// Relative to `dir`, as links beside it need it.
-    name: String,
+    set: &'a Set<'a>,
+    /// Relative to the set's directory, as links beside it need it.
+    name: &'a str,
     path: PathBuf,
+    dir: Dir,
 }
 
 impl<'a> Stage<'a> {
-    fn new(dir: &'a Path) -> Self {
-        let name = format!("{STAGE}{}", std::process::id());
-        let path = dir.join(&name);
-        Stage { dir, name, path }
+    fn new(set: &'a Set<'a>, name: &'a str) -> Result<Self> {
+        let path = set.path.join(name);
+        let dir = set.dir.create_dir(OsStr::new(name), 0o700).map_err(Error::io(&path))?;
+        Ok(Stage { set, name, path, dir })
     }
 
     /// Writes the new set, links the old one, and syncs both to the disk.
-    fn fill(&self, files: &[IndexFile]) -> Result<()> {
-        for set in ["", "old", "new"] {
-            let path = self.path.join(set);
-            fs::create_dir(&path).map_err(Error::io(path))?;
+    fn fill(&self) -> Result<()> {
+        let make = |name: &str| self.dir.create_dir(OsStr::new(name), 0o755).map_err(Error::io(self.path.join(name)));
+        let (old, new) = (make("old")?, make("new")?);
+        let mut files = Vec::with_capacity(self.set.files.len());
+        for (name, bytes) in self.set.files {
+            let name = OsStr::new(name);
+            self.set.keep(name, &old).map_err(Error::io(self.set.path.join(name)))?;
+            let written = new.create_file(name, 0o666).and_then(|mut file| file.write_all(bytes).map(|()| file));
+            files.push(written.map_err(Error::io(self.path.join("new").join(name)))?);
         }
-        for (name, bytes) in files {
-            let (was, old, new) =
-                (self.dir.join(name), self.path.join("old").join(name), self.path.join("new").join(name));
-            link_or_copy(&was, &old).map_err(Error::io(was))?;
-            let written = File::create_new(&new).and_then(|mut file| file.write_all(bytes));
-            written.map_err(Error::io(new))?;
+        self.link("old", "now")?;
+        // Readers of all users pass through these directories, whatever the umask.
+        for dir in [&old, &new, &self.dir] {
+            fchmod(dir, Mode::from_raw_mode(0o755)).map_err(|errno| Error::io(&self.path)(errno.into()))?;
         }
-        let now = self.path.join("now");
-        symlink("old", &now).map_err(Error::io(now))?;
-        self.sync(files)
+        self.sync(&files, [&old, &new, &self.dir])
     }
 
     /// Syncs all files at once: the file system makes one commit of concurrent requests.
-    fn sync(&self, files: &[IndexFile]) -> Result<()> {
-        let new = files.iter().map(|(name, _)| self.path.join("new").join(name));
-        let dirs = ["old", "new", ""].map(|set| self.path.join(set));
-        let paths: Vec<PathBuf> = new.chain(dirs).collect();
+    fn sync(&self, files: &[File], dirs: [&Dir; 3]) -> Result<()> {
+        let fds: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).chain(dirs.map(AsFd::as_fd)).collect();
         std::thread::scope(|scope| {
-            let sync = |path: &PathBuf| File::open(path).and_then(|file| file.sync_all()).map_err(Error::io(path));
-            let syncs: Vec<_> = paths.iter().map(|path| scope.spawn(move || sync(path))).collect();
+            let sync = |fd| fsync(fd).map_err(|errno| Error::io(&self.path)(errno.into()));
+            let syncs: Vec<_> = fds.into_iter().map(|fd| scope.spawn(move || sync(fd))).collect();
             syncs.into_iter().try_for_each(|sync| sync.join().expect("syncing does not panic"))
         })
     }
 
     /// Replaces the files with links, and turns these to the new set.
-    fn change(&self, dir: &File, files: &[IndexFile]) -> Result<()> {
-        let link = self.path.join("link");
-        for (name, _) in files {
-            let path = self.dir.join(name);
-            symlink(format!("{}/now/{name}", self.name), &link).map_err(Error::io(&link))?;
-            fs::rename(&link, &path).map_err(Error::io(path))?;
+    fn change(&self) -> Result<()> {
+        for (name, _) in self.set.files {
+            self.link(&format!("{}/now/{name}", self.name), "link")?;
+            let renamed = renameat(&self.dir, "link", &self.set.dir, *name);
+            renamed.map_err(|errno| Error::io(self.set.path.join(name))(errno.into()))?;
         }
-        symlink("new", &link).map_err(Error::io(&link))?;
-        dir.sync_all().map_err(Error::io(self.dir))?;
-        let now = self.path.join("now");
-        fs::rename(&link, &now).map_err(Error::io(now))
+        self.link("new", "link")?;
+        let synced = fsync(&self.set.dir);
+        let changed = synced.and_then(|()| renameat(&self.dir, "link", &self.dir, "now"));
+        changed.map_err(|errno| Error::io(self.path.join("now"))(errno.into()))
     }
-}
 
-/// Makes a hard link `old` to the file at `was`, if it exists.
-fn link_or_copy(was: &Path, old: &Path) -> io::Result<()> {
-    match linkat(CWD, was, CWD, old, AtFlags::SYMLINK_FOLLOW) {
-        Ok(()) => Ok(()),
-        // A symbolic link into another file system, or a file system without hard links: a copy serves as well.
-        Err(_) => match fs::copy(was, old) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            copied => copied.and_then(|_| File::open(old)?.sync_all()),
-        },
+    fn link(&self, text: &str, name: &str) -> Result<()> {
+        symlinkat(text, &self.dir, name).map_err(|errno| Error::io(self.path.join(name))(errno.into()))
     }
 }

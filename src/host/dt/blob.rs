@@ -13,6 +13,7 @@
 
 use super::tree::{NodeId, ROOT, Tree};
 use crate::host::error::{Error, Result};
+use crate::host::input;
 use std::path::Path;
 
 const MAGIC: u32 = 0xd00d_feed;
@@ -39,7 +40,7 @@ pub struct Damage {
 /// # Errors
 /// The file cannot be read, or is damaged: with the offset.
 pub fn read(path: &Path) -> Result<Tree> {
-    let data = std::fs::read(path).map_err(Error::io(path))?;
+    let data = input::read_named(path)?;
     parse(&data).map_err(|Damage { off, what }| match off {
         0 => Error::input(path, what),
         _ => Error::Damaged { path: path.into(), off: off as u64, what: what.into() },

@@ -8,6 +8,7 @@ use super::tree::{NodeId, Tree};
 use super::vmlinux::Kernel;
 use crate::glob;
 use crate::host::codec;
+use crate::host::input;
 use crate::host::modules::file::modname;
 use crate::host::modules::graph::Graph;
 use crate::host::modules::module::{Module, ModuleId};
@@ -215,7 +216,7 @@ impl<'a> Drivers<'a> {
     }
 
     fn read_cells(&self, id: ModuleId) -> Option<Vec<MfdCell>> {
-        let data = std::fs::read(self.dir.join(&self.modules[id].path)).ok()?;
+        let data = input::read(&self.dir.join(&self.modules[id].path)).ok()?;
         let plain = codec::decompress(&data).ok()?;
         let strings = plain.split(|&byte| byte == 0).filter(|text| !text.is_empty());
         let cell = |text: &[u8]| {

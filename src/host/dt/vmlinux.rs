@@ -5,6 +5,7 @@
 //! no such padding. Source: include/linux/mod_devicetable.h; scripts/extract-vmlinux.
 
 use crate::host::error::{Error, Result};
+use crate::host::input;
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
@@ -33,7 +34,7 @@ impl Kernel {
     /// # Errors
     /// The file cannot be read, or holds no kernel in a known compression.
     pub fn read(path: &Path) -> Result<Kernel> {
-        let data = std::fs::read(path).map_err(Error::io(path))?;
+        let data = input::read_named(path)?;
         let image = unpack(&data).ok_or_else(|| {
             Error::input(path, "no kernel found in it; known compressions are none, gzip, xz and zstd")
         })?;

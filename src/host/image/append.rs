@@ -6,6 +6,7 @@ use super::cpio::{Archive, PathError};
 use super::unpack::ALIGN;
 use crate::host::codec;
 use crate::host::error::{Error, Result};
+use crate::host::input;
 use crate::host::modules::module::Module;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ impl ExistingImage {
     /// # Errors
     /// The image is unreadable or not an initramfs.
     pub(crate) fn read(path: &Path, kver: &str) -> Result<ExistingImage> {
-        let bytes = std::fs::read(path).map_err(Error::io(path))?;
+        let bytes = input::read(path)?;
         let contents = Contents::read(&bytes).map_err(|damage| damage.in_file(path))?;
         let dir = format!("lib/modules/{kver}");
         let mut modules = Vec::new();

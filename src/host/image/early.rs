@@ -16,6 +16,7 @@ use super::unpack;
 use super::unpack::{FILE, TYPE};
 use crate::host::codec;
 use crate::host::error::{Error, Result};
+use crate::host::input;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -82,7 +83,7 @@ impl Early {
 
     /// Adds a file. Returns false for a file of another kind.
     fn add(&mut self, path: &Path) -> Result<bool> {
-        let packed = std::fs::read(path).map_err(Error::io(path))?;
+        let packed = input::read(path)?;
         let data = codec::decompress(&packed).map_err(|damage| damage.in_file(path))?;
         let damaged =
             |(off, what): (usize, &str)| Error::Damaged { path: path.into(), off: off as u64, what: what.into() };

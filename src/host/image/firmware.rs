@@ -2,7 +2,8 @@
 //! compressed or not. Source: the kernel's drivers/base/firmware_loader/main.c.
 
 use crate::glob;
-use crate::host::error::{Error, Result};
+use crate::host::error::Result;
+use crate::host::input;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -42,7 +43,7 @@ impl Firmware {
             let file = format!("{name}{suffix}");
             let path = dir.join(&file);
             if path.is_file() {
-                let data = std::fs::read(&path).map_err(Error::io(&path))?;
+                let data = input::read(&path)?;
                 self.found.entry(file).or_insert_with(|| (user.into(), data));
                 return Ok(true);
             }

@@ -7,6 +7,7 @@ use crate::host::arch::Arch;
 use crate::host::codec;
 use crate::host::codec::Format;
 use crate::host::error::{Error, Result};
+use crate::host::input;
 use crate::host::modules::file::plain_path;
 use crate::host::modules::module::Module;
 use crate::host::modules::tree::Tree;
@@ -58,8 +59,8 @@ pub fn read(tree: &Tree, module: &Module, arch: Arch) -> Result<(Vec<u8>, Vec<u8
 /// # Errors
 /// It cannot be read or unpacked.
 pub fn unpacked(tree: &Tree, module: &Module) -> Result<(Vec<u8>, Vec<u8>)> {
-    let path = tree.dir.join(&module.path);
-    let data = std::fs::read(&path).map_err(Error::io(&path))?;
+    let path = tree.real_path(&module.path);
+    let data = input::read(&path)?;
     let plain = codec::decompress(&data).map_err(|damage| damage.in_file(&path))?;
     Ok((data, plain))
 }

@@ -15,11 +15,14 @@ use super::file::{ModuleFile, Stamp};
 use super::module::{Facts, Module, Strings, Symbols};
 use super::tree::Tree;
 use crate::host::error::{Error, Result};
+use crate::host::input;
+use crate::host::output::{self, Dir};
+use rustix::fs::{AtFlags, statat};
 use std::collections::HashMap;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -70,15 +73,17 @@ impl Cache {
     /// # Errors
     /// The file cannot be read or is rejected. The caller warns and reads the modules instead.
     pub fn read(path: &Path, dir: &Path) -> Result<Cache> {
-        let meta = match fs::metadata(path) {
+        let mut file = match input::open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Cache::default()),
-            meta => meta.map_err(Error::io(path))?,
+            file => file.map_err(Error::io(path))?,
         };
+        let meta = file.metadata().map_err(Error::io(path))?;
         let reject = |what| Error::input(path, format!("cache ignored: {what}"));
         if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o022 != 0 {
             return Err(reject("others can write to it"));
         }
-        let data = fs::read(path).map_err(Error::io(path))?;
+        let mut data = Vec::new();
+        file.read_to_end(&mut data).map_err(Error::io(path))?;
         let mut reader = Reader { data: &data, off: 0 };
         if reader.take(MAGIC.len()) != Some(MAGIC) {
             return Err(reject("not a cache of initmod"));
@@ -141,26 +146,22 @@ pub fn write(path: &Path, tree: &Tree, results: &[Result<Module>], begun: System
     }
     let caches = path.parent().unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(caches).map_err(Error::io(caches))?;
-    remove_expired(caches);
-    let temp = path.with_extension(format!("{}.new", std::process::id()));
-    let written = fs::File::options().write(true).create_new(true).mode(0o600).open(&temp).and_then(|mut out| {
-        out.write_all(MAGIC)?;
-        out.write_all(&libdeflater::crc32(&body).to_le_bytes())?;
-        out.write_all(&(body.len() as u64).to_le_bytes())?;
-        out.write_all(&body)?;
-        fs::rename(&temp, path)
-    });
-    written.map_err(|error| {
-        _ = fs::remove_file(&temp);
-        Error::io(path)(error)
-    })
+    let file =
+        [&MAGIC[..], &libdeflater::crc32(&body).to_le_bytes(), &(body.len() as u64).to_le_bytes(), &body].concat();
+    let (dir, name) = output::parent(path)?;
+    remove_expired(&dir);
+    dir.replace_file(name, 0o600, &file).map_err(Error::io(path))
 }
 
-fn remove_expired(caches: &Path) {
-    for path in fs::read_dir(caches).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        let age = || path.metadata().ok()?.modified().ok()?.elapsed().ok();
-        if path.extension().is_some_and(|suffix| suffix == "modules") && age().is_some_and(|age| age > EXPIRY) {
-            _ = fs::remove_file(path);
+fn remove_expired(caches: &Dir) {
+    let is_expired = |stat: rustix::fs::Stat| {
+        let written = u64::try_from(stat.st_mtime).map_or(UNIX_EPOCH, |secs| UNIX_EPOCH + Duration::from_secs(secs));
+        written.elapsed().is_ok_and(|age| age > EXPIRY)
+    };
+    for name in caches.names().unwrap_or_default() {
+        let stat = || statat(caches, &name, AtFlags::SYMLINK_NOFOLLOW);
+        if Path::new(&name).extension().is_some_and(|suffix| suffix == "modules") && stat().is_ok_and(is_expired) {
+            _ = caches.remove(&name);
         }
     }
 }

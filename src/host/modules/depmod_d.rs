@@ -2,6 +2,7 @@
 //! to it, and which entries are skipped. Source: depmod.d(5); kmod's tools/depmod.c for cases it does not mention.
 
 use crate::host::error::{Error, Result};
+use crate::host::input;
 use regex_lite::Regex;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -65,7 +66,8 @@ impl DepmodConfig {
         }
         let mut config = DepmodConfig::default();
         for path in files.values() {
-            config.parse(path, &fs::read(path).map_err(Error::io(path))?, kver);
+            let text = if paths.contains(path) { input::read_named(path)? } else { input::read(path)? };
+            config.parse(path, &text, kver);
         }
         Ok(config)
     }

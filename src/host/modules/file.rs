@@ -43,3 +43,12 @@ pub fn plain_path(path: &str) -> &str {
 pub fn is_module(name: &str) -> bool {
     SUFFIXES.iter().any(|suffix| name.len() > suffix.len() && name.ends_with(suffix))
 }
+
+/// Start of the name of depmod's temporary directory beside the indexes; the process id follows.
+pub(crate) const STAGE: &str = ".depmod.";
+
+/// Whether a directory entry of this name is a temporary directory of depmod, which is not part of the tree.
+pub(crate) fn is_stage(name: &[u8]) -> bool {
+    let digits = name.strip_prefix(STAGE.as_bytes());
+    digits.is_some_and(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+}

@@ -7,7 +7,7 @@ use super::sections;
 use crate::host::codec;
 use crate::host::codec::Format;
 use crate::host::error::{Error, Result};
-use std::fs::File;
+use crate::host::input;
 use std::io::Read;
 use std::path::Path;
 
@@ -23,24 +23,23 @@ pub struct Buffers {
 }
 
 impl Module {
-    /// Reads the module `file` of the tree at `dir`.
+    /// Reads the module `file` of a tree from its real path.
     ///
     /// # Errors
     /// The file cannot be read, is damaged, or is not a module.
-    pub fn read(dir: &Path, file: &ModuleFile, buf: &mut Buffers) -> Result<Module> {
-        let path = dir.join(&file.path);
-        let mut input = File::open(&path).map_err(Error::io(&path))?;
+    pub fn read(path: &Path, file: &ModuleFile, buf: &mut Buffers) -> Result<Module> {
+        let mut input = input::open(path).map_err(Error::io(path))?;
         let mut head = [0; HEAD_LEN];
-        let head_len = input.read(&mut head).map_err(Error::io(&path))?;
+        let head_len = input.read(&mut head).map_err(Error::io(path))?;
         let head = head.get(..head_len).unwrap_or_default();
         let mut module = if Format::of(head) == Format::None {
-            sections::read_file(&input, file.file_len, head, &mut buf.tail).map_err(|fault| fault.in_file(&path))?
+            sections::read_file(&input, file.file_len, head, &mut buf.tail).map_err(|fault| fault.in_file(path))?
         } else {
             buf.packed.clear();
             buf.packed.extend(head);
-            input.read_to_end(&mut buf.packed).map_err(Error::io(&path))?;
-            codec::decompress_into(&buf.packed, &mut buf.plain).map_err(|damage| damage.in_file(&path))?;
-            sections::parse(&buf.plain).map_err(|fault| fault.in_file(&path))?
+            input.read_to_end(&mut buf.packed).map_err(Error::io(path))?;
+            codec::decompress_into(&buf.packed, &mut buf.plain).map_err(|damage| damage.in_file(path))?;
+            sections::parse(&buf.plain).map_err(|fault| fault.in_file(path))?
         };
         module.path.clone_from(&file.path);
         module.modname = modname(&file.path);

@@ -52,7 +52,7 @@ fn read_all(tree: &Tree, cache: &Cache, progress: &Progress) -> Vec<Result<Modul
     let mut by_len: Vec<_> = tree.files.iter().enumerate().collect();
     by_len.sort_by_key(|(_, file)| Reverse(file.file_len));
     let read = |buffers: &mut Buffers, (index, file)| {
-        let result = cache.get(file).map_or_else(|| Module::read(&tree.dir, file, buffers), Ok);
+        let result = cache.get(file).map_or_else(|| Module::read(&tree.real_path(&file.path), file, buffers), Ok);
         progress.step();
         (index, result)
     };

@@ -6,6 +6,8 @@ use super::file::{ModuleFile, modname, plain_path};
 use super::kmod_order;
 use super::walk;
 use crate::host::error::{Error, Result};
+use crate::host::input;
+use crate::host::root::Root;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,8 @@ pub struct Tree {
     pub builtin: Option<Vec<u8>>,
     /// Content of modules.builtin.modinfo; `None` if the file is missing.
     pub builtin_modinfo: Option<Vec<u8>>,
+    /// Real paths of the files behind links that lead elsewhere below another root than `/`, by path in the tree.
+    pub(super) linked: HashMap<String, PathBuf>,
     /// Skipped entries and the reasons, for the user.
     pub warnings: Vec<String>,
 }
@@ -45,23 +49,24 @@ impl Tree {
     /// # Errors
     /// The directory is missing, an entry cannot be read, or there is no module.
     pub fn open(dir: &Path) -> Result<Tree> {
-        let tree = Tree::open_with(dir, &DepmodConfig::default())?;
+        let tree = Tree::open_with(&Root::default(), dir, &DepmodConfig::default())?;
         if tree.files.is_empty() {
             return Err(Error::input(dir, "no kernel modules in this directory"));
         }
         Ok(tree)
     }
 
-    /// Opens the tree at `dir`, which may be empty, and the external directories that `config` names.
+    /// Opens the tree at `dir`, which may be empty, and the external directories that `config` names. Links in the tree
+    /// are resolved below `root`; the path of `dir` below it has no links.
     ///
     /// # Errors
     /// The directory is missing, or an entry cannot be read.
-    pub fn open_with(dir: &Path, config: &DepmodConfig) -> Result<Tree> {
-        let mut tree = Tree::without_files(dir)?;
-        let mut found = vec![walk::walk(dir, "", config)?];
+    pub fn open_with(root: &Root, dir: &Path, config: &DepmodConfig) -> Result<Tree> {
+        let mut tree = Tree::without_files(root, dir)?;
+        let mut found = vec![walk::walk(root, dir, "", config)?];
         for external in &config.externals {
             if Path::new(external).is_dir() {
-                found.push(walk::walk(Path::new(external), external, config)?);
+                found.push(walk::walk(&Root::default(), Path::new(external), external, config)?);
             } else {
                 tree.warnings.push(format!("{external}: skipped: external directory does not exist"));
             }
@@ -69,6 +74,7 @@ impl Tree {
         let mut chosen: HashMap<String, String> = HashMap::new();
         for found in found {
             tree.warnings.extend(found.warnings);
+            tree.linked.extend(found.linked);
             for path in found.paths {
                 let modname = modname(&path);
                 if chosen.get(&modname).is_none_or(|other| config.rank(&path) > config.rank(other)) {
@@ -84,8 +90,8 @@ impl Tree {
     ///
     /// # Errors
     /// The directory or a file is missing, or two files have one modname.
-    pub fn of_files(dir: &Path, paths: &[PathBuf]) -> Result<Tree> {
-        let mut tree = Tree::without_files(dir)?;
+    pub fn of_files(root: &Root, dir: &Path, paths: &[PathBuf]) -> Result<Tree> {
+        let mut tree = Tree::without_files(root, dir)?;
         let mut seen = HashMap::new();
         let mut names = Vec::new();
         for path in paths {
@@ -105,16 +111,21 @@ impl Tree {
         Builtin { list: self.builtin.as_deref(), modinfo: self.builtin_modinfo.as_deref() }
     }
 
+    /// Returns the real path of the module file at `path` in the tree.
+    pub fn real_path(&self, path: &str) -> PathBuf {
+        self.linked.get(path).cloned().unwrap_or_else(|| self.dir.join(path))
+    }
+
     /// Reads the files that the kernel's build put beside the modules.
-    fn without_files(dir: &Path) -> Result<Tree> {
+    fn without_files(root: &Root, dir: &Path) -> Result<Tree> {
         let full = fs::canonicalize(dir).map_err(Error::io(dir))?;
-        let order = read_optional(&dir.join("modules.order"))?.unwrap_or_default();
+        let order = read_optional(root, &dir.join("modules.order"))?.unwrap_or_default();
         Ok(Tree {
             dir: dir.to_owned(),
             kver: full.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             order: String::from_utf8_lossy(&order).lines().map(str::to_owned).collect(),
-            builtin: read_optional(&dir.join("modules.builtin"))?,
-            builtin_modinfo: read_optional(&dir.join("modules.builtin.modinfo"))?,
+            builtin: read_optional(root, &dir.join("modules.builtin"))?,
+            builtin_modinfo: read_optional(root, &dir.join("modules.builtin.modinfo"))?,
             ..Tree::default()
         })
     }
@@ -122,7 +133,7 @@ impl Tree {
     /// Takes the files at `paths` in depmod's order: first those of modules.order, then the others in the order of
     /// kmod's hash table.
     fn take_files(&mut self, paths: Vec<String>) -> Result<()> {
-        self.files = walk::stat(&self.dir, paths)?;
+        self.files = walk::stat(&|path| self.real_path(path), paths)?;
         let mut lines: HashMap<&str, usize> = HashMap::with_capacity(self.order.len());
         for (number, line) in self.order.iter().enumerate() {
             lines.entry(line).or_insert(number);
@@ -137,10 +148,10 @@ impl Tree {
 }
 
 /// Reads a file; `None` if it is missing.
-fn read_optional(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+fn read_optional(root: &Root, path: &Path) -> Result<Option<Vec<u8>>> {
+    match root.follow(path).map_err(Error::io(path)).and_then(|real| input::read(&real)) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io(path)(error)),
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }

@@ -2,12 +2,13 @@
 //! stats the files afterwards.
 
 use super::depmod_d::DepmodConfig;
-use super::file::{ModuleFile, Stamp, is_module};
+use super::file::{ModuleFile, Stamp, is_module, is_stage};
 use crate::host::error::{Error, Result};
+use crate::host::root::Root;
 use rayon::prelude::*;
 use std::fs::{self, DirEntry};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Directories visited before a walk fails. Symbolic links can multiply directories without a loop; no real tree has
@@ -19,23 +20,28 @@ const DIRS_MAX: usize = 100_000;
 pub(crate) struct Found {
     /// Module files, in path order.
     pub(crate) paths: Vec<String>,
+    /// Paths in the tree and real paths of files behind links that lead elsewhere below another root than `/`.
+    pub(crate) linked: Vec<(String, PathBuf)>,
     /// Skipped entries and the reasons, for the user.
     pub(crate) warnings: Vec<String>,
 }
 
 /// Collects the module files below `dir`, each as `prefix/...`, or relative to `dir` if `prefix` is empty.
-pub(crate) fn walk(dir: &Path, prefix: &str, config: &DepmodConfig) -> Result<Found> {
-    Walk { config, dir_count: AtomicUsize::new(0) }.dir(dir, prefix, &[])
+/// Links are resolved below `root`.
+pub(crate) fn walk(root: &Root, dir: &Path, prefix: &str, config: &DepmodConfig) -> Result<Found> {
+    Walk { root, config, dir_count: AtomicUsize::new(0) }.dir(dir, prefix, &[], false)
 }
 
 struct Walk<'a> {
+    root: &'a Root,
     config: &'a DepmodConfig,
     dir_count: AtomicUsize,
 }
 
 impl Walk<'_> {
-    /// Walks one directory; `parents` are the directories that lead to it, by device and inode.
-    fn dir(&self, dir: &Path, prefix: &str, parents: &[(u64, u64)]) -> Result<Found> {
+    /// Walks one directory; `parents` are the directories that lead to it, by device and inode. `is_linked`: a link that
+    /// was resolved below the root leads to it.
+    fn dir(&self, dir: &Path, prefix: &str, parents: &[(u64, u64)], is_linked: bool) -> Result<Found> {
         let meta = fs::metadata(dir).map_err(Error::io(dir))?;
         let id = (meta.dev(), meta.ino());
         if parents.contains(&id) {
@@ -48,15 +54,17 @@ impl Walk<'_> {
         let mut entries = entries.map_err(Error::io(dir))?;
         entries.sort_by_cached_key(DirEntry::file_name);
         let parents = [parents, &[id]].concat();
-        let found = entries.par_iter().with_max_len(1).map(|entry| self.entry(entry, prefix, &parents));
+        let found = entries.par_iter().with_max_len(1).map(|entry| self.entry(entry, prefix, &parents, is_linked));
         found.try_reduce(Found::default, |mut all, mut more| {
             all.paths.append(&mut more.paths);
+            all.linked.append(&mut more.linked);
+            all.linked.append(&mut more.linked);
             all.warnings.append(&mut more.warnings);
             Ok(all)
         })
     }
 
-    fn entry(&self, entry: &DirEntry, prefix: &str, parents: &[(u64, u64)]) -> Result<Found> {
+    fn entry(&self, entry: &DirEntry, prefix: &str, parents: &[(u64, u64)], mut is_linked: bool) -> Result<Found> {
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
             let is_module = is_module(&name.to_string_lossy());
@@ -66,27 +74,44 @@ impl Walk<'_> {
                 Found::default()
             });
         };
-        if self.config.excludes(name) {
+        if self.config.excludes(name) || is_stage(name.as_bytes()) {
             return Ok(Found::default());
         }
         let mut kind = entry.file_type().map_err(Error::io(entry.path()))?;
+        let mut real = entry.path();
         if kind.is_symlink() {
-            match fs::metadata(entry.path()) {
-                Ok(meta) => kind = meta.file_type(),
+            let followed = self.root.follow(&real).and_then(|path| Ok((fs::metadata(&path)?, path)));
+            match followed {
+                Ok((meta, path)) => {
+                    kind = meta.file_type();
+                    is_linked |= path != real;
+                    real = path;
+                }
+                // Another depmod has just replaced its links.
+                Err(_) if leads_into_stage(&real) || !real.is_symlink() => return Ok(Found::default()),
                 Err(error) => {
-                    return Ok(Found::skipped(&entry.path(), &format!("cannot follow the symbolic link: {error}")));
+                    return Ok(Found::skipped(&real, &format!("cannot follow the symbolic link: {error}")));
                 }
             }
         }
         let path = || if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
         if kind.is_dir() {
-            self.dir(&entry.path(), &path(), parents)
-        } else if kind.is_file() && is_module(name) {
-            Ok(Found { paths: vec![path()], ..Found::default() })
-        } else {
+            self.dir(&real, &path(), parents, is_linked)
+        } else if !is_module(name) {
             Ok(Found::default())
+        } else if kind.is_file() {
+            let linked = if is_linked { vec![(path(), real)] } else { Vec::new() };
+            Ok(Found { paths: vec![path()], linked, ..Found::default() })
+        } else {
+            Ok(Found::skipped(&entry.path(), "not a regular file"))
         }
     }
+}
+
+/// Whether the link at `path` is one that another run of depmod makes for a moment.
+fn leads_into_stage(path: &Path) -> bool {
+    let target = fs::read_link(path).unwrap_or_default();
+    target.iter().next().is_some_and(|first| is_stage(first.as_encoded_bytes()))
 }
 
 impl Found {
@@ -95,10 +120,10 @@ impl Found {
     }
 }
 
-/// Stats the files at `paths`, which are relative to `dir` or absolute.
-pub(crate) fn stat(dir: &Path, paths: Vec<String>) -> Result<Vec<ModuleFile>> {
+/// Stats the files at `paths` of a tree; `real_path` maps each to its real path.
+pub(crate) fn stat(real_path: &(dyn Fn(&str) -> PathBuf + Sync), paths: Vec<String>) -> Result<Vec<ModuleFile>> {
     let stat = |path: String| {
-        let full = dir.join(&path);
+        let full = real_path(&path);
         let meta = fs::metadata(&full).map_err(Error::io(full))?;
         let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
         let stamp = Stamp {

@@ -11,6 +11,7 @@ use crate::host::dt::driver::Drivers;
 use crate::host::dt::vmlinux::Kernel;
 use crate::host::error::{Error, Result};
 use crate::host::image::pack;
+use crate::host::input;
 use crate::host::modules::graph::Graph;
 use crate::host::modules::module::{Module, ModuleId};
 use crate::host::modules::symbols::SymbolOwners;
@@ -42,7 +43,7 @@ impl IndexedTree {
     pub fn read(dir: &Path, caches: Option<PathBuf>, builtin: Option<&Path>) -> Result<IndexedTree> {
         let mut tree = Tree::open(dir)?;
         if let Some(path) = builtin {
-            tree.builtin = Some(std::fs::read(path).map_err(Error::io(path))?);
+            tree.builtin = Some(input::read_named(path)?);
         }
         let modules = read_modules(&tree, caches.as_deref());
         let owners = SymbolOwners::new(&modules);
