@@ -229,17 +229,15 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         }
         // Most modules have none, and the text of modprobe.d is long: search it once.
         let name = line.modname().ok().filter(|name| resolver.config.has_softdeps(name));
-        let mut any_found = false;
         if let Some(name) = &name {
-            any_found |= self.softdeps(resolver, line, name, Side::Pre, depth)?;
+            self.softdeps(resolver, line, name, Side::Pre, depth)?;
         }
         let place = self.push(line, need)?;
         if let Some(name) = &name {
-            any_found |= self.softdeps(resolver, line, name, Side::Post, depth)?;
+            self.softdeps(resolver, line, name, Side::Post, depth)?;
         }
         if let Some(step) = self.steps.get_mut(place) {
             step.settled = true;
-            step.has_softdeps = any_found;
             // A circle of softdeps may have reached it first.
             if need == Need::Required {
                 step.need = need;
@@ -248,7 +246,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         Ok(())
     }
 
-    /// Adds the softdeps of one side. Returns whether any resolves.
+    /// Adds the softdeps of one side.
     fn softdeps(
         &mut self,
         resolver: &Resolver<'map>,
@@ -256,8 +254,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
         name: &[u8],
         side: Side,
         depth: u8,
-    ) -> Result<bool, Failure> {
-        let mut any_found = false;
+    ) -> Result<(), Failure> {
         for (_, softdep) in resolver.config.softdeps(name).filter(|(on, _)| *on == side) {
             let first = self.matches.len();
             match resolver.resolve(softdep, self.matches) {
@@ -268,7 +265,6 @@ impl<'buf, 'map> Plan<'buf, 'map> {
             }
             let mut at = first;
             while let Some(&found) = self.matches.get(at) {
-                any_found = true;
                 let counts = match found {
                     Match::Module(_) => true,
                     Match::Command(_) => self.scope != Scope::Modules,
@@ -288,7 +284,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
             }
             self.matches.truncate(first);
         }
-        Ok(any_found)
+        Ok(())
     }
 
     /// Finds the module's step, and makes it required if `need` is.

@@ -127,8 +127,8 @@ pub fn prepare<'map>(
     let filled = resolver.config.options(&name, asked_as, options);
     let own = target.map_or(&[][..], |target| target.options);
     filled.and(options.extend_from_slice(own).map_err(|_| Error::Full)).map_err(Outcome::Unfit)?;
-    // kmod: for a module with softdeps its install command is ignored, which often does the same.
-    let ignores = step.has_softdeps || target.is_some_and(|target| target.ignore_command);
+    // Unlike kmod, also where the module has softdeps: `install X /bin/false` forbids X.
+    let ignores = target.is_some_and(|target| target.ignore_command);
     let command = if ignores { None } else { resolver.config.install(&name) };
     Ok(Prepared { name, command })
 }
@@ -294,11 +294,11 @@ mod tests {
     }
 
     #[test]
-    fn a_module_with_softdeps_has_no_install_command() {
+    fn an_install_command_stands_in_for_a_module_with_softdeps() {
         let tree = Tree::new(&CHAIN).config("install a run me\nsoftdep a pre: x\n");
         let mut kernel = Recording::default();
         load(&tree, &["a"], OnFailure::Stop, &mut kernel);
-        assert_eq!(kernel.calls, ["c()", "b()", "x()", "a()"]);
+        assert_eq!(kernel.calls, ["c()", "b()", "x()", "a: run me ()"]);
     }
 
     #[test]

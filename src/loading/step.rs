@@ -22,8 +22,6 @@ pub struct Step<'map> {
     pub state: StepState,
     /// The number of times a schedule started it.
     pub tries: u8,
-    /// Whether any softdep of the module resolves.
-    pub has_softdeps: bool,
 }
 
 /// Progress of a step.
@@ -60,7 +58,6 @@ impl<'map> Step<'map> {
             need,
             state: StepState::Waiting,
             tries: 0,
-            has_softdeps: false,
         }
     }
 
