@@ -37,16 +37,28 @@ impl<'map> Iterator for Params<'map> {
 
     #[inline(never)] // one copy for all callers
     fn next(&mut self) -> Option<Param<'map>> {
-        let rest = self.rest.trim_ascii_start();
+        while let [byte, rest @ ..] = self.rest
+            && is_blank(*byte)
+        {
+            self.rest = rest;
+        }
         let mut in_quote = false;
-        let len = rest.iter().position(|&byte| {
+        let len = self.rest.iter().position(|&byte| {
             in_quote ^= byte == b'"';
-            byte <= b' ' && byte.is_ascii_whitespace() && !in_quote
+            is_blank(byte) && !in_quote
         });
         let word;
-        (word, self.rest) = rest.split_at_checked(len.unwrap_or(rest.len()))?;
-        (!word.is_empty() && word != b"--").then(|| Param::parse(word))
+        (word, self.rest) = self.rest.split_at_checked(len.unwrap_or(self.rest.len()))?;
+        // The line feed of /proc/cmdline is not part of a quote without end.
+        let word = if self.rest.is_empty() { word.strip_suffix(b"\n").unwrap_or(word) } else { word };
+        let param = Param::parse(word);
+        (!word.is_empty() && param != Param { key: b"--", value: None }).then_some(param)
     }
+}
+
+/// Whether the kernel's `isspace` holds.
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | b' ' | 0xa0)
 }
 
 /// Returns the value of the last parameter named `key`; `None` if there is none, or it has no `=`.
@@ -59,11 +71,14 @@ pub fn has(cmdline: &[u8], key: &[u8]) -> bool {
     params(cmdline).any(|param| param.key == key)
 }
 
-/// Yields the options that `mod.param[=value]` gives to the module `modname`, as `param[=value]` pairs.
-pub fn options<'map>(cmdline: &'map [u8], modname: &[u8]) -> impl Iterator<Item = Param<'map>> {
-    params(cmdline).filter_map(move |param| {
+/// Yields the options that `mod.param[=value]` gives to modules, each with the module's name, as it is written. A key
+/// with blanks or quotes, or a module's name with a bracket, is not an option.
+pub fn options(cmdline: &[u8]) -> impl Iterator<Item = (&[u8], Param<'_>)> {
+    params(cmdline).filter_map(|param| {
         let (module, key) = split_once(param.key, b'.')?;
-        same(module, modname).then_some(Param { key, value: param.value })
+        let is_odd = |byte: &u8| *byte == b'"' || is_blank(*byte);
+        (!param.key.iter().any(is_odd) && !module.contains(&b'['))
+            .then_some((module, Param { key, value: param.value }))
     })
 }
 
@@ -89,28 +104,39 @@ pub fn blacklists(cmdline: &[u8], modname: &[u8]) -> bool {
 }
 
 impl<'map> Param<'map> {
-    /// Returns the parts of `key=value`, to be joined; the value is quoted if it has a blank.
+    /// Returns the parts of `key=value`, to be joined, which the kernel splits into the same key and value: the value is
+    /// quoted if it has a blank that its own quotes do not hold.
     pub fn parts(&self) -> [&'map [u8]; 5] {
         let Some(value) = self.value else { return [self.key, b"", b"", b"", b""] };
-        let quote: &[u8] = if value.contains(&b' ') { b"\"" } else { b"" };
-        [self.key, b"=", quote, value, quote]
+        let (mut in_quote, mut is_split, mut has_blank) = (false, value.starts_with(b"\""), false);
+        for &byte in value {
+            in_quote ^= byte == b'"';
+            has_blank |= is_blank(byte);
+            is_split |= is_blank(byte) && !in_quote;
+        }
+        // With an odd number of quotes in it, one more in front closes the last.
+        let (open, close): (&[u8], &[u8]) = match (is_split, in_quote) {
+            (true, false) => (b"\"", b"\""),
+            (true, true) => (b"\"", b""),
+            (false, true) if !has_blank => (b"\"", b""),
+            (false, _) => (b"", b""),
+        };
+        [self.key, b"=", open, value, close]
     }
 
     fn parse(word: &'map [u8]) -> Param<'map> {
-        let unquoted = match word.strip_prefix(b"\"") {
-            Some(rest) => rest.strip_suffix(b"\"").unwrap_or(rest),
-            None => word,
+        let (quoted, text) = word.strip_prefix(b"\"").map_or((false, word), |text| (true, text));
+        let without_quote = || text.strip_suffix(b"\"").unwrap_or(text);
+        // A `=` in the first place belongs to the key.
+        let equals = text.iter().skip(1).position(|&byte| byte == b'=');
+        let halves = equals.and_then(|at| text.split_at_checked(at.saturating_add(1)));
+        let Some((key, [_, value @ ..])) = halves else {
+            return Param { key: if quoted { without_quote() } else { text }, value: None };
         };
-        match split_once(unquoted, b'=') {
-            Some((key, value)) if !key.is_empty() => {
-                let value = match value.strip_prefix(b"\"") {
-                    Some(rest) => rest.strip_suffix(b"\"").unwrap_or(rest),
-                    None => value,
-                };
-                Param { key, value: Some(value) }
-            }
-            _ => Param { key: unquoted, value: None },
-        }
+        let (opened, value) = value.strip_prefix(b"\"").map_or((quoted, value), |value| (true, value));
+        // One quote is taken off at the end, whichever was opened.
+        let value = if opened { value.strip_suffix(b"\"").unwrap_or(value) } else { value };
+        Param { key, value: Some(value) }
     }
 }
 
@@ -129,11 +155,93 @@ mod tests {
     }
 
     #[test]
-    fn quotes_hold_blanks_together() {
-        let got: Vec<_> = options(CMDLINE, b"snd_hda").collect();
-        let want = [(&b"model"[..], &b"a b"[..]), (b"x", b"c d")].map(|(key, v)| Param { key, value: Some(v) });
+    fn options_of_modules_are_those_with_a_dot_and_a_sound_name() {
+        let cmdline =
+            b"snd-hda.m=\"a b\" \"snd_hda.x=c d\" usbcore.nousb ivrs[14:00.5]=x ps.\"y\" a.\"b c\"=1 root=1.2";
+        let got: Vec<_> = options(cmdline).collect();
+        let param = |key, value| Param { key, value };
+        let want = [
+            (&b"snd-hda"[..], param(&b"m"[..], Some(&b"a b"[..]))),
+            (b"snd_hda", param(b"x", Some(b"c d"))),
+            (b"usbcore", param(b"nousb", None)),
+        ];
         assert_eq!(got, want);
-        assert_eq!(options(CMDLINE, b"usbcore").next(), Some(Param { key: b"nousb", value: None }));
+    }
+
+    /// The kernel's `next_arg`, statement for statement, until the string ends.
+    fn next_args(text: &str) -> Vec<(String, Option<String>)> {
+        let mut args = text.trim_start_matches(|c: char| c.is_ascii() && is_blank(c as u8)).as_bytes().to_vec();
+        let mut found = Vec::new();
+        while !args.is_empty() {
+            let (mut in_quote, mut quoted, mut equals) = (false, false, 0);
+            if args[0] == b'"' {
+                args.remove(0);
+                (in_quote, quoted) = (true, true);
+            }
+            let mut i = 0;
+            while i < args.len() && (in_quote || !is_blank(args[i])) {
+                if equals == 0 && args[i] == b'=' {
+                    equals = i;
+                }
+                in_quote ^= args[i] == b'"';
+                i += 1;
+            }
+            let mut end = i;
+            let mut start = equals + 1;
+            if equals > 0 && args.get(start) == Some(&b'"') {
+                start += 1;
+                if args[i - 1] == b'"' {
+                    end -= 1;
+                }
+            }
+            if quoted && i > 0 && end == i && args[i - 1] == b'"' {
+                end -= 1;
+            }
+            let text = |part: &[u8]| String::from_utf8(part.to_vec()).unwrap();
+            found.push(if equals > 0 {
+                (text(&args[..equals]), Some(text(args.get(start..end).unwrap_or_default())))
+            } else {
+                (text(&args[..end]), None)
+            });
+            args = args.get(i + 1..).unwrap_or_default().to_vec();
+            while args.first().is_some_and(|byte| is_blank(*byte)) {
+                args.remove(0);
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn words_split_as_the_kernel_splits_them_and_options_come_back_the_same() {
+        let mut words = vec![String::new()];
+        for _ in 0..if cfg!(miri) { 3 } else { 7 } {
+            let longer = words.iter().flat_map(|word| ['"', ' ', '\t', '=', 'x'].map(|byte| format!("{word}{byte}")));
+            words = longer.chain(["".into()]).collect();
+        }
+        for word in words {
+            let line = format!("m.p{word}");
+            let got: Vec<_> = params(line.as_bytes()).collect();
+            let text = |part: &[u8]| String::from_utf8(part.to_vec()).unwrap();
+            let strings: Vec<_> = got.iter().map(|param| (text(param.key), param.value.map(text))).collect();
+            assert_eq!(strings, next_args(&line), "{line:?}");
+            // A quote without end reaches to the end: nothing can stand behind it.
+            if line.bytes().filter(|byte| *byte == b'"').count() % 2 == 0
+                && let Some((_, param)) = options(line.as_bytes()).next()
+            {
+                let option = format!("{} n", param.parts().map(text).concat());
+                let want = [(text(param.key), param.value.map(text)), ("n".into(), None)];
+                assert_eq!(next_args(&option), want, "{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_quote_without_end_holds_the_rest_but_no_line_feed() {
+        let value = |line| options(line).next().unwrap().1.parts().concat();
+        assert_eq!(value(b"m.p=\"a b c\n"), b"p=\"a b c\"");
+        assert_eq!(value(b"m.p=a\" b c\n"), b"p=a\" b c");
+        assert_eq!(value(b"\"m.p=a\tb\n"), b"p=\"a\tb\"");
+        assert_eq!(params(b"a \n").count(), 1);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! is stored per file. Source: modprobe.d(5), modules-load.d(5), kmod's libkmod-config.c.
 
 use super::cmdline;
-use super::name::{Alias, normalize, same};
+use super::dep_line::DepLine;
+use super::name::{Alias, normalize, same, stem};
 use crate::bytes::split_once;
 use crate::error::Error;
 use crate::glob;
@@ -202,6 +203,12 @@ impl<'map> Config<'map> {
         cmdline::lists(self.cmdline, key, modname)
     }
 
+    /// Whether `module_blacklist=` names the module of a line of modules.dep, or one that it needs.
+    pub fn bars(&self, line: DepLine<'_>) -> bool {
+        cmdline::names(self.cmdline, b"module_blacklist")
+            .any(|name| line.deps().chain([line.path()]).any(|path| same(stem(path), name)))
+    }
+
     /// Yields a superset of the directives with these verbs.
     #[inline(never)] // makes the loader smaller
     fn directives_of(&self, verbs: u32) -> Directives<'map> {
@@ -286,9 +293,10 @@ impl<'map> Config<'map> {
         out: &mut heapless::VecView<u8>,
     ) -> Result<(), Error> {
         let mut put = |part: &[u8]| out.extend_from_slice(part).map_err(|_| Error::Full);
+        let is_for = |name: &[u8]| same(name, modname) || asked_as.is_some_and(|alias| same(name, alias));
         for directive in self.directives_of(initial(b"options")) {
             if let Directive::Options(name, options) = directive
-                && (same(name, modname) || asked_as.is_some_and(|alias| same(name, alias)))
+                && is_for(name)
             {
                 for part in options.split(|&byte| byte == b'\t') {
                     put(part)?;
@@ -296,7 +304,7 @@ impl<'map> Config<'map> {
                 }
             }
         }
-        for param in cmdline::options(self.cmdline, modname) {
+        for (_, param) in cmdline::options(self.cmdline).filter(|(name, _)| is_for(name)) {
             for part in param.parts() {
                 put(part)?;
             }

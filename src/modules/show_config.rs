@@ -8,7 +8,7 @@ use super::config::{Config, Directive, Side, softdep_words};
 use super::index::Index;
 use super::name::{Alias, normalize};
 use super::resolve::{Failure, IndexFile, Indexes};
-use crate::bytes::{split_once, words};
+use crate::bytes::words;
 
 /// Callback that prints text, given in parts.
 pub type Put<'a> = dyn FnMut(&[&[u8]]) + 'a;
@@ -71,14 +71,17 @@ fn blacklist(cmdline: &[u8], put: &mut Put<'_>) {
 }
 
 fn options(cmdline: &[u8], put: &mut Put<'_>) {
-    for param in cmdline::params(cmdline).filter(|param| param.key != BLACKLIST) {
-        let Some((module, key)) = split_once(param.key, b'.') else { continue };
+    for (module, param) in cmdline::options(cmdline).filter(|(module, param)| !is_blacklist(module, param)) {
         put(&[b"options "]);
         normal(module, put);
         put(&[b" "]);
-        put(&cmdline::Param { key, value: param.value }.parts());
+        put(&param.parts());
         put(&[b"\n"]);
     }
+}
+
+fn is_blacklist(module: &[u8], param: &cmdline::Param<'_>) -> bool {
+    module == b"modprobe" && param.key == b"blacklist"
 }
 
 fn softdep(text: &[u8], put: &mut Put<'_>) {
