@@ -29,6 +29,8 @@ pub enum Error {
     Full,
     /// Softdeps are nested deeper than the limit of a plan.
     TooDeep,
+    /// `module_blacklist=` of the command line names the module, or one that it needs: the kernel refuses it.
+    Barred,
 }
 
 impl Error {
@@ -47,6 +49,7 @@ impl Error {
             Error::BadSignature => "is no signature of a known kind",
             Error::Full => "does not fit the loader's buffers",
             Error::TooDeep => "has softdeps nested too deep",
+            Error::Barred => "is left out: module_blacklist= on the kernel command line names it or a module it needs",
         }
     }
 }

@@ -157,8 +157,9 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     ///
     /// # Errors
     /// [`Failure::Name`] with [`Error::Full`] when the buffers are too small, with [`Error::TooDeep`] where softdeps
-    /// nest too deep; [`Failure::Index`] where the look-up of a dependency meets a damaged index. The steps are then
-    /// unchanged; an edge between modules that are not steps has no effect.
+    /// nest too deep, with [`Error::Barred`] where the kernel will refuse the module or one that it needs;
+    /// [`Failure::Index`] where the look-up of a dependency meets a damaged index. The steps are then unchanged; an edge
+    /// between modules that are not steps has no effect.
     pub fn add(&mut self, resolver: &Resolver<'map>, line: DepLine<'map>) -> Result<(), Failure> {
         let (steps_before, visited_before) = (self.steps.len(), self.visited.len());
         let outcome = self.target(resolver, line, Need::Required, SOFTDEP_DEPTH);
@@ -176,6 +177,10 @@ impl<'buf, 'map> Plan<'buf, 'map> {
                 self.note_need(needed, need);
             }
             return Ok(());
+        }
+        // A command leaves the answer to the kernel, as kmod does.
+        if self.scope == Scope::Modules && resolver.config.bars(line) {
+            return if need == Need::Required { Err(Failure::Name(Error::Barred)) } else { Ok(()) };
         }
         let depth = depth.checked_sub(1).ok_or(Failure::Name(Error::TooDeep))?;
         self.visited.push(line.as_ptr()).map_err(|_| Failure::Name(Error::Full))?;
@@ -385,6 +390,16 @@ mod tests {
     #[test]
     fn a_dependency_without_a_line_of_its_own_is_planned_by_path() {
         plans(&Tree::new(&["k/a.ko: k/b.ko other/c.ko", "k/c.ko: k/d.ko"]), &["a"], "c b a");
+    }
+
+    #[test]
+    fn a_barred_module_is_left_out_with_all_that_it_needs() {
+        let lines = ["k/a-x.ko: k/b.ko", "k/b.ko:", "k/c.ko: k/a-x.ko k/b.ko", "k/d.ko:"];
+        let tree = Tree::new(&lines).config("softdep d pre: c\n").cmdline("module_blacklist=z,a_x");
+        let barred = Err((Failure::Name(Error::Barred), String::new()));
+        assert_eq!(plan_in::<9, 9>(&tree, &["a_x"]), barred);
+        assert_eq!(plan_in::<9, 9>(&tree, &["c"]), barred, "it needs what is barred");
+        plans(&tree, &["d"], "d");
     }
 
     #[test]

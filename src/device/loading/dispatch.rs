@@ -19,7 +19,6 @@ use crate::loading::run::{OPTIONS_LEN, prepare};
 use crate::loading::schedule::Schedule;
 use crate::loading::step::{Need, StepId, are_in};
 use crate::modules::config::lines;
-use crate::modules::name::stem;
 use crate::modules::uevent::Uevent;
 use core::mem::MaybeUninit;
 use rustix::fd::AsFd;
@@ -256,9 +255,6 @@ impl<'a> Dispatcher<'a> {
         let Some((earlier, step)) = self.requests.plan.step(id) else { return };
         let mut options = heapless::Vec::<u8, OPTIONS_LEN>::new();
         let prepared = match prepare(step, earlier, &self.requests.resolver, None, &mut options, &mut self.kernel) {
-            Ok(prepared) if self.requests.resolver.config.cmdline_lists(b"module_blacklist", &prepared.name) => {
-                return self.done(id, Outcome::Refused(Refusal::Kernel(Errno::EPERM)), None);
-            }
             Ok(prepared) => prepared,
             Err(outcome) => return self.done(id, outcome, None),
         };
@@ -299,13 +295,9 @@ impl<'a> Dispatcher<'a> {
             return;
         }
         self.requests.recorder.done(earlier.len(), step, outcome, answer);
-        let is_barred = outcome == Outcome::Refused(Refusal::Kernel(Errno::EPERM))
-            && self.requests.resolver.config.cmdline_lists(b"module_blacklist", stem(step.path()));
-        if !is_barred {
-            let is_amiss = !outcome.is_in() && outcome != Outcome::Refused(Refusal::Kernel(Errno::ENODEV));
-            self.failed_count = self.failed_count.saturating_add((is_amiss && step.need == Need::Required).into());
-            self.kernel.on_outcome(step, outcome);
-        }
+        let is_amiss = !outcome.is_in() && outcome != Outcome::Refused(Refusal::Kernel(Errno::ENODEV));
+        self.failed_count = self.failed_count.saturating_add((is_amiss && step.need == Need::Required).into());
+        self.kernel.on_outcome(step, outcome);
     }
 
     /// Requests the modules of all devices in /sys/devices.

@@ -137,7 +137,7 @@ impl Requests {
             }
             let added = self.plan.add(&self.resolver, dep_line);
             if let Some(failure) = added.err().or(self.plan.left_out.take()) {
-                self.report(name, failure);
+                self.report(modname, failure);
             }
         }
         self.recorder.asked(self.plan.steps.len(), name, by);
@@ -154,7 +154,7 @@ impl Requests {
 
     /// Reports each index failure once, not once per name.
     fn report(&mut self, name: &[u8], failure: Failure) {
-        if self.reported == Some(failure) {
+        if matches!(failure, Failure::Index(..)) && self.reported == Some(failure) {
             return;
         }
         self.reported = Some(failure);
