@@ -35,12 +35,14 @@ pub struct Getopt<'a, 'it> {
     /// The unread rest of an argument of joined short options.
     joined: &'a [u8],
     operands_only: bool,
+    stops_at_operand: bool,
 }
 
 impl<'a, 'it> Getopt<'a, 'it> {
-    /// Makes a parser of the arguments that `args` returns, from the one after the command's name.
-    pub fn new(spec: Spec, args: &'it mut dyn FnMut() -> Option<&'a [u8]>) -> Self {
-        Getopt { spec, args, joined: &[], operands_only: false }
+    /// Makes a parser of the arguments that `args` returns, from the one after the command's name. With `stops_at_operand`,
+    /// as POSIX has it, no option stands behind the first operand.
+    pub fn new(spec: Spec, stops_at_operand: bool, args: &'it mut dyn FnMut() -> Option<&'a [u8]>) -> Self {
+        Getopt { spec, args, joined: &[], operands_only: false, stops_at_operand }
     }
 
     /// Returns the next option or operand; `None` at the end.
@@ -63,7 +65,10 @@ impl<'a, 'it> Getopt<'a, 'it> {
                 self.joined = rest;
                 self.next()
             }
-            _ => Ok(Some(Arg::Operand(arg))),
+            _ => {
+                self.operands_only |= self.stops_at_operand;
+                Ok(Some(Arg::Operand(arg)))
+            }
         }
     }
 
@@ -84,17 +89,18 @@ impl<'a, 'it> Getopt<'a, 'it> {
 
     fn long(&mut self, arg: &'a [u8], long: &'a [u8]) -> Result<Arg<'a>, Misuse<'a>> {
         let (name, value) = split_once(long, b'=').map_or((long, None), |(name, value)| (name, Some(value)));
-        let mut found: Option<&[u8]> = None;
+        let (mut found, mut is_ambiguous) = (None::<&[u8]>, false);
         for entry in entries(self.spec) {
             let Some(tail) = entry.get(2..).and_then(|known| known.strip_prefix(name)) else { continue };
             if tail.is_empty() {
-                found = Some(entry);
+                (found, is_ambiguous) = (Some(entry), false);
                 break;
             }
-            if found.is_some_and(|other| id(other) != id(entry)) {
-                return Err(Misuse { prose: "option is ambiguous", option: arg });
-            }
+            is_ambiguous |= found.is_some_and(|other| id(other) != id(entry));
             found = Some(entry);
+        }
+        if is_ambiguous {
+            return Err(Misuse { prose: "option is ambiguous", option: arg });
         }
         let entry = found.ok_or(Misuse { prose: "unrecognized option", option: arg })?;
         let takes_value = entry.get(1) == Some(&b'=');
@@ -168,12 +174,16 @@ mod tests {
     use super::*;
 
     const SPEC: Spec =
-        "a all\nr remove\nh-remove-holders\nh-remove-dependencies\nC=config\nc show-config\nc showconfig";
+        "a all\nr remove\nh-remove-holders\nh-remove-dependencies\nC=config\nc show-config\nc showconfig\nn show";
 
     fn taken(args: &[&str]) -> Result<String, String> {
+        taken_by(false, args)
+    }
+
+    fn taken_by(stops_at_operand: bool, args: &[&str]) -> Result<String, String> {
         let mut args = args.iter().map(|arg| arg.as_bytes());
         let mut next = || args.next();
-        let mut getopt = Getopt::new(SPEC, &mut next);
+        let mut getopt = Getopt::new(SPEC, stops_at_operand, &mut next);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let mut out = Vec::new();
         loop {
@@ -193,6 +203,12 @@ mod tests {
     }
 
     #[test]
+    fn posix_ends_the_options_at_the_first_operand() {
+        assert_eq!(taken_by(true, &["-a", "x", "-r", "--", "-C"]).unwrap(), "-a x -r -- -C");
+        assert_eq!(taken_by(true, &["-C", "x", "--", "-a"]).unwrap(), "-Cx -a");
+    }
+
+    #[test]
     fn values_stand_behind_their_option_or_in_the_next_word() {
         assert_eq!(taken(&["-aCx", "-C", "y", "--config=z", "--config", "-a"]).unwrap(), "-a -Cx -Cy -Cz -C-a");
         assert_eq!(taken(&["-aC"]).unwrap_err(), "option requires an argument: C");
@@ -202,7 +218,9 @@ mod tests {
 
     #[test]
     fn long_names_may_be_cut_short() {
-        assert_eq!(taken(&["--remove", "--remove-h", "--remove-", "--sh"]).unwrap(), "-r -h -h -c");
+        assert_eq!(taken(&["--remove", "--remove-h", "--remove-", "--showc"]).unwrap(), "-r -h -h -c");
+        assert_eq!(taken(&["--show", "--show-c"]).unwrap(), "-n -c", "a whole name is not ambiguous");
+        assert_eq!(taken(&["--sho"]).unwrap_err(), "option is ambiguous: --sho");
         assert_eq!(taken(&["--re"]).unwrap_err(), "option is ambiguous: --re");
         assert_eq!(taken(&["--foo"]).unwrap_err(), "unrecognized option: --foo");
         assert_eq!(taken(&["-ah"]).unwrap_err(), "invalid option: h", "known by its long name only");

@@ -164,7 +164,7 @@ pub fn command_line(data: &[u8]) {
     show_config::config(&Config::new(data, data), &mut |_| ());
     let mut args = data.split(|&byte| byte == b'\n');
     let mut next = || args.next();
-    let mut getopt = getopt::Getopt::new("a all\nC=config\nr remove\nH-remove-holders", &mut next);
+    let mut getopt = getopt::Getopt::new("a all\nC=config\nr remove\nH-remove-holders", data.len() % 2 == 1, &mut next);
     while let Ok(Some(_)) = getopt.next() {}
 }
 

@@ -14,7 +14,7 @@ use crate::loading::run::OPTIONS_LEN;
 use crate::modules::name::stem;
 use rustix::fs::CWD;
 
-const SPEC: Spec = "f force\nG-force-vermagic\nM-force-modversion\np p\ns syslog\nv verbose\nV version\nh help";
+const SPEC: Spec = "f force\nG-force-vermagic\nM-force-modversion\ns syslog\nv verbose\nV version\nh help";
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
 pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, env: Args) -> i32 {

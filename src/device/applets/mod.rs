@@ -70,6 +70,8 @@ impl Command {
     /// Runs it; `args` begins behind its name. Returns the exit status.
     pub(super) fn run(self, buffers: &'static mut Buffers, args: Args, env: Args) -> i32 {
         speak_as(self.name);
+        #[cfg(any(feature = "tools", feature = "boot"))]
+        options::heed(env);
         (self.main)(buffers, args, env)
     }
 }

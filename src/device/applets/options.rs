@@ -1,9 +1,20 @@
 //! The options of a command by getopt, its --help and --version.
 
 use super::print::error;
-use crate::device::io::log::{Level, line, put, to_kmsg};
+use crate::device::io::log::{Level, line, put, speak_up, to_kmsg};
+use crate::device::rt::Args;
 use crate::getopt::{Arg, Getopt, Spec};
+use core::sync::atomic::{AtomicBool, Ordering};
 use heapless::VecView;
+
+/// Whether options end at the first operand.
+static STOPS_AT_OPERAND: AtomicBool = AtomicBool::new(false);
+
+/// Reads the environment's word on options. Source: getopt(3), POSIXLY_CORRECT.
+pub(super) fn heed(mut env: Args) {
+    let is_set = env.any(|var| var.to_bytes().starts_with(b"POSIXLY_CORRECT="));
+    STOPS_AT_OPERAND.store(is_set, Ordering::Relaxed);
+}
 
 /// Takes the options and operands of a command. Each option goes to `each`, which returns whether its value will do.
 ///
@@ -16,7 +27,7 @@ pub(super) fn take(
     operands: &mut VecView<&'static [u8]>,
     each: &mut dyn FnMut(u8, &'static [u8]) -> bool,
 ) -> Result<(), i32> {
-    let mut getopt = Getopt::new(spec, next);
+    let mut getopt = Getopt::new(spec, STOPS_AT_OPERAND.load(Ordering::Relaxed), next);
     loop {
         let (letter, value) = match getopt.next() {
             Ok(Some(Arg::Option(letter, value))) => (letter, value),
@@ -29,6 +40,7 @@ pub(super) fn take(
             }
             Ok(None) => return Ok(()),
             Err(misuse) => {
+                speak_up(); // kmod's -q does not reach getopt
                 line(Level::Error, &[misuse.prose.as_bytes(), b": ", misuse.option]);
                 return Err(1);
             }

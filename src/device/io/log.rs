@@ -54,6 +54,12 @@ pub(crate) fn be_quiet() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
+/// Suppresses no lines from now on.
+#[cfg(any(feature = "tools", feature = "boot"))]
+pub(crate) fn speak_up() {
+    QUIET.store(false, Ordering::Relaxed);
+}
+
 /// Lets lines go to the kernel's log from now on, without the limit that it sets to chatty programs.
 pub(crate) fn to_kernel() {
     if let Ok(limit) = open(c"/proc/sys/kernel/printk_devkmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
