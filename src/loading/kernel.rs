@@ -22,6 +22,8 @@ impl Errno {
     pub const EEXIST: Errno = Errno(17);
     /// Module: its hardware is missing. Mount: the file system is unknown.
     pub const ENODEV: Errno = Errno(19);
+    /// File: not a regular file.
+    pub const EISDIR: Errno = Errno(21);
     /// Module: a parameter is invalid. Mount: the disk has another file system.
     pub const EINVAL: Errno = Errno(22);
     /// File: too large.

@@ -21,7 +21,8 @@ pub(crate) fn open_joined(dir: BorrowedFd<'_>, parts: &[&[u8]]) -> Result<OwnedF
     // Where it is used, as to hand it on is to copy all of it.
     let mut path = Text::new();
     join(parts, &mut path)?;
-    openat(dir, c_str(&path), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
+    // A FIFO in the place of a file must not block.
+    openat(dir, c_str(&path), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
 }
 
 /// Reads a file from its start until it ends or `buf` is full, and returns what was read. For files of /proc and /sys,

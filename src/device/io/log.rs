@@ -161,7 +161,7 @@ pub(crate) fn errno_prose(errno: Errno) -> &'static [u8] {
 }
 
 /// The errnos that loading a module or mounting returns, with their meaning. The loader holds only [`PROSE`], made from it.
-const ERRNOS: [(rustix::io::Errno, &str); 20] = [
+const ERRNOS: [(rustix::io::Errno, &str); 22] = [
     (rustix::io::Errno::PERM, "not permitted (by module_blacklist=, or loading is disabled)"),
     (rustix::io::Errno::NOENT, "not found"),
     (rustix::io::Errno::IO, "input/output error"),
@@ -173,8 +173,10 @@ const ERRNOS: [(rustix::io::Errno, &str); 20] = [
     (rustix::io::Errno::BUSY, "busy"),
     (rustix::io::Errno::EXIST, "in the kernel already"),
     (rustix::io::Errno::NODEV, "no such device: its hardware is not here"),
+    (rustix::io::Errno::ISDIR, "not a regular file"),
     (rustix::io::Errno::INVAL, "invalid parameter, or damaged file"),
     (rustix::io::Errno::NOSPC, "no space left"),
+    (rustix::io::Errno::SPIPE, "not a regular file"),
     (rustix::io::Errno::ROFS, "read-only file system"),
     (rustix::io::Errno::BADMSG, "damaged file"),
     (rustix::io::Errno::OPNOTSUPP, "not supported here"),

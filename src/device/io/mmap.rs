@@ -3,13 +3,25 @@
 use super::path::errno;
 use crate::loading::kernel::Errno;
 use rustix::fd::OwnedFd;
-use rustix::fs::fstat;
+use rustix::fs::{FileType, fstat};
 
-/// Maps a whole file; the mapping stays until the process ends.
+/// Returns the length of a regular file, bytes; 0 for /dev/null, which disables a configuration file.
+///
+/// # Errors
+/// [`Errno::EISDIR`] for every other kind of file.
+fn file_len(file: &OwnedFd) -> Result<usize, Errno> {
+    let stat = fstat(file).map_err(errno)?;
+    if !matches!(FileType::from_raw_mode(stat.st_mode), FileType::RegularFile | FileType::CharacterDevice) {
+        return Err(Errno::EISDIR);
+    }
+    usize::try_from(stat.st_size).map_err(|_| Errno::EFBIG)
+}
+
+/// Maps a whole regular file; the mapping stays until the process ends.
 #[allow(unsafe_code, reason = "mmap")]
 pub(crate) fn map(file: &OwnedFd) -> Result<&'static [u8], Errno> {
     use rustix::mm::{MapFlags, ProtFlags, mmap};
-    let len = usize::try_from(fstat(file).map_err(errno)?.st_size).map_err(|_| Errno::EFBIG)?;
+    let len = file_len(file)?;
     if len == 0 {
         return Ok(&[]);
     }
@@ -49,7 +61,7 @@ const NEAR_LEN: usize = 0x2000;
 #[allow(unsafe_code, reason = "mmap")]
 pub(crate) fn map_to_edit(file: &OwnedFd) -> Result<&'static mut [u8], Errno> {
     use rustix::mm::{MapFlags, ProtFlags, mmap};
-    let len = usize::try_from(fstat(file).map_err(errno)?.st_size).map_err(|_| Errno::EFBIG)?;
+    let len = file_len(file)?;
     if len == 0 {
         return Ok(&mut []);
     }

@@ -5,6 +5,7 @@ use crate::support::fakekernel::{Outcome, Troubles, run};
 use crate::support::fixture::{Fixture, KVER};
 use crate::support::mkko::{Ko, Versions};
 use crate::support::modprobe::Modprobe;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs;
 
 /// A root with two modules, their indexes and a configuration, and the loader in it.
@@ -106,6 +107,30 @@ fn a_file_cut_short_is_told_with_its_offset() {
         assert_eq!(outcome.status, 1, "{argv:?}\n{}", outcome.stderr);
         assert!(outcome.stderr.contains(tells), "{argv:?}: no {tells:?} in\n{}", outcome.stderr);
         assert!(outcome.stderr.contains(|c: char| c.is_ascii_digit()), "{argv:?}\n{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_fifo_in_the_place_of_a_file_blocks_no_command() {
+    let module = format!("/{}", path("kernel/b.ko"));
+    let loads = [
+        ("kernel/b.ko", &["modprobe", "b"][..], "not a regular file"),
+        ("kernel/b.ko", &["insmod", &module], "not a regular file"),
+        ("kernel/b.ko", &["modinfo", "b"], "not a regular file"),
+        ("/etc/modprobe.d/a.conf", &["modprobe", "-c"], "a.conf: not a regular file"),
+        ("modules.softdep", &["modprobe", "-D", "a"], "modules.softdep: not a regular file"),
+    ];
+    // How an index that cannot be read is reported has tests of its own.
+    let indexes =
+        READERS.into_iter().filter(|(name, ..)| name.ends_with(".bin")).map(|(name, argv, _)| (name, argv, ""));
+    for (name, argv, message) in loads.into_iter().chain(indexes) {
+        let root = root();
+        let file = name.strip_prefix('/').map_or_else(|| path(name), str::to_owned);
+        let place = root.root().join(&file);
+        fs::remove_file(&place).unwrap();
+        mknodat(CWD, &place, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let outcome = modprobe(&root, argv, &Troubles::default());
+        assert!(outcome.stderr.contains(message), "{argv:?}: no {message:?} in\n{}", outcome.stderr);
     }
 }
 
