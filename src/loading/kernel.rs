@@ -69,6 +69,47 @@ pub enum State {
 }
 
 /// The kernel, a recording of one, or a dry run.
+///
+/// ```
+/// use initmod::loading::kernel::{Errno, Kernel, Outcome, Refusal, State};
+/// use initmod::loading::plan::Plan;
+/// use initmod::loading::run::{OnFailure, run};
+/// use initmod::loading::step::Step;
+/// use initmod::modules::config::Config;
+/// use initmod::modules::dep_line::DepLine;
+/// use initmod::modules::index::Index;
+/// use initmod::modules::resolve::{Indexes, Resolver};
+///
+/// /// A kernel that takes every module but one.
+/// struct Picky(Vec<String>);
+///
+/// impl Kernel for Picky {
+///     fn state(&mut self, _: &[u8]) -> State {
+///         State::Unknown
+///     }
+///     fn insert(&mut self, path: &[u8], _: &[u8]) -> Result<(), Refusal> {
+///         if path == b"bad.ko" { Err(Refusal::Kernel(Errno::ENOEXEC)) } else { Ok(()) }
+///     }
+///     fn command(&mut self, _: &[u8], _: &[u8], _: &[u8]) -> Result<(), Refusal> {
+///         Err(Refusal::Command(1))
+///     }
+///     fn on_outcome(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
+///         let loaded = outcome == Outcome::Loaded;
+///         self.0.push(format!("{}: {loaded}", step.path().escape_ascii()));
+///     }
+/// }
+///
+/// let resolver = Resolver { indexes: Indexes([Index::EMPTY; 5]), config: Config::new(b"", b"") };
+/// let mut steps = heapless::Vec::<_, 8>::new();
+/// let (mut visited, mut matches) = (heapless::Vec::<_, 8>::new(), heapless::Vec::<_, 8>::new());
+/// let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
+/// plan.add(&resolver, DepLine::new(b"top.ko: bad.ko")).unwrap();
+///
+/// let mut kernel = Picky(Vec::new());
+/// let tally = run(plan.steps, &resolver, None, OnFailure::GoOn, &mut kernel);
+/// assert_eq!((tally.loaded, tally.failed), (0, 2));
+/// assert_eq!(kernel.0, ["bad.ko: false", "top.ko: false"]);
+/// ```
 pub trait Kernel {
     /// Returns the state of `modname`.
     fn state(&mut self, modname: &[u8]) -> State;

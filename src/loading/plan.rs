@@ -39,6 +39,23 @@ pub struct SoftEdge<'map> {
 }
 
 /// The steps, in load order, and the buffers to add more.
+///
+/// ```
+/// use initmod::loading::plan::Plan;
+/// use initmod::modules::config::Config;
+/// use initmod::modules::dep_line::DepLine;
+/// use initmod::modules::index::Index;
+/// use initmod::modules::resolve::{Indexes, Resolver};
+///
+/// let resolver = Resolver { indexes: Indexes([Index::EMPTY; 5]), config: Config::new(b"", b"") };
+/// let mut steps = heapless::Vec::<_, 8>::new();
+/// let (mut visited, mut matches) = (heapless::Vec::<_, 8>::new(), heapless::Vec::<_, 8>::new());
+/// let mut plan = Plan::new(&mut steps, &mut visited, &mut matches);
+///
+/// plan.add(&resolver, DepLine::new(b"e1000e.ko: ptp.ko pps_core.ko")).unwrap();
+/// let paths: Vec<_> = plan.steps.iter().map(|step| step.path()).collect();
+/// assert_eq!(paths, [&b"pps_core.ko"[..], b"ptp.ko", b"e1000e.ko"]);
+/// ```
 pub struct Plan<'buf, 'map> {
     /// The modules, in load order.
     pub steps: &'buf mut VecView<Step<'map>>,

@@ -50,15 +50,7 @@ pub enum Need {
 
 impl<'map> Step<'map> {
     pub(super) fn new(line: DepLine<'map>, need: Need) -> Self {
-        Step {
-            line,
-            hash: hash(line.path()),
-            links: [0; 2],
-            settled: false,
-            need,
-            state: StepState::Waiting,
-            tries: 0,
-        }
+        Step { line, hash: hash(line.path()), links: [0; 2], settled: false, need, state: StepState::Waiting, tries: 0 }
     }
 
     /// Returns the module file's path, relative to /lib/modules/KVER unless it begins with `/`.
