@@ -4,8 +4,11 @@
 use super::error::Error;
 use crate::modules::compression::Compression;
 use liblzma::stream as xz;
+use miniz_oxide::inflate::TINFLStatus;
+use miniz_oxide::inflate::core::{DecompressorOxide, decompress as inflate};
 use std::io::Read;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The compression of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, clap::ValueEnum)]
@@ -37,8 +40,36 @@ impl Damage {
     }
 }
 
-/// Limit of an unpacked module, bytes. No module is larger; a file that unpacks to more is hostile.
-const UNPACKED_MAX: usize = 1 << 30;
+/// Content of a compressed file, for the limit of what it may unpack to. A small hostile file could fill the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A module, or a file of the size of one: 128 MiB. The largest stripped module has 30 MiB.
+    Module,
+    /// A kernel: 256 MiB. A kernel with most drivers built in has 100 MiB.
+    Kernel,
+    /// The archives of an initramfs, each: 512 MiB.
+    Image,
+}
+
+/// Limit that the user gave, bytes; 0 is none.
+static GIVEN_MAX: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets the limit of every content to `mib`, MiB.
+pub fn set_unpacked_max(mib: u16) {
+    GIVEN_MAX.store(usize::from(mib) << 20, Ordering::Relaxed);
+}
+
+impl Content {
+    /// Returns the limit of what it may unpack to, bytes.
+    pub fn unpacked_max(self) -> usize {
+        match (GIVEN_MAX.load(Ordering::Relaxed), self) {
+            (0, Content::Module) => 128 << 20,
+            (0, Content::Kernel) => 256 << 20,
+            (0, Content::Image) => 512 << 20,
+            (given, _) => given,
+        }
+    }
+}
 
 /// Minimum growth of the output, bytes.
 const GROW_LEN: usize = 256 << 10;
@@ -65,7 +96,7 @@ impl Format {
     }
 }
 
-/// Unpacks `bytes` of any format; copies uncompressed ones.
+/// Unpacks a module, or a file of the size of one, of any format; copies an uncompressed one.
 ///
 /// # Errors
 /// [`Damage`] where the decoder stopped.
@@ -81,13 +112,14 @@ pub fn decompress(bytes: &[u8]) -> Result<Vec<u8>, Damage> {
 /// [`Damage`] where the decoder stopped.
 pub fn decompress_into(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
     out.clear();
+    let max = Content::Module.unpacked_max();
     match Format::of(bytes) {
         Format::None => out.extend(bytes),
-        Format::Gz => gunzip(bytes, out)?,
+        Format::Gz => gunzip(bytes, max, out)?,
         Format::Xz => {
-            unlzma(xz::Stream::new_stream_decoder(LZMA_MAX, xz::CONCATENATED), bytes, UNPACKED_MAX, out)?;
+            unlzma(xz::Stream::new_stream_decoder(LZMA_MAX, xz::CONCATENATED), bytes, max, out)?;
         }
-        Format::Zst => unzstd(bytes, UNPACKED_MAX, out)?,
+        Format::Zst => unzstd(bytes, max, out)?,
     }
     Ok(())
 }
@@ -103,10 +135,10 @@ pub fn compress(bytes: &[u8], format: Format) -> Vec<u8> {
     }
 }
 
-fn gunzip(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
+fn gunzip(bytes: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Damage> {
     // The last four bytes are the length modulo 2^32. If they are wrong, the buffer grows up to the limit.
     let hint = bytes.last_chunk().map_or(0, |len| u32::from_le_bytes(*len));
-    let mut len = (hint as usize).clamp(1, (bytes.len() * 1032).clamp(1, UNPACKED_MAX));
+    let mut len = (hint as usize).clamp(1, (bytes.len() * 1032).clamp(1, max));
     loop {
         out.resize(len, 0);
         match libdeflater::Decompressor::new().gzip_decompress(bytes, out) {
@@ -116,8 +148,9 @@ fn gunzip(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Damage> {
             }
             // only the first of several members was unpacked; gzip(1) writes one
             Ok(_) => return Err(Damage { off: 0, what: "gzip: data after the end of the first member".into() }),
-            Err(libdeflater::DecompressionError::InsufficientSpace) if len < UNPACKED_MAX => {
-                len = (len * 2).min(UNPACKED_MAX)
+            Err(libdeflater::DecompressionError::InsufficientSpace) if len < max => len = (len * 2).min(max),
+            Err(libdeflater::DecompressionError::InsufficientSpace) => {
+                return Err(Damage { off: 0, what: format!("gzip: {}", too_much(max)) });
             }
             Err(error) => return Err(Damage { off: 0, what: format!("gzip: {error}").to_lowercase() }),
         }
@@ -142,7 +175,8 @@ pub fn unlzma(
         let (read, written) = (read_len(&stream), out.len());
         let damage = |what: String| Damage { off: read as u64, what: format!("xz: {what}") };
         if out.capacity() == written {
-            out.reserve(written.max(GROW_LEN));
+            // One byte over the limit shows that there is more.
+            out.reserve_exact(written.clamp(GROW_LEN, GROW_LEN.max(max / 4)).min((max + 1).saturating_sub(written)));
         }
         let rest = bytes.get(read..).unwrap_or_default();
         match stream.process_vec(rest, out, xz::Action::Finish) {
@@ -181,8 +215,72 @@ pub fn unzstd(bytes: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), Damage>
     }
 }
 
-fn too_much(max: usize) -> String {
-    format!("unpacks to more than {} GiB", max >> 30)
+/// Returns the compressed data of a gzip member. Source: RFC 1952.
+pub(crate) fn behind_gzip_header(bytes: &[u8]) -> Option<&[u8]> {
+    let (&[_, _, 8, flags, ..], mut rest) = bytes.split_first_chunk::<10>()? else { return None };
+    let [_, has_crc, has_extra, has_name, has_comment] = [0, 1, 2, 3, 4].map(|bit| flags & 1 << bit != 0);
+    if has_extra {
+        let (len, behind) = rest.split_first_chunk()?;
+        rest = behind.get(usize::from(u16::from_le_bytes(*len))..)?;
+    }
+    for _ in [has_name, has_comment].into_iter().filter(|has| *has) {
+        rest = rest.get(rest.iter().position(|&byte| byte == 0)? + 1..)?;
+    }
+    rest.get(if has_crc { 2 } else { 0 }..)
+}
+
+/// Length of the pieces of [`each_piece`], bytes. A window of deflate has 32 KiB, and a ring buffer a power of two.
+const PIECE_LEN: usize = 64 << 10;
+
+/// Unpacks the stream at the start of `bytes`, whatever follows it, in constant memory. Calls `each` with one piece of its
+/// content after the other; stops early if that returns false. Returns false if the stream is damaged.
+pub fn each_piece(bytes: &[u8], each: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+    let mut from: Box<dyn Read + '_> = match Format::of(bytes) {
+        Format::None => return false,
+        Format::Gz => return each_piece_of_gzip(bytes, each).is_some(),
+        Format::Xz => {
+            let stream = xz::Stream::new_stream_decoder(LZMA_MAX, 0).expect("this decoder exists");
+            Box::new(liblzma::bufread::XzDecoder::new_stream(bytes, stream))
+        }
+        Format::Zst => match zstd::stream::read::Decoder::with_buffer(bytes) {
+            Ok(decoder) => Box::new(decoder.single_frame()),
+            Err(_) => return false,
+        },
+    };
+    let mut piece = vec![0; PIECE_LEN];
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return true,
+            Ok(len) if each(&piece[..len]) => {}
+            Ok(_) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+/// Unpacks a gzip member for [`each_piece`]; `None` if it is damaged.
+fn each_piece_of_gzip(bytes: &[u8], each: &mut dyn FnMut(&[u8]) -> bool) -> Option<()> {
+    let mut rest = behind_gzip_header(bytes)?;
+    let mut state = Box::new(DecompressorOxide::new());
+    let (mut ring, mut place) = (vec![0; PIECE_LEN], 0);
+    loop {
+        let (status, read_len, written_len) = inflate(&mut state, rest, &mut ring, place, 0);
+        rest = rest.get(read_len..)?;
+        if !each(&ring[place..place + written_len]) {
+            return Some(());
+        }
+        place = (place + written_len) % PIECE_LEN;
+        match status {
+            TINFLStatus::Done => return Some(()),
+            TINFLStatus::HasMoreOutput => {}
+            _ => return None,
+        }
+    }
+}
+
+/// Returns the message on a content that exceeds its limit.
+pub fn too_much(max: usize) -> String {
+    format!("unpacks to more than {} MiB; --unpacked-max raises the limit", max >> 20)
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

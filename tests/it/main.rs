@@ -1,6 +1,7 @@
 //! One integration binary: a folder per command, and what the tests share in `support`.
 #![allow(unreachable_pub, reason = "the modules of a test binary are its own library")]
 
+mod bombs;
 mod build;
 mod depmod;
 mod layers;

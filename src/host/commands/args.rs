@@ -93,6 +93,9 @@ pub struct SourceArgs {
     /// Read every module; neither use nor write the cache
     #[arg(long, conflicts_with = "cache")]
     pub no_cache: bool,
+    /// Limit of what one compressed input may unpack to, MiB [default: 128 for a module, 256 for a kernel, 512 for an image]
+    #[arg(long, value_name = "MIB")]
+    pub unpacked_max: Option<u16>,
 }
 
 /// Arguments of `mkinitmod build`. An argument overrides its key in the board file.

@@ -6,6 +6,7 @@ use crate::host::arch::Arch;
 use crate::host::board::family;
 use crate::host::board::file::{Board, Scope, TreeKeys};
 use crate::host::board::kconfig::Kconfig;
+use crate::host::codec;
 use crate::host::dt::root::Root;
 use crate::host::dt::tree::Tree as DeviceTree;
 use crate::host::dt::vmlinux::Kernel;
@@ -56,6 +57,7 @@ impl Inputs {
     /// # Errors
     /// A file is missing or unreadable, or two of them contradict each other.
     pub fn read(args: &SourceArgs, wants_kernel: bool) -> Result<Inputs> {
+        args.unpacked_max.into_iter().for_each(codec::set_unpacked_max);
         let mut boards = read_board_files(args)?;
         let joined = if boards.is_empty() { None } else { Some(family::joined(&boards)?) };
         let indexed = read_tree(args, joined.as_ref())?;

@@ -11,6 +11,7 @@
 use super::emit::emit;
 use super::options::Options;
 use super::replace::replace;
+use crate::host::codec;
 use crate::host::error::{Error, Result};
 use crate::host::input;
 use crate::host::modules::cache;
@@ -59,6 +60,7 @@ fn run(options: &Options) -> Result<ExitCode> {
         print(format!("initmod depmod {}\n", env!("CARGO_PKG_VERSION")).as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
+    options.unpacked_max.into_iter().for_each(codec::set_unpacked_max);
     let (kver, files) = (options.kver()?, options.files()?);
     let (root, out_root) = (root_at(options.basedir.as_deref())?, root_at(options.out_root())?);
     let below = options.below(&kver);

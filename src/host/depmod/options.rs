@@ -63,6 +63,9 @@ pub struct Options {
     /// Read every module, and cache none
     #[arg(long, conflicts_with = "cache")]
     pub no_cache: bool,
+    /// Limit of what one compressed module may unpack to, MiB [default: 128]
+    #[arg(long, value_name = "MIB")]
+    pub unpacked_max: Option<u16>,
     /// Print the version
     #[arg(short = 'V', long)]
     pub version: bool,

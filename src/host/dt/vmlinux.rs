@@ -4,10 +4,11 @@
 //! unpacked image an entry is 64 zeros, the string, and zeros up to 128 bytes. Strings that code only compares with have
 //! no such padding. Source: include/linux/mod_devicetable.h; scripts/extract-vmlinux.
 
+use crate::host::codec;
+use crate::host::codec::{Content, Format};
 use crate::host::error::{Error, Result};
 use crate::host::input;
 use std::collections::HashSet;
-use std::io::Read;
 use std::path::Path;
 
 /// Zeros before the `compatible` field of an entry, bytes.
@@ -17,8 +18,6 @@ const FIELD_LEN: usize = 128;
 
 /// Least length of an unpacked kernel, bytes: smaller data is not a kernel.
 const KERNEL_LEN_MIN: usize = 1 << 20;
-/// Greatest length of an unpacked kernel, bytes.
-const KERNEL_LEN_MAX: usize = 1 << 30;
 
 /// The drivers in a kernel image.
 #[derive(Debug, Default)]
@@ -35,10 +34,9 @@ impl Kernel {
     /// The file cannot be read, or holds no kernel in a known compression.
     pub fn read(path: &Path) -> Result<Kernel> {
         let data = input::read_named(path)?;
-        let image = unpack(&data).ok_or_else(|| {
-            Error::input(path, "no kernel found in it; known compressions are none, gzip, xz and zstd")
-        })?;
-        Ok(Kernel { compatibles: tables(&image), names: names(&image) })
+        let kernel = scan(&data).map_err(|what| Error::input(path, what))?;
+        kernel
+            .ok_or_else(|| Error::input(path, "no kernel found in it; known compressions are none, gzip, xz and zstd"))
     }
 
     /// Whether the image has this string: the kernel may create a device of that name.
@@ -55,86 +53,104 @@ impl Kernel {
 /// Lengths of device names, bytes: shorter strings are too common. Source: include/linux/mod_devicetable.h, `PLATFORM_NAME_SIZE`.
 const NAME_LENS: std::ops::RangeInclusive<usize> = 4..=23;
 
-/// Returns all strings that may be device names.
-fn names(image: &[u8]) -> HashSet<String> {
-    let strings = image.split(|&byte| byte == 0).filter(|text| NAME_LENS.contains(&text.len()));
-    let is_name = |text: &&[u8]| text.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    strings.filter(is_name).map(|text| String::from_utf8_lossy(text).into_owned()).collect()
-}
-
-/// Finds and decompresses the kernel in a boot image.
-fn unpack(data: &[u8]) -> Option<Vec<u8>> {
+/// Finds the kernel in a boot image and scans it. Returns `None` if there is none.
+///
+/// # Errors
+/// What may be the kernel exceeds the limit of [`Content::Kernel`].
+fn scan(data: &[u8]) -> std::result::Result<Option<Kernel>, String> {
     let is_elf = data.starts_with(b"\x7fELF");
     // arm64's boot header has its magic at offset 56.
     if is_elf || data.get(56..60) == Some(b"ARM\x64") {
-        return Some(data.to_vec());
+        let mut scanner = Scanner::default();
+        scanner.feed(data);
+        return Ok(Some(scanner.finish()));
     }
-    const MAGICS: [&[u8]; 3] = [b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
-    let starts = (0..data.len()).filter(|&at| MAGICS.iter().any(|magic| data[at..].starts_with(magic)));
-    starts.filter_map(|at| unpack_from(&data[at..])).find(|image| image.len() > KERNEL_LEN_MIN)
+    let max = Content::Kernel.unpacked_max();
+    for start in (0..data.len()).filter(|&start| Format::of(&data[start..]) != Format::None) {
+        let mut scanner = Scanner::default();
+        let is_whole = codec::each_piece(&data[start..], &mut |piece| {
+            scanner.feed(piece);
+            scanner.len <= max
+        });
+        if scanner.len > max {
+            return Err(format!("what is packed at offset {start:#x} {}", codec::too_much(max)));
+        }
+        if is_whole && scanner.len > KERNEL_LEN_MIN {
+            return Ok(Some(scanner.finish()));
+        }
+    }
+    Ok(None)
 }
 
-/// Decompresses from the start of `data`, whatever follows the compressed stream.
-fn unpack_from(data: &[u8]) -> Option<Vec<u8>> {
-    let mut image = Vec::new();
-    match data[0] {
-        0x1f => return first_gzip_member(data),
-        0xfd => drop(liblzma::read::XzDecoder::new(data).read_to_end(&mut image).ok()?),
-        _ => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(data).ok()?;
-            decoder.single_frame().read_to_end(&mut image).ok()?;
-        }
-    }
-    Some(image)
+/// Collects the strings of a kernel image, which it gets in pieces.
+#[derive(Default)]
+struct Scanner {
+    kernel: Kernel,
+    /// Bytes seen.
+    len: usize,
+    /// The string that the last piece ended in; no more than [`FIELD_LEN`] bytes of it.
+    text: Vec<u8>,
+    /// Zeros before `text`, or behind the last string if `text` is empty.
+    zeros: usize,
+    /// The last string, if it is the `compatible` of an entry when enough zeros follow.
+    compatible: Option<String>,
 }
 
-/// Decompresses one gzip member. Its content's length is found by trying ever larger buffers.
-fn first_gzip_member(data: &[u8]) -> Option<Vec<u8>> {
-    let mut image = Vec::new();
-    let mut len = KERNEL_LEN_MIN * 16;
-    while len <= KERNEL_LEN_MAX {
-        image.resize(len, 0);
-        match libdeflater::Decompressor::new().gzip_decompress(data, &mut image) {
-            Ok(len) => {
-                image.truncate(len);
-                return Some(image);
-            }
-            Err(libdeflater::DecompressionError::InsufficientSpace) => len *= 2,
-            Err(_) => return None,
+impl Scanner {
+    fn feed(&mut self, piece: &[u8]) {
+        self.len += piece.len();
+        let mut rest = piece;
+        while let Some(first) = rest.first() {
+            let len = if *first == 0 {
+                self.end_text();
+                let len = rest.iter().position(|&byte| byte != 0).unwrap_or(rest.len());
+                self.zeros += len;
+                let is_padded = |text: &mut String| self.zeros >= FIELD_LEN - text.len();
+                self.kernel.compatibles.extend(self.compatible.take_if(is_padded));
+                len
+            } else {
+                let len = rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len());
+                self.text.extend(&rest[..len.min(FIELD_LEN - self.text.len())]);
+                self.compatible = None;
+                len
+            };
+            rest = &rest[len..];
         }
     }
-    None
-}
 
-/// Returns all strings that are the `compatible` of a match table's entry.
-fn tables(image: &[u8]) -> HashSet<String> {
-    let mut found = HashSet::new();
-    let mut at = 0;
-    let mut zeros = 0;
-    while at < image.len() {
-        if image[at] == 0 {
-            (at, zeros) = (at + 1, zeros + 1);
-            continue;
+    /// Takes the string that ends here, if there is one.
+    fn end_text(&mut self) {
+        if self.text.is_empty() {
+            return;
         }
-        let len = image[at..].iter().position(|&byte| byte == 0).unwrap_or(image.len() - at);
-        if zeros >= BEFORE_LEN
-            && let Some(field) = image.get(at..at + FIELD_LEN)
-            && len < FIELD_LEN
-            && field[len..].iter().all(|&byte| byte == 0)
-            && let Ok(text) = std::str::from_utf8(&field[..len])
-            && text.bytes().all(|byte| byte.is_ascii_graphic())
-        {
-            found.insert(text.to_owned());
+        let text = std::mem::take(&mut self.text);
+        let zeros = std::mem::take(&mut self.zeros);
+        let is_name_byte = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if NAME_LENS.contains(&text.len()) && text.iter().all(is_name_byte) {
+            self.kernel.names.insert(String::from_utf8_lossy(&text).into_owned());
         }
-        (at, zeros) = (at + len, 0);
+        if zeros >= BEFORE_LEN && text.len() < FIELD_LEN && text.iter().all(u8::is_ascii_graphic) {
+            self.compatible = String::from_utf8(text).ok();
+        }
     }
-    found
+
+    fn finish(mut self) -> Kernel {
+        self.end_text();
+        self.kernel
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::codec;
+
+    fn compatibles(image: &[u8], piece_len: usize) -> Vec<String> {
+        let mut scanner = Scanner::default();
+        image.chunks(piece_len).for_each(|piece| scanner.feed(piece));
+        let mut found: Vec<String> = scanner.finish().compatibles.into_iter().collect();
+        found.sort();
+        found
+    }
 
     fn entry(compatible: &str) -> Vec<u8> {
         let mut entry = vec![0; 64];
@@ -147,10 +163,13 @@ mod tests {
     #[test]
     fn strings_in_code_are_no_table_entries() {
         let image = [b"x,literal\0".to_vec(), entry("a,b"), entry("fixed-clock"), b"y,literal\0z".to_vec()].concat();
-        let mut found: Vec<String> = tables(&image).into_iter().collect();
-        found.sort();
-        assert_eq!(found, ["a,b", "fixed-clock"]);
-        assert!(tables(&entry("a,b")[..100]).is_empty());
+        for piece_len in [1, 7, 64, image.len()] {
+            assert_eq!(compatibles(&image, piece_len), ["a,b", "fixed-clock"], "{piece_len}");
+        }
+        assert!(compatibles(&entry("a,b")[..100], 100).is_empty());
+        let mut scanner = Scanner::default();
+        image.chunks(5).for_each(|piece| scanner.feed(piece));
+        assert!(scanner.finish().has_string("fixed-clock"));
     }
 
     #[test]
@@ -159,8 +178,8 @@ mod tests {
         image.resize(KERNEL_LEN_MIN + 1, 7);
         for format in [codec::Format::Gz, codec::Format::Xz, codec::Format::Zst] {
             let boot = [b"MZ code \x1f\x8b\x08 more".to_vec(), codec::compress(&image, format), b"tail".to_vec()];
-            assert!(tables(&unpack(&boot.concat()).unwrap()).contains("a,b"), "{format:?}");
+            assert!(scan(&boot.concat()).unwrap().unwrap().has_driver("a,b"), "{format:?}");
         }
-        assert_eq!(unpack(b"no kernel"), None);
+        assert!(scan(b"no kernel").unwrap().is_none());
     }
 }

@@ -6,15 +6,12 @@
 
 use super::compress::{LZ4_BLOCK_LEN, LZ4_MAGIC};
 use crate::host::codec;
-use crate::host::codec::{Damage, LZMA_MAX};
+use crate::host::codec::{Content, Damage, LZMA_MAX};
 use ::cpio::newc;
 use liblzma::stream as xz;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
-
-/// Limit of an unpacked archive, bytes.
-const UNPACKED_MAX: usize = 4 << 30;
 
 /// Least growth of the output buffer, bytes.
 const GROW_LEN: usize = 1 << 20;
@@ -117,13 +114,14 @@ fn entry<'a>(bytes: &'a [u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> std::i
 
 /// Unpacks the compressed archive at the start of `bytes`. Returns it, and its packed length.
 fn member(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
+    let max = Content::Image.unpacked_max();
     match bytes {
-        [0x1f, 0x8b, ..] => gunzip(bytes).ok_or_else(|| "gzip: damaged".into()),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => unlzma(xz::Stream::new_stream_decoder(LZMA_MAX, 0), bytes),
-        [0x5d, 0, 0, ..] => unlzma(xz::Stream::new_lzma_decoder(LZMA_MAX), bytes),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => unzstd(bytes),
+        [0x1f, 0x8b, ..] => gunzip(bytes, max)?.ok_or_else(|| "gzip: damaged".into()),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => unlzma(xz::Stream::new_stream_decoder(LZMA_MAX, 0), bytes, max),
+        [0x5d, 0, 0, ..] => unlzma(xz::Stream::new_lzma_decoder(LZMA_MAX), bytes, max),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => unzstd(bytes, max),
         [0x02, 0x21, 0x4c, 0x18, rest @ ..] => {
-            let (plain, left_len) = unlz4(rest)?;
+            let (plain, left_len) = unlz4(rest, max)?;
             Ok((plain, bytes.len() - left_len))
         }
         [b'B', b'Z', b'h', ..] => Err(format!("compressed by bzip2, {NO_DECODER}")),
@@ -135,53 +133,48 @@ fn member(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
 /// Message on a compression without decoder here.
 const NO_DECODER: &str = "which mkinitmod cannot read; recompress it with gz, xz, zst, lz4 or lzma";
 
-/// Unpacks one gzip member. Returns `None` if it is damaged. Source: RFC 1952.
-fn gunzip(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
-    let (&[_, _, 8, flags, ..], mut rest) = bytes.split_first_chunk::<10>()? else { return None };
-    let [_, has_crc, has_extra, has_name, has_comment] = [0, 1, 2, 3, 4].map(|bit| flags & 1 << bit != 0);
-    if has_extra {
-        let (len, behind) = rest.split_first_chunk()?;
-        rest = behind.get(usize::from(u16::from_le_bytes(*len))..)?;
-    }
-    for _ in [has_name, has_comment].into_iter().filter(|has| *has) {
-        rest = rest.get(rest.iter().position(|&byte| byte == 0)? + 1..)?;
-    }
-    rest = rest.get(if has_crc { 2 } else { 0 }..)?;
+/// Unpacks one gzip member of at most `max` bytes. Returns `None` if it is damaged.
+///
+/// # Errors
+/// It unpacks to more.
+fn gunzip(bytes: &[u8], max: usize) -> Result<Option<(Vec<u8>, usize)>, String> {
+    let Some(mut rest) = codec::behind_gzip_header(bytes) else { return Ok(None) };
     let mut state = Box::new(DecompressorOxide::new());
     let (mut out, mut len) = (vec![0; GROW_LEN], 0);
     loop {
         let flags = TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
         let (status, read_len, written_len) = decompress(&mut state, rest, &mut out, len, flags);
-        rest = rest.get(read_len..)?;
+        rest = rest.get(read_len..).unwrap_or_default();
         len += written_len;
         match status {
             TINFLStatus::Done => break,
-            TINFLStatus::HasMoreOutput if out.len() < UNPACKED_MAX => out.resize(out.len() * 2, 0),
-            _ => return None,
+            TINFLStatus::HasMoreOutput if out.len() < max => out.resize((out.len() * 2).min(max), 0),
+            TINFLStatus::HasMoreOutput => return Err(format!("gzip: {}", codec::too_much(max))),
+            _ => return Ok(None),
         }
     }
     out.truncate(len);
-    let (claimed, rest) = rest.split_first_chunk::<8>()?;
+    let Some((claimed, rest)) = rest.split_first_chunk::<8>() else { return Ok(None) };
     let is_good = u64::from_le_bytes(*claimed) == (len as u64) << 32 | u64::from(libdeflater::crc32(&out));
-    is_good.then(|| (out, bytes.len() - rest.len()))
+    Ok(is_good.then(|| (out, bytes.len() - rest.len())))
 }
 
-fn unlzma(decoder: Result<xz::Stream, xz::Error>, bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
+fn unlzma(decoder: Result<xz::Stream, xz::Error>, bytes: &[u8], max: usize) -> Result<(Vec<u8>, usize), String> {
     let mut out = Vec::new();
-    let packed_len = codec::unlzma(decoder, bytes, UNPACKED_MAX, &mut out).map_err(|damage| damage.what)?;
+    let packed_len = codec::unlzma(decoder, bytes, max, &mut out).map_err(|damage| damage.what)?;
     Ok((out, packed_len))
 }
 
-fn unzstd(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
+fn unzstd(bytes: &[u8], max: usize) -> Result<(Vec<u8>, usize), String> {
     let len = zstd::zstd_safe::find_frame_compressed_size(bytes).map_err(|_| "zstd: damaged")?;
     let mut out = Vec::new();
-    codec::unzstd(&bytes[..len], UNPACKED_MAX, &mut out).map_err(|damage| damage.what)?;
+    codec::unzstd(&bytes[..len], max, &mut out).map_err(|damage| damage.what)?;
     Ok((out, len))
 }
 
 /// Unpacks lz4 blocks, each after its length, up to a length of 0 or the end. Returns how many bytes are left. Source:
 /// lib/decompress_unlz4.c.
-fn unlz4(mut rest: &[u8]) -> Result<(Vec<u8>, usize), String> {
+fn unlz4(mut rest: &[u8], max: usize) -> Result<(Vec<u8>, usize), String> {
     let mut out = Vec::new();
     while let Some((&len, behind)) = rest.split_first_chunk::<4>().filter(|(len, _)| **len != [0; 4]) {
         if len == LZ4_MAGIC {
@@ -191,8 +184,8 @@ fn unlz4(mut rest: &[u8]) -> Result<(Vec<u8>, usize), String> {
         let block = behind.get(..u32::from_le_bytes(len) as usize).ok_or("lz4: truncated")?;
         let plain = lz4_flex::block::decompress(block, LZ4_BLOCK_LEN).map_err(|error| format!("lz4: {error}"))?;
         out.extend(plain);
-        if out.len() > UNPACKED_MAX {
-            return Err("lz4: unpacks to more than 4 GiB".into());
+        if out.len() > max {
+            return Err(format!("lz4: {}", codec::too_much(max)));
         }
         rest = &behind[block.len()..];
     }

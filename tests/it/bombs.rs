@@ -1,0 +1,67 @@
+//! Small inputs that unpack to more than the memory: each is an error that names its limit, and takes little memory.
+
+use crate::support::fixture::{Fixture, KVER};
+use crate::support::mkko::Ko;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// Length of what the bomb unpacks to, bytes: more than the limit of each kind of input.
+const UNPACKED_LEN: u64 = 520 << 20;
+
+fn bomb() -> &'static [u8] {
+    static BOMB: OnceLock<Vec<u8>> = OnceLock::new();
+    BOMB.get_or_init(|| zstd::stream::encode_all(std::io::repeat(0).take(UNPACKED_LEN), 1).unwrap())
+}
+
+/// Runs a command. Returns its exit status, stderr, and peak of resident memory, MiB.
+#[allow(unsafe_code, reason = "wait4")]
+fn run(command: &mut Command) -> (i32, String, i64) {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
+    // SAFETY: the child is this process' own and not yet waited for; both places are valid
+    let pid = unsafe { libc::wait4(i32::try_from(child.id()).unwrap(), &mut status, 0, usage.as_mut_ptr()) };
+    assert_eq!(u32::try_from(pid), Ok(child.id()));
+    // SAFETY: zeros are a valid value, and wait4 filled it
+    let usage = unsafe { usage.assume_init() };
+    (libc::WEXITSTATUS(status), stderr, usage.ru_maxrss >> 10)
+}
+
+fn fixture() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.module("kernel/a.ko", &Ko::new("a"));
+    fixture.put("loader", Ko::new("loader").build()).put("bomb", bomb());
+    fixture.put("b.toml", "arch = 'x86_64'\n[modules]\nload = ['a']\n");
+    fixture
+}
+
+#[test]
+fn a_bomb_as_kernel_or_image_is_an_error_within_its_limit() {
+    let fixture = fixture();
+    for (option, limit, peak_max) in [("--kernel", "more than 256 MiB", 64), ("--append", "more than 512 MiB", 640)] {
+        let mut command = fixture.mkinitmod("build");
+        command.args(["-q", "--board", "b.toml", "--loader", "loader", "-o", "out", option, "bomb"]);
+        let (status, stderr, peak) = run(&mut command);
+        assert!(status == 1 && stderr.contains("bomb: ") && stderr.contains(limit), "{option}: {status} {stderr}");
+        assert!(stderr.contains("--unpacked-max"), "{option}: {stderr}");
+        assert!(peak < peak_max, "{option}: {peak} MiB");
+    }
+}
+
+#[test]
+fn a_bomb_as_module_is_an_error_within_its_limit() {
+    let fixture = fixture();
+    fixture.put(&format!("lib/modules/{KVER}/kernel/b.ko.zst"), bomb());
+    let depmod = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
+        command.arg("depmod").arg("-b").arg(fixture.root()).args(["--no-cache", "-C", "/nonexistent", KVER]).args(args);
+        run(&mut command)
+    };
+    let (status, stderr, peak) = depmod(&[]);
+    assert!(status == 1 && stderr.contains("b.ko.zst: zstd: unpacks to more than 128 MiB"), "{status} {stderr}");
+    assert!(peak < 200, "{peak} MiB");
+    let (_, stderr, peak) = depmod(&["--unpacked-max", "16"]);
+    assert!(stderr.contains("more than 16 MiB") && peak < 64, "{peak} MiB, {stderr}");
+}
