@@ -131,29 +131,30 @@ impl Dir {
 
     /// Replaces the file or link `name` by a new file with permissions `mode` and content `data`.
     pub(crate) fn replace_file(&self, name: &OsStr, mode: u32, data: &[u8]) -> io::Result<()> {
-        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-        let Ok(fd) = rustix::fs::openat(self, ".", flags, Mode::from_raw_mode(mode)) else {
-            return self.replace_named(name, mode, data);
-        };
-        let mut file = File::from(fd);
-        write_whole(&mut file, data)?;
-        let _hold = signals::hold();
-        let nameless = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let link = |temporary: &OsStr| rustix::fs::linkat(CWD, &nameless, self, temporary, AtFlags::SYMLINK_FOLLOW);
-        match self.temporary(name, |temporary| Ok(link(temporary)?)) {
-            Ok((temporary, ())) => self.rename_over(&temporary, name),
-            // /proc is not mounted.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.replace_named(name, mode, data),
-            Err(error) => Err(error),
-        }
+        self.stage(name, mode, data)?.put()
     }
 
-    /// Replaces a file like [`Dir::replace_file`], without `O_TMPFILE` and /proc.
-    fn replace_named(&self, name: &OsStr, mode: u32, data: &[u8]) -> io::Result<()> {
-        let _hold = signals::hold();
+    /// Writes a new file for `name`, which stays as it is until [`Staged::put`].
+    fn stage<'a>(&'a self, name: &'a OsStr, mode: u32, data: &[u8]) -> io::Result<Staged<'a>> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let nameless = rustix::fs::openat(self, ".", flags, Mode::from_raw_mode(mode)).map(File::from);
+        // A nameless file gets its name by /proc, which may not be mounted.
+        if let Ok(mut file) = nameless
+            && fs::exists(nameless_path(&file)).unwrap_or(false)
+        {
+            write_whole(&mut file, data)?;
+            return Ok(Staged { dir: self, name, temporary: Some(Temporary::Nameless(file)) });
+        }
+        self.stage_named(name, mode, data)
+    }
+
+    /// Writes a new file like [`Dir::stage`], without `O_TMPFILE` and /proc.
+    fn stage_named<'a>(&'a self, name: &'a OsStr, mode: u32, data: &[u8]) -> io::Result<Staged<'a>> {
+        let hold = signals::hold();
         let (temporary, mut file) = self.temporary(name, |temporary| self.create_file(temporary, mode))?;
-        let written = write_whole(&mut file, data);
-        written.and_then(|()| self.rename_over(&temporary, name)).inspect_err(|_| _ = self.remove(&temporary))
+        let staged = Staged { dir: self, name, temporary: Some(Temporary::Named(temporary, hold)) };
+        write_whole(&mut file, data)?;
+        Ok(staged)
     }
 
     /// Calls `create` with temporary names for `name` until one is free: `.NAME.PID`, then others.
@@ -211,6 +212,51 @@ impl Dir {
     }
 }
 
+/// A new file, complete but for its name. Unless it is put in place, it is removed.
+struct Staged<'a> {
+    dir: &'a Dir,
+    name: &'a OsStr,
+    /// `None` once it is in place.
+    temporary: Option<Temporary>,
+}
+
+enum Temporary {
+    Nameless(File),
+    /// Its temporary name, for a file system without `O_TMPFILE`.
+    Named(OsString, signals::Hold),
+}
+
+impl Staged<'_> {
+    /// Renames the file over the old one.
+    fn put(mut self) -> io::Result<()> {
+        match self.temporary.take() {
+            Some(Temporary::Nameless(file)) => {
+                let _hold = signals::hold();
+                let link = |temporary: &OsStr| {
+                    rustix::fs::linkat(CWD, nameless_path(&file), self.dir, temporary, AtFlags::SYMLINK_FOLLOW)
+                };
+                let (temporary, ()) = self.dir.temporary(self.name, |temporary| Ok(link(temporary)?))?;
+                self.dir.rename_over(&temporary, self.name)
+            }
+            Some(Temporary::Named(temporary, _hold)) => self.dir.rename_over(&temporary, self.name),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        if let Some(Temporary::Named(temporary, _)) = &self.temporary {
+            _ = self.dir.remove(temporary);
+        }
+    }
+}
+
+/// Returns the path by which the kernel links a file without a name. Source: open(2), `O_TMPFILE`.
+fn nameless_path(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
 /// Writes and syncs a new file: after a crash, a rename could otherwise name an empty file.
 fn write_whole(file: &mut File, data: &[u8]) -> io::Result<()> {
     file.write_all(data)?;
@@ -224,20 +270,26 @@ pub(crate) fn parent(output: &Path) -> Result<(Dir, &OsStr)> {
     Ok((dir, name))
 }
 
-/// Replaces the file `output`: it is never partial. A device, a pipe or a descriptor of this process is written directly.
-/// A link is replaced, except one in /dev that leads to a device.
+/// Replaces the files of `outputs`, each a path and its content, all or none: each is complete before the first gets its
+/// name. A device, a pipe or a descriptor of this process is written directly. A link is replaced, except one in /dev that
+/// leads to a device.
 ///
 /// # Errors
-/// A system call failed, or `output` is a directory.
-pub(crate) fn write_file(output: &Path, data: &[u8]) -> Result<()> {
-    if is_stream(output) {
-        return write_stream(output, data).map_err(Error::io(output));
+/// A system call failed, or an output is a directory.
+pub(crate) fn write_files(outputs: &[(&Path, Vec<u8>)]) -> Result<()> {
+    let (streams, files): (Vec<_>, Vec<_>) = outputs.iter().partition(|(output, _)| is_stream(output));
+    let places = files.iter().map(|(output, _)| parent(output)).collect::<Result<Vec<_>>>()?;
+    let mut staged = Vec::new();
+    for ((output, data), (dir, name)) in files.iter().zip(&places) {
+        if dir.file_type(name).map_err(Error::io(output))? == Some(FileType::Directory) {
+            return Err(Error::io(output)(Errno::ISDIR.into()));
+        }
+        staged.push((output, dir.stage(name, 0o666, data).map_err(Error::io(output))?));
     }
-    let (dir, name) = parent(output)?;
-    if dir.file_type(name).map_err(Error::io(output))? == Some(FileType::Directory) {
-        return Err(Error::io(output)(Errno::ISDIR.into()));
+    for (output, data) in streams {
+        write_stream(output, data).map_err(Error::io(output))?;
     }
-    dir.replace_file(name, 0o666, data).map_err(Error::io(output))
+    staged.into_iter().try_for_each(|(output, staged)| staged.put().map_err(Error::io(output)))
 }
 
 /// Whether `output` is written directly: nothing else could take its place.
@@ -279,13 +331,13 @@ mod tests {
         fs::write(&victim, "mine").unwrap();
         for _ in 0..2 {
             symlink(&victim, &output).unwrap();
-            write_file(&output, b"new").unwrap();
+            write_files(&[(&output, b"new".to_vec())]).unwrap();
             assert_eq!(fs::read(&victim).unwrap(), b"mine");
             assert!(fs::symlink_metadata(&output).unwrap().is_file());
             fs::remove_file(&output).unwrap();
         }
         symlink("/dev/full", &output).unwrap();
-        write_file(&output, b"new").unwrap();
+        write_files(&[(&output, b"new".to_vec())]).unwrap();
         assert_eq!(fs::read(&output).unwrap(), b"new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
@@ -297,12 +349,12 @@ mod tests {
         fs::write(&victim, "mine").unwrap();
         symlink(&victim, &output).unwrap();
         let open = Dir::open(dir.path()).unwrap();
-        open.replace_named(OsStr::new("out"), 0o600, b"new").unwrap();
+        open.stage_named(OsStr::new("out"), 0o600, b"new").and_then(Staged::put).unwrap();
         assert_eq!((fs::read(&victim).unwrap(), fs::read(&output).unwrap()), (b"mine".to_vec(), b"new".to_vec()));
         assert_eq!(fs::metadata(&output).unwrap().mode() & 0o777, 0o600);
         assert_eq!(open.names().unwrap(), ["out", "victim"]);
         fs::create_dir(dir.path().join("dir")).unwrap();
-        assert!(open.replace_named(OsStr::new("dir"), 0o600, b"new").is_err());
+        assert!(open.stage_named(OsStr::new("dir"), 0o600, b"new").and_then(Staged::put).is_err());
         assert!(open.replace_file(OsStr::new("dir"), 0o600, b"new").is_err());
         assert_eq!(open.names().unwrap(), ["dir", "out", "victim"]);
     }

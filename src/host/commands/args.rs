@@ -119,7 +119,7 @@ pub struct BuildArgs {
     /// Loader to install as /init [default: ../lib/initmod/ARCH/initmod relative to mkinitmod's directory]
     #[arg(long, value_name = "FILE")]
     pub loader: Option<PathBuf>,
-    /// Compression of the image [default: zst]
+    /// Compression of the image [default: by the end of its name: .cpio, .gz, .xz, .zst or .lz4; else zst]
     #[arg(long, value_name = "FORMAT")]
     pub compress: Option<Method>,
     /// Compression of the modules in the image [default: keep]

@@ -36,17 +36,19 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     let mut report = report(&inputs, &plan, &files);
     let reasons = files.reasons(&inputs, &plan);
     let archives = lay_out(&inputs, &plan, files)?;
+    let mut outputs = Vec::new();
     if let Some(path) = &args.output {
-        output::write_file(path, &emit_image(&plan, &archives, mtime, &mut report)?)?;
-    }
-    if let Some(dir) = &args.tree {
-        write_tree(dir, &archives.main)?;
+        outputs.push((path.as_path(), emit_image(&plan, &archives, mtime, &mut report)?));
     }
     if let Some(path) = &args.manifest {
         let archives = [&archives.early, &archives.main];
         let manifest = manifest::render(&report.title, &inputs.indexed.tree.kver, &archives, &reasons);
-        output::write_file(path, manifest.as_bytes())?;
+        outputs.push((path.as_path(), manifest.into_bytes()));
     }
+    if let Some(dir) = &args.tree {
+        write_tree(dir, &archives.main)?;
+    }
+    output::write_files(&outputs)?;
     if !args.quiet {
         print(&report.text());
     }

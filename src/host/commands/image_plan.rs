@@ -59,7 +59,7 @@ impl<'a> ImagePlan<'a> {
             signatures: args.signatures.or(board.image.signatures).unwrap_or(Signatures::Keep),
             strip: args.strip || board.image.strip.unwrap_or(false),
         };
-        let method = args.compress.or(board.image.compress).unwrap_or(Method::Zst);
+        let method = method(args, board, existing.is_some())?;
         let notes = check_kernel(board, inputs.kconfig.as_ref(), method, style.signatures, &early)?;
         let mut ids: Vec<ModuleId> = selection.picks.iter().map(|pick| pick.id).collect();
         ids.sort_unstable();
@@ -96,6 +96,24 @@ fn read_loader(board: &Board, given: Option<&Path>) -> Result<Vec<u8>> {
     })?;
     board.arch.check(&loader).map_err(|what| Error::input(path, what))?;
     Ok(loader)
+}
+
+/// Returns the compression of the image: that of the arguments or the board, or that which the image's name tells.
+///
+/// # Errors
+/// The two contradict each other. With --append the name is that of a sequence of archives: it tells nothing.
+fn method(args: &BuildArgs, board: &Board, has_existing: bool) -> Result<Method> {
+    let given = args.compress.or(board.image.compress);
+    let named = args.output.as_deref().filter(|_| !has_existing).and_then(Method::of_name);
+    match (given, named, &args.output) {
+        (Some(given), Some(named), Some(output)) if given != named => {
+            let (given, named) = (given.word(), named.word());
+            let what = format!("the name is that of an image with --compress {named}, not {given}");
+            let advice = format!("pass --compress {named}, or another name with -o");
+            Err(Error::input(output, format!("{what}; {advice}")))
+        }
+        _ => Ok(given.or(named).unwrap_or(Method::Zst)),
+    }
 }
 
 /// Reads the image to append to. With --tree there is none.

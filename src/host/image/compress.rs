@@ -6,6 +6,7 @@ use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 use liblzma::write::XzEncoder;
 use serde::Deserialize;
 use std::io::Write;
+use std::path::Path;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
@@ -44,6 +45,26 @@ impl Method {
             Method::Xz => ", xz",
             Method::Zst => ", zst",
             Method::Lz4 => ", lz4",
+        }
+    }
+
+    /// Returns the word that --compress takes for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Method::None => "none",
+            _ => self.named().trim_start_matches(", "),
+        }
+    }
+
+    /// Returns the compression that the end of an image's name tells.
+    pub fn of_name(path: &Path) -> Option<Method> {
+        match path.extension()?.to_str()? {
+            "cpio" => Some(Method::None),
+            "gz" => Some(Method::Gz),
+            "xz" => Some(Method::Xz),
+            "zst" | "zstd" => Some(Method::Zst),
+            "lz4" => Some(Method::Lz4),
+            _ => None,
         }
     }
 
