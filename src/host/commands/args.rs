@@ -78,15 +78,21 @@ pub struct SourceArgs {
     /// Part of the device tree to select drivers for [default: root if --root is given, else board]
     #[arg(long, value_name = "SCOPE")]
     pub scope: Option<Scope>,
-    /// Kernel image, which lists the built-in drivers [default for select and why: ROOT/boot/vmlinuz-KVER]
+    /// Kernel image, which lists the built-in drivers [default for select and why: vmlinuz of the module tree,
+    /// or ROOT/boot/vmlinuz-KVER]
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
-    /// Kernel configuration, to check the image against [default: ROOT/boot/config-KVER if it exists]
+    /// Kernel configuration, to check the image against [default: config of the module tree, or
+    /// ROOT/boot/config-KVER, if it exists]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// modules.builtin of the kernel [default: that of the module tree]
     #[arg(long, value_name = "FILE")]
     pub builtin: Option<PathBuf>,
+    /// depmod.d of the target, which decides between module files of one name; a directory or file [default: that of
+    /// the module tree's root: ROOT/etc/depmod.d, ROOT/usr/lib/depmod.d, ...]
+    #[arg(long, value_name = "DIR")]
+    pub depmod_config: Vec<PathBuf>,
     /// Directory to cache module metadata in [default: initmod in the user's cache directory]
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,

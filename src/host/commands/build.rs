@@ -72,7 +72,7 @@ fn report<'a>(inputs: &'a Inputs, plan: &'a ImagePlan<'a>, files: &ImageFiles) -
         totals: Vec::new(),
         selection: &plan.selection,
         missing_firmware: files.firmware.missing.clone(),
-        notes: notes(plan, files),
+        notes: notes(inputs, plan, files),
     };
     let (modules, firmware, extra) = (&files.modules, &files.firmware.found, &files.extra);
     report.total(format!("{} modules", modules.len()), modules.iter().map(|packed| packed.data.len()).sum());
@@ -100,8 +100,11 @@ fn module_rows<'a>(inputs: &'a Inputs, plan: &ImagePlan<'_>, files: &ImageFiles)
 }
 
 /// Returns the plan's warnings, and notes on modules that were not packed or not stripped.
-fn notes(plan: &ImagePlan<'_>, files: &ImageFiles) -> Vec<String> {
+fn notes(inputs: &Inputs, plan: &ImagePlan<'_>, files: &ImageFiles) -> Vec<String> {
     let mut notes = plan.notes.clone();
+    let is_wanted = |modname: &str| plan.wanted.iter().any(|module| module.modname == modname);
+    let hidden = inputs.indexed.tree.hidden.iter().filter(|hidden| is_wanted(&hidden.modname));
+    notes.extend(hidden.map(ToString::to_string));
     let signed_count = files.modules.iter().filter(|packed| packed.module.signed).count();
     if plan.style.strip && signed_count > 0 {
         notes.push(format!("{signed_count} signed modules were not stripped (needs --signatures drop)"));

@@ -164,7 +164,7 @@ fn read_tree(args: &SourceArgs, board: Option<&Board>) -> Result<IndexedTree> {
         None => Error::input("--modules", "missing; pass the module tree of the kernel to boot: ROOT/lib/modules/KVER"),
     })?;
     let caches = if args.no_cache { None } else { args.cache.clone().or_else(cache::default_dir) };
-    IndexedTree::read(&dir, caches, keys.builtin.as_deref())
+    IndexedTree::read(&dir, caches, keys.builtin.as_deref(), &args.depmod_config)
 }
 
 /// Reads a board's device trees. Returns one board for each, or a single one without device tree.

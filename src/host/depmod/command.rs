@@ -102,6 +102,7 @@ fn run(options: &Options) -> Result<ExitCode> {
     let emitted = emit(tree.builtin(), &modules, &owners, &graph)?;
     emitted.warnings.iter().for_each(|warning| report("WARNING", warning));
     if options.warn {
+        tree.hidden.iter().for_each(|hidden| report("WARNING", hidden));
         emitted.duplicates.iter().for_each(|alias| report("WARNING", format_args!("duplicate module alias:\n{alias}")));
     }
 

@@ -13,6 +13,19 @@ use std::path::{Path, PathBuf};
 pub const DIRS: [&str; 5] =
     ["/etc/depmod.d", "/run/depmod.d", "/usr/local/lib/depmod.d", "/usr/lib/depmod.d", "/lib/depmod.d"];
 
+/// Returns where the depmod.d of the target's root may lie, for its module tree at `dir`: ROOT/lib/modules/KVER or
+/// ROOT/usr/lib/modules/KVER. For another path there is none.
+pub fn dirs_of_target(dir: &Path) -> Vec<PathBuf> {
+    let given = std::path::absolute(dir).unwrap_or_default();
+    let real = fs::canonicalize(dir).unwrap_or_default();
+    let root_of = |path: &Path| {
+        let root = path.parent().filter(|modules| modules.ends_with("lib/modules"))?.parent()?.parent()?;
+        Some(root.parent().filter(|_| root.ends_with("usr")).unwrap_or(root).to_owned())
+    };
+    let root = root_of(&given).or_else(|| root_of(&real));
+    root.map_or(Vec::new(), |root| DIRS.map(|dir| root.join(dir.trim_start_matches('/'))).into())
+}
+
 /// The configuration of depmod for one kernel.
 #[derive(Debug, Clone, Default)]
 pub struct DepmodConfig {

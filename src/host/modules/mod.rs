@@ -14,6 +14,7 @@ pub mod cache;
 pub mod scan;
 pub mod symbols;
 pub mod graph;
+pub mod vermagic;
 
 pub use progress::Progress;
 pub use scan::read_tree;

@@ -29,8 +29,27 @@ pub struct Tree {
     pub builtin_modinfo: Option<Vec<u8>>,
     /// Real paths of the files behind links that lead elsewhere below another root than `/`, by path in the tree.
     pub(super) linked: HashMap<String, PathBuf>,
+    /// Module files that another of the same modname hides.
+    pub hidden: Vec<Hidden>,
     /// Skipped entries and the reasons, for the user.
     pub warnings: Vec<String>,
+}
+
+/// A module file that is not used, because another has the same modname and counts more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hidden {
+    /// The modname of both.
+    pub modname: String,
+    /// The file, relative to the tree.
+    pub path: String,
+    /// The file that is used.
+    pub by: String,
+}
+
+impl std::fmt::Display for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: two modules of one name: {} is used, {} is not", self.modname, self.by, self.path)
+    }
 }
 
 /// The built-in modules of a kernel, as its build lists them.
@@ -71,19 +90,41 @@ impl Tree {
                 tree.warnings.push(format!("{external}: skipped: external directory does not exist"));
             }
         }
-        let mut chosen: HashMap<String, String> = HashMap::new();
+        let (mut chosen, mut hidden_paths) = (HashMap::<String, String>::new(), Vec::new());
         for found in found {
             tree.warnings.extend(found.warnings);
             tree.linked.extend(found.linked);
             for path in found.paths {
                 let modname = modname(&path);
-                if chosen.get(&modname).is_none_or(|other| config.rank(&path) > config.rank(other)) {
-                    chosen.insert(modname, path);
-                }
+                let hidden = match chosen.get(&modname) {
+                    Some(other) if config.rank(&path) <= config.rank(other) => Some(path),
+                    _ => chosen.insert(modname.clone(), path),
+                };
+                hidden_paths.extend(hidden.map(|path| (modname, path)));
             }
         }
+        let hidden =
+            hidden_paths.into_iter().map(|(modname, path)| Hidden { by: chosen[&modname].clone(), modname, path });
+        tree.hidden = hidden.collect();
         tree.take_files(chosen.into_values().collect())?;
         Ok(tree)
+    }
+
+    /// Finds the modules for which the tree's modules.dep, if there, has another file: modname, its file, the file here.
+    ///
+    /// # Errors
+    /// modules.dep is there and can't be read.
+    pub fn other_in_dep(&self, root: &Root) -> Result<Vec<(String, String, String)>> {
+        let dep = read_optional(root, &self.dir.join("modules.dep"))?.unwrap_or_default();
+        let dep = String::from_utf8_lossy(&dep);
+        let listed = dep.lines().filter_map(|line| line.split_once(':')).map(|(path, _)| (modname(path), path));
+        let listed: HashMap<String, &str> = listed.collect();
+        let other = |file: &ModuleFile| {
+            let modname = modname(&file.path);
+            let path = *listed.get(&modname).filter(|path| plain_path(path) != plain_path(&file.path))?;
+            Some((modname, path.to_owned(), file.path.clone()))
+        };
+        Ok(self.files.iter().filter_map(other).collect())
     }
 
     /// Makes a tree at `dir` of exactly the module files at `paths`, which are absolute.

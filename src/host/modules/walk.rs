@@ -15,6 +15,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// as many.
 const DIRS_MAX: usize = 100_000;
 
+/// Directory with the debug information of the files beside it, under the same names; Yocto's packages have it.
+/// Source: OpenEmbedded's meta/lib/oe/package.py, `PACKAGE_DEBUG_SPLIT_STYLE`.
+const SPLIT_DEBUG: &str = ".debug";
+
 /// The result of a walk.
 #[derive(Default)]
 pub(crate) struct Found {
@@ -95,7 +99,9 @@ impl Walk<'_> {
             }
         }
         let path = || if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-        if kind.is_dir() {
+        if kind.is_dir() && name == SPLIT_DEBUG {
+            Ok(Found::default())
+        } else if kind.is_dir() {
             self.dir(&real, &path(), parents, is_linked)
         } else if !is_module(name) {
             Ok(Found::default())

@@ -12,11 +12,15 @@ use crate::host::dt::vmlinux::Kernel;
 use crate::host::error::{Error, Result};
 use crate::host::image::pack;
 use crate::host::input;
+use crate::host::modules::depmod_d;
+use crate::host::modules::depmod_d::DepmodConfig;
 use crate::host::modules::graph::Graph;
 use crate::host::modules::module::{Module, ModuleId};
 use crate::host::modules::symbols::SymbolOwners;
 use crate::host::modules::tree::Tree;
+use crate::host::modules::vermagic;
 use crate::host::modules::{Progress, read_tree};
+use crate::host::root::Root;
 use crate::modules::config::{Config, MARK};
 use crate::modules::index::Index;
 use crate::modules::resolve;
@@ -40,12 +44,19 @@ impl IndexedTree {
     ///
     /// # Errors
     /// The tree or the file is missing, or modules need each other in a cycle.
-    pub fn read(dir: &Path, caches: Option<PathBuf>, builtin: Option<&Path>) -> Result<IndexedTree> {
-        let mut tree = Tree::open(dir)?;
+    pub fn read(
+        dir: &Path,
+        caches: Option<PathBuf>,
+        builtin: Option<&Path>,
+        depmod_config: &[PathBuf],
+    ) -> Result<IndexedTree> {
+        check_level(dir)?;
+        let mut tree = open(dir, depmod_config)?;
         if let Some(path) = builtin {
             tree.builtin = Some(input::read_named(path)?);
         }
         let modules = read_modules(&tree, caches.as_deref());
+        tree.kver = release_of(dir, &tree.kver, &modules)?;
         let owners = SymbolOwners::new(&modules);
         let graph = Graph::with(&modules, &owners)?;
         let files = depmod::emit(tree.builtin(), &modules, &owners, &graph)?.files;
@@ -85,9 +96,11 @@ impl IndexedTree {
         self.files.iter().find(|(name, _)| *name == wanted).map_or(&[], |(_, data)| data)
     }
 
-    /// Returns the path of boot/NAME-KVER in the root that holds the tree, if it exists.
+    /// Returns the path of NAME in the tree, or of boot/NAME-KVER in the root that holds the tree, if it exists. Fedora,
+    /// Arch, openSUSE, and Debian since Linux 7 install the former. Source: kernel-install(8).
     pub fn boot_file(&self, name: &str) -> Option<PathBuf> {
-        self.roots().map(|root| root.join(format!("boot/{name}-{}", self.tree.kver))).find(|path| path.is_file())
+        let in_boot = self.roots().map(|root| root.join(format!("boot/{name}-{}", self.tree.kver)));
+        std::iter::once(self.tree.dir.join(name)).chain(in_boot).find(|path| path.is_file())
     }
 
     /// Returns the directories where distributions install device trees for the tree's kernel.
@@ -107,6 +120,79 @@ impl IndexedTree {
         let roots: Vec<PathBuf> = full.ancestors().skip(3).take(2).map(Path::to_owned).collect();
         roots.into_iter()
     }
+}
+
+/// Opens the tree at `dir` by the rules of `depmod_config`, or else of the target's own depmod.d.
+fn open(dir: &Path, depmod_config: &[PathBuf]) -> Result<Tree> {
+    let full = std::fs::canonicalize(dir).map_err(Error::io(dir))?;
+    let kver = full.file_name().unwrap_or_default().to_string_lossy();
+    let mut config = if depmod_config.is_empty() {
+        DepmodConfig::read(&depmod_d::dirs_of_target(dir), &kver)?
+    } else {
+        if let Some(missing) = depmod_config.iter().find(|path| !path.exists()) {
+            return Err(Error::input(missing, "no such file or directory (--depmod-config)"));
+        }
+        DepmodConfig::read(depmod_config, &kver)?
+    };
+    let mut warnings = std::mem::take(&mut config.warnings);
+    warnings.extend(config.externals.drain(..).map(|external| {
+        format!("{external}: skipped, an external directory of the target's depmod.d; the tree lacks its modules")
+    }));
+    let root = Root::default();
+    let mut tree = Tree::open_with(&root, dir, &config)?;
+    if tree.files.is_empty() {
+        return Err(Error::input(dir, "no kernel modules in this directory"));
+    }
+    let other = tree.other_in_dep(&root)?;
+    if let Some((modname, listed, used)) = other.first() {
+        let more = if other.len() > 1 { format!(" (and {} more)", other.len() - 1) } else { String::new() };
+        let what = format!("{modname} is {listed} there, and {used} by the target's depmod.d{more}");
+        let advice = "run depmod for the target, or pass --depmod-config DIR";
+        warnings.push(format!("{}: {what}; {advice}", dir.join("modules.dep").display()));
+    }
+    tree.warnings.extend(warnings);
+    Ok(tree)
+}
+
+/// Refuses a root in the place of its module tree.
+fn check_level(dir: &Path) -> Result<()> {
+    let above = ["lib/modules", "usr/lib/modules"].map(|place| dir.join(place));
+    let entries = above.iter().filter_map(|above| std::fs::read_dir(above).ok()).flatten().flatten();
+    let mut trees: Vec<String> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).map(named).collect();
+    trees.sort();
+    match trees[..] {
+        [] => Ok(()),
+        _ => Err(Error::input(dir, format!("a root, not a module tree; pass {}", trees.join(" or ")))),
+    }
+}
+
+/// Returns the name of the tree at `dir`, if modules in it are for that kernel. `dir` may be a link: either name counts.
+///
+/// # Errors
+/// All modules are for other kernels: the loader looks for them in the directory with the kernel's name.
+fn release_of(dir: &Path, kver: &str, modules: &[Module]) -> Result<String> {
+    let own = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let names = [kver.to_owned(), own];
+    let Some(release) = vermagic::other_release(modules, &names) else {
+        let is_own = |name: &&String| {
+            modules.iter().filter_map(Module::vermagic).any(|magic| vermagic::release(magic) == name.as_bytes())
+        };
+        return Ok(names.iter().find(is_own).map_or(kver, |name| name).to_owned());
+    };
+    let right: Vec<String> = vermagic::right_dirs(dir, release).into_iter().map(named).collect();
+    let advice = match right[..] {
+        [] => format!("rename the directory to `{release}`"),
+        _ => format!("pass {}", right.join(" or ")),
+    };
+    Err(Error::input(
+        dir,
+        format!("the modules are for Linux {release}, and not in a directory of that name; {advice}"),
+    ))
+}
+
+/// Returns the argument that names a module tree.
+fn named(dir: PathBuf) -> String {
+    format!("--modules {}", dir.display())
 }
 
 /// Reads the modules that can be read, from the cache in `caches` if it has them; reports the others.
