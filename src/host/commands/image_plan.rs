@@ -2,7 +2,9 @@
 //! image that the kernel could not unpack, and modules that it would not load.
 
 use super::args::BuildArgs;
+use super::bootable;
 use super::inputs::Inputs;
+use super::loadable;
 use crate::host::arch::Arch;
 use crate::host::board::file::{Board, ModuleFormat};
 use crate::host::board::kconfig::Kconfig;
@@ -63,7 +65,11 @@ impl<'a> ImagePlan<'a> {
         let notes = check_kernel(board, inputs.kconfig.as_ref(), method, style.signatures, &early)?;
         let mut ids: Vec<ModuleId> = selection.picks.iter().map(|pick| pick.id).collect();
         ids.sort_unstable();
-        let wanted = ids.into_iter().map(|id| &inputs.indexed.modules.as_slice()[id]).collect();
+        let wanted: Vec<&Module> = ids.into_iter().map(|id| &inputs.indexed.modules.as_slice()[id]).collect();
+        loadable::check(&inputs.indexed, &wanted)?;
+        if existing.is_none() {
+            bootable::check(inputs, &selection, &wanted)?;
+        }
         Ok(ImagePlan { selection, wanted, loader, existing, loader_as, early, style, method, notes })
     }
 

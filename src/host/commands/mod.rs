@@ -4,6 +4,8 @@ pub mod args;
 pub mod manifest;
 pub mod report;
 pub mod inputs;
+mod bootable;
+mod loadable;
 mod image_plan;
 mod image_files;
 pub mod build;

@@ -1,4 +1,4 @@
-//! Packing of modules for the image: checks architecture and kernel, removes signatures and debug sections, recompresses.
+//! Packing of modules for the image: checks the architecture, removes signatures and debug sections, recompresses.
 
 use super::signature;
 use super::signature::Signatures;
@@ -39,7 +39,7 @@ pub struct Style {
 /// Reads modules of `tree` and packs them in the form of `style`. Returns them in the order of `modules`.
 ///
 /// # Errors
-/// A file cannot be read or unpacked, or is for another architecture or kernel.
+/// A file cannot be read or unpacked, or is for another architecture.
 pub fn pack(tree: &Tree, modules: &[&Module], style: Style) -> Result<Vec<Packed>> {
     modules.par_iter().with_max_len(1).map(|module| pack_one(tree, module, style)).collect()
 }
@@ -67,7 +67,6 @@ pub fn unpacked(tree: &Tree, module: &Module) -> Result<(Vec<u8>, Vec<u8>)> {
 
 fn pack_one(tree: &Tree, module: &Module, style: Style) -> Result<Packed> {
     let path = tree.dir.join(&module.path);
-    check_kernel(module, &tree.kver).map_err(|what| Error::input(&path, what))?;
     let (data, plain) = read(tree, module, style.arch)?;
     let mut module = module.clone();
     let old_format = Format::of(&data);
@@ -90,17 +89,4 @@ fn pack_one(tree: &Tree, module: &Module, style: Style) -> Result<Packed> {
     module.signed &= style.signatures == Signatures::Keep;
     (module.file_len, module.plain_len) = (data.len() as u64, wanted.len() as u64);
     Ok(Packed { module, data })
-}
-
-/// Refuses a module for another kernel release, as the kernel does unless the module has symbol versions.
-/// Source: the kernel's kernel/module/version.c, `same_magic`.
-fn check_kernel(module: &Module, kver: &str) -> Result<(), String> {
-    let vermagic = String::from_utf8_lossy(module.vermagic().unwrap_or_default());
-    let mut words = vermagic.split_whitespace();
-    match words.next() {
-        Some(release) if release != kver && !words.any(|word| word == "modversions") => {
-            Err(format!("is for Linux {release}, not {kver}"))
-        }
-        _ => Ok(()),
-    }
 }

@@ -21,9 +21,13 @@ pub fn is_same(vermagic: &[u8], kernel: &[u8], has_versions: bool) -> bool {
     compared(vermagic) == compared(kernel)
 }
 
-/// Returns the kernel's version magic: that of most modules for its release `kver`.
+/// Returns the kernel's version magic: that of most modules for its release `kver`, of its own modules if there are any.
 pub fn of_kernel<'a>(modules: &'a [Module], kver: &str) -> Option<&'a [u8]> {
-    most_common(modules.iter().filter_map(Module::vermagic).filter(|vermagic| release(vermagic) == kver.as_bytes()))
+    let of = |dir: &str| {
+        let modules = modules.iter().filter(|module| module.path.starts_with(dir));
+        most_common(modules.filter_map(Module::vermagic).filter(|vermagic| release(vermagic) == kver.as_bytes()))
+    };
+    of("kernel/").or_else(|| of(""))
 }
 
 /// Returns the release that most of `modules` are for, if none of them is for one of `names`.

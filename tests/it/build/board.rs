@@ -193,7 +193,7 @@ fn errors_name_the_file_the_key_and_the_right_spelling() {
     assert_eq!(error("", &["--modules", "nowhere"]), "mkinitmod: nowhere: No such file or directory");
     assert_eq!(error("", &["--loader", "nowhere"]), "mkinitmod: nowhere: No such file or directory");
     assert_eq!(
-        error("[image]\nfiles = [{ from = '../loader', to = '/init' }]", &[]),
+        error("modules.load = ['crc16']\n[image]\nfiles = [{ from = '../loader', to = '/init' }]", &[]),
         "mkinitmod: boards/b.toml: image.files: the image already has /init"
     );
 }
@@ -209,7 +209,11 @@ fn what_another_machine_or_kernel_takes_is_refused() {
     fixture.module("kernel/old.ko", &Ko::new("old").info("vermagic", "6.1.0 SMP mod_unload"));
     assert_eq!(
         error(&fixture, "[modules]\nnames = ['old']", &[]),
-        format!("mkinitmod: lib/modules/{KVER}/kernel/old.ko: is for Linux 6.1.0, not {KVER}")
+        format!(
+            "mkinitmod: lib/modules/{KVER}/kernel/old.ko: is for Linux 6.1.0, not {KVER}: vermagic `6.1.0 SMP mod_unload`, \
+            the kernel's `{KVER} SMP mod_unload modversions`; pass a tree with its build for this kernel, or leave it out: \
+            modules.exclude"
+        )
     );
     assert_eq!(error(&fixture, "", &["--loader", "other"]), "mkinitmod: other: is for aarch64, not x86_64");
     fixture.put("other", Ko::new("o").elf32().machine(8).big_endian().build());
@@ -314,7 +318,10 @@ fn leftovers(fixture: &Fixture) -> Vec<String> {
 fn a_full_disk_and_a_kill_leave_the_image_that_was_there() {
     let fixture = fixture();
     let (program, modules) = (env!("CARGO_BIN_EXE_mkinitmod"), format!("lib/modules/{KVER}"));
-    fixture.put("boards/b.toml", "arch = 'x86_64'\nimage.files = [{ from = 'big', to = '/big' }]\n");
+    fixture.put(
+        "boards/b.toml",
+        "arch = 'x86_64'\nmodules.load = ['crc16']\nimage.files = [{ from = 'big', to = '/big' }]\n",
+    );
     fixture.put("boards/big", vec![1; 64 << 20]).put("image", "as it was");
     let args = format!(
         "build -q --no-cache --board boards/b.toml --loader loader --compress none -o image --modules {modules}"
@@ -342,7 +349,7 @@ fn a_full_disk_and_a_kill_leave_the_image_that_was_there() {
 #[test]
 fn files_have_the_time_that_is_asked_for() {
     let fixture = fixture();
-    fixture.put("boards/b.toml", "arch = 'x86_64'\n");
+    fixture.put("boards/b.toml", "arch = 'x86_64'\nmodules.load = ['crc16']\n");
     let build = |time: &str| {
         let mut command = fixture.mkinitmod("build");
         command.args(["-q", "--board", "boards/b.toml", "--loader", "loader", "-o", "image", "--compress", "none"]);

@@ -158,8 +158,10 @@ fn what_is_damaged_or_of_no_use_is_refused() {
         error(&intel(1), &["--config", "config"]),
         "config: CONFIG_MICROCODE is not set, which an early archive needs"
     );
-    fixture.put("b.toml", "arch = 'aarch64'\n").put("loader", Ko::new("loader").machine(183).build());
-    fixture.put(&format!("lib/modules/{KVER}/kernel/a.ko"), Ko::new("a").machine(183).build());
+    fixture
+        .put("b.toml", "arch = 'aarch64'\nmodules.load = ['a']\n")
+        .put("loader", Ko::new("loader").machine(183).build());
+    fixture.put(&format!("lib/modules/{KVER}/kernel/a.ko"), Ko::new("a").machine(183).built_for(KVER).build());
     assert_eq!(error(&intel(1), &[]), "b.toml: image.early: microcode is for x86_64, not aarch64");
     fixture.put("fw/none/README", "");
     let none = String::from_utf8(build(&fixture, &["--early", "fw/none"]).stderr).unwrap();

@@ -166,7 +166,13 @@ fn bad_input_is_named_and_the_image_that_was_there_stays() {
             "gone.toml: modules.names: the tree has no module `mmc-ome`; did you mean `mmc_one`?".into(),
         ),
         (&["--board", "arm.toml"], format!("{tree}/kernel/drivers/mmc/host/mmc-one.ko: is for x86_64, not armv7")),
-        (&["--board", "old.toml"], format!("{tree}/kernel/old.ko: is for Linux 6.1.0, not {KVER}")),
+        (
+            &["--board", "old.toml"],
+            format!(
+                "{tree}/kernel/old.ko: is for Linux 6.1.0, not {KVER}: vermagic `6.1.0 SMP mod_unload`, the kernel's `{KVER} SMP \
+            mod_unload modversions`; pass a tree with its build for this kernel, or leave it out: modules.exclude"
+            ),
+        ),
         (
             &["--dtb", "one.dtb", "--root", "/soc/mcm@1"],
             "command line: root: /soc/mcm@1: the device tree has no node `/soc/mcm@1`; did you mean `/soc/mmc@1`?"

@@ -2,6 +2,7 @@
 
 mod append;
 mod board;
+mod boots;
 mod content;
 mod early;
 mod family;

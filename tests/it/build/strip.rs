@@ -124,7 +124,12 @@ fn module(architecture: Architecture, more: &[&str]) -> Vec<u8> {
     let info = section(&mut file, ".debug_info", SectionKind::Debug, &[7; 64]);
     let strings = section(&mut file, ".debug_str", SectionKind::Debug, b"int\0");
     let text = section(&mut file, ".text", SectionKind::Text, &[0x90; 64]);
-    section(&mut file, ".modinfo", SectionKind::ReadOnlyData, b"name=m\0vermagic=6.12.0-it SMP \0depends=\0");
+    section(
+        &mut file,
+        ".modinfo",
+        SectionKind::ReadOnlyData,
+        b"name=m\0vermagic=6.12.0-it SMP mod_unload modversions \0depends=\0",
+    );
     section(&mut file, ".BTF", SectionKind::Other, &[1; 100]);
     let bss = file.add_section(vec![], b".bss".to_vec(), SectionKind::UninitializedData);
     file.append_section_bss(bss, 4096, 8);

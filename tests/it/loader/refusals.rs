@@ -12,6 +12,7 @@ use std::fs;
 fn root() -> Fixture {
     let fixture = Fixture::new();
     let a = Ko::new("a").export("a_symbol").alias("dev:*").info("softdep", "pre: b");
+    let a = a.info("vermagic", "6.12.0 SMP mod_unload modversions ");
     fixture.module("kernel/a.ko", &a.signed(&[1, 2, 3]));
     fixture.module("kernel/b.ko", &Ko::new("b").export("b_symbol").versions(Versions::Extended).import("a_symbol"));
     fixture.builtin("kernel/inside.ko", &[("alias", "in:*")]);

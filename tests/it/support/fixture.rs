@@ -95,7 +95,7 @@ impl Fixture {
 
     /// Adds a module, its path relative to lib/modules/[`KVER`], compressed as its name says, last in modules.order.
     pub fn module(&self, path: &str, ko: &Ko) -> &Self {
-        self.put(&format!("lib/modules/{KVER}/{path}"), compress(path, &ko.build()));
+        self.put(&format!("lib/modules/{KVER}/{path}"), compress(path, &ko.built_for(KVER).build()));
         let plain = path.split_once(".ko").map_or(path, |(stem, _)| stem);
         self.append(&format!("lib/modules/{KVER}/modules.order"), &format!("{plain}.ko\n"))
     }

@@ -42,6 +42,7 @@ pub struct Ko {
     versions: Versions,
     crc_symbols: bool,
     signature: Option<Vec<u8>>,
+    release: String,
 }
 
 struct Section {
@@ -68,7 +69,13 @@ impl Ko {
             versions: Versions::Basic,
             crc_symbols: true,
             signature: None,
+            release: "6.12.0".into(),
         }
+    }
+
+    /// Returns the module as built for the kernel `release`.
+    pub fn built_for(&self, release: &str) -> Self {
+        Ko { release: release.into(), ..self.clone() }
     }
 
     /// Adds a symbol that other modules may use.
@@ -194,7 +201,7 @@ impl Ko {
         let tail = [
             own("depends", &self.depends),
             own("name", &self.name),
-            own("vermagic", "6.12.0 SMP mod_unload modversions "),
+            own("vermagic", &format!("{} SMP mod_unload modversions ", self.release)),
         ];
         let entries = head.iter().chain(&self.info).chain(&tail);
         entries.flat_map(|(key, value)| format!("{key}={value}\0").into_bytes()).collect()
