@@ -37,6 +37,11 @@ impl Kconfig {
         self.values.get(name).is_some_and(|value| value == "y")
     }
 
+    /// Returns the value of an option, a string without its quotes.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(|value| value.trim_matches('"'))
+    }
+
     /// Returns the option that a module is named after, with `CONFIG_`, and its value. A module with another name than its
     /// option is not found.
     pub fn of_module(&self, modname: &str) -> Option<(String, &str)> {

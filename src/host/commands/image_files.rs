@@ -15,6 +15,7 @@ use crate::host::image::pack::Packed;
 use crate::host::input;
 use crate::host::modules::module::Module;
 use crate::host::modules::tree::{Builtin, Tree};
+use crate::host::select::builtin::Builtins;
 use crate::host::select::left_out::left_out;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -50,7 +51,7 @@ impl ImageFiles {
         if inputs.board.arch != Arch::X86_64 && !suppliers.is_empty() {
             indexes.push(("modules.left-out", suppliers));
         }
-        let mut firmware = read_firmware(args, inputs, &plan.wanted)?;
+        let mut firmware = read_firmware(args, inputs, plan)?;
         firmware.found.retain(|name, _| !plan.has_file(&firmware_path(name)));
         let extra = read_extra(inputs)?;
         Ok(ImageFiles { modules, indexes, firmware, extra })
@@ -91,7 +92,7 @@ fn indexes(tree: &Tree, modules: &[Module]) -> Result<Vec<IndexFile>> {
 
 /// Looks up the firmware of the modules, of the device trees' enabled nodes and of the board file; with
 /// `firmware.builtin` also that of built-in drivers. Without a directory of firmware there is none, and none is missing.
-fn read_firmware(args: &BuildArgs, inputs: &Inputs, wanted: &[&Module]) -> Result<Firmware> {
+fn read_firmware(args: &BuildArgs, inputs: &Inputs, plan: &ImagePlan<'_>) -> Result<Firmware> {
     let keys = &inputs.board.firmware;
     let dirs: Vec<PathBuf> = args.firmware.iter().chain(&keys.dirs).cloned().collect();
     let mut firmware = Firmware::default();
@@ -101,7 +102,7 @@ fn read_firmware(args: &BuildArgs, inputs: &Inputs, wanted: &[&Module]) -> Resul
     if let Some(dir) = dirs.iter().find(|dir| !dir.is_dir()) {
         return Err(Error::input(dir, "not a directory (--firmware or firmware.dirs)"));
     }
-    for (name, user) in firmware_names(inputs, wanted) {
+    for (name, user) in firmware_names(inputs, plan) {
         firmware.add(&dirs, &name, &user)?;
     }
     if keys.builtin {
@@ -119,10 +120,15 @@ fn read_firmware(args: &BuildArgs, inputs: &Inputs, wanted: &[&Module]) -> Resul
 }
 
 /// Returns firmware names, each with its user: a module, a node of the device tree, or a key of the board file.
-fn firmware_names(inputs: &Inputs, wanted: &[&Module]) -> Vec<(String, String)> {
+fn firmware_names(inputs: &Inputs, plan: &ImagePlan<'_>) -> Vec<(String, String)> {
     let mut names = Vec::new();
-    for module in wanted {
+    for module in &plan.wanted {
         names.extend(module.firmware().map(|name| (String::from_utf8_lossy(name).into(), module.modname.clone())));
+    }
+    let builtins = Builtins::new(inputs.indexed.tree.builtin_modinfo.as_deref().unwrap_or_default());
+    for modname in &plan.selection.builtin_drivers {
+        names
+            .extend(builtins.values(modname, "firmware").map(|name| (name.to_owned(), format!("{modname}, built in"))));
     }
     for tree in inputs.boards.iter().filter(|board| board.takes_board()).flat_map(|board| &board.trees) {
         for id in tree.devices() {

@@ -24,6 +24,8 @@ pub struct Driver {
     pub modules: Vec<MatchingModule>,
     /// If no module matches: the first `compatible` that a driver in the kernel image has.
     pub builtin: Option<String>,
+    /// Modnames of built-in drivers that serve the node by modules.builtin.modinfo.
+    pub builtin_modnames: Vec<String>,
 }
 
 /// A module whose driver matches a node.
@@ -52,6 +54,8 @@ pub struct Drivers<'a> {
     graph: &'a Graph,
     resolver: Resolver<'a>,
     kernel: Option<&'a Kernel>,
+    /// Whether modules.builtin.modinfo has aliases of device-tree nodes, as that of newer kernels.
+    has_builtin_of: bool,
     ids: HashMap<&'a str, ModuleId>,
     by_compatible: HashMap<&'a [u8], Vec<ModuleId>>,
     /// `of:` patterns of another shape.
@@ -84,6 +88,7 @@ impl<'a> Drivers<'a> {
         graph: &'a Graph,
         resolver: Resolver<'a>,
         kernel: Option<&'a Kernel>,
+        has_builtin_of: bool,
     ) -> Self {
         let mut drivers = Drivers {
             dir,
@@ -91,6 +96,7 @@ impl<'a> Drivers<'a> {
             graph,
             resolver,
             kernel,
+            has_builtin_of,
             ids: HashMap::new(),
             by_compatible: HashMap::new(),
             odd: Vec::new(),
@@ -152,10 +158,24 @@ impl<'a> Drivers<'a> {
                 add(id, &other);
             }
         }
+        if self.has_builtin_of {
+            driver.builtin_modnames = self.resolve_builtin(&modalias::of(tree, node));
+        }
         let kernel = self.kernel.filter(|_| driver.modules.is_empty());
         let builtin = kernel.and_then(|kernel| tree.compatible(node).find(|name| kernel.has_driver(name)));
         driver.builtin = builtin.map(Into::into);
         driver
+    }
+
+    /// Finds the built-in drivers that serve a modalias.
+    fn resolve_builtin(&self, alias: &str) -> Vec<String> {
+        let mut matches = heapless::Vec::<Match<'_>, MATCH_COUNT>::new();
+        _ = self.resolver.resolve(alias.as_bytes(), &mut matches);
+        let builtins = matches.iter().filter_map(|found| match found {
+            Match::Builtin(modname) if !modname.is_empty() => Some(String::from_utf8_lossy(modname).into_owned()),
+            _ => None,
+        });
+        builtins.collect()
     }
 
     /// Returns the modules that match a modalias; none if the look-up fails.
@@ -261,7 +281,7 @@ mod tests {
             .with(IndexFile::Alias, &[("i2c:ds1307", "ds1307")])
             .config("blacklist b");
         let graph = Graph::new(&modules).unwrap();
-        let drivers = Drivers::new(Path::new(""), &modules, &graph, indexed.resolver(), None);
+        let drivers = Drivers::new(Path::new(""), &modules, &graph, indexed.resolver(), None, false);
         let tree = Tree::of_text(
             "/i2c@1/rtc@68\ncompatible = \"dallas,ds1307\", \"x,rtc\"\n\
             /i2c@1/bmc@1\ndevice_type = \"ipmi\"\ncompatible = \"ipmi-kcs\"\n/i2c@1/none\ncompatible = \"z,z\"",

@@ -19,6 +19,8 @@ pub struct Needs {
     pub modules: Vec<NeededModule>,
     /// Modaliases and modnames that no node names: the kernel requests them once a root device of this kind is there.
     pub implied: Vec<&'static str>,
+    /// Modnames of built-in drivers that serve nodes.
+    pub builtins: Vec<String>,
     /// Which module needs which; `user` is `None` for a node without module.
     pub edges: BTreeSet<Edge>,
     /// Nodes without a known driver.
@@ -149,12 +151,13 @@ impl Needs {
                 self.modules.push(NeededModule { id: cell.id, reason: reason(driver) });
             }
         }
+        self.builtins.extend(matching.builtin_modnames.iter().cloned());
         if matching.modules.is_empty() {
             let cells = drivers.likely_cells(tree, node).into_iter();
             for cell in cells.filter(|cell| wants_cell(drivers.path(cell.id))) {
                 self.modules.push(NeededModule { id: cell.id, reason: reason(NodeDriver::LikelyCell(cell.name)) });
             }
-            if matching.builtin.is_none() {
+            if matching.builtin.is_none() && matching.builtin_modnames.is_empty() {
                 self.without_driver.push(node);
             }
         }

@@ -1,6 +1,8 @@
 //! Picks the modules that the board file lists: by name, pattern, directory or alias, and the root's file system.
 
 use super::catalogue::Hits;
+use super::fs_requests;
+use super::fs_requests::Requested;
 use super::picker::Picker;
 use super::reason::Request;
 use crate::host::board::file::Lists;
@@ -22,7 +24,11 @@ impl Picker<'_> {
     pub(super) fn add_load_list(&mut self) -> Result<()> {
         let board = self.board;
         for name in &board.modules.load {
-            let hits = self.catalogue.resolve(name).map_err(|what| self.fault("modules.load", what))?;
+            let mut hits = self.catalogue.resolve(name).map_err(|what| self.fault("modules.load", what))?;
+            if hits.is_empty() {
+                hits = self.catalogue.by_name(name);
+            }
+            self.use_builtins(&hits.builtins, true);
             self.add_entry(IfAbsent::Fail, "modules.load", name, hits, Request::Load)?;
             self.selection.load_list.push(name);
         }
@@ -36,18 +42,38 @@ impl Picker<'_> {
         if hits.is_empty() {
             hits = self.catalogue.by_name(fs);
             let is_in_config = || self.catalogue.config_value(&format!("{fs}_fs")) == Some("y");
-            hits.is_builtin |= hits.modules.is_empty() && is_in_config();
+            if hits.is_empty() && is_in_config() {
+                hits.builtins.push(fs.replace('-', "_"));
+            }
         }
         if hits.is_empty() {
             return Err(self.fault("fs", self.no_fs(fs)));
         }
         hits.modules.iter().for_each(|&id| self.load_first(id));
-        let request = Request::Fs(fs.clone());
-        self.add_entry(IfAbsent::Fail, "fs", fs, hits, request.clone())?;
-        let versions: &[&str] = if fs == "nfs" { &["nfsv3", "nfsv4"] } else { &[] };
-        for version in versions {
-            let hits = self.catalogue.by_name(version);
-            self.add_entry(IfAbsent::Ignore, "fs", version, hits, request.clone())?;
+        self.use_builtins(&hits.builtins, true);
+        self.add_entry(IfAbsent::Fail, "fs", fs, hits, Request::Fs(fs.clone()))?;
+        self.add_fs_requests(fs)
+    }
+
+    /// Picks the modules that the kernel requests when it mounts the root's file system.
+    fn add_fs_requests(&mut self, fs: &str) -> Result<()> {
+        for Requested { name, is_sure } in fs_requests::of(fs, self.catalogue.kconfig) {
+            let mut hits = self.catalogue.resolve(&name).map_err(|what| self.fault("fs", what))?;
+            if hits.is_empty() {
+                hits = self.catalogue.by_name(&name);
+            }
+            if hits.is_empty() && is_sure {
+                self.selection.absent.push((name.clone(), format!("fs={fs} requests it")));
+            }
+            self.use_builtins(&hits.builtins, false);
+            hits.builtins.clear(); // the report names only what the board requests
+            self.add_entry(
+                IfAbsent::Ignore,
+                "fs",
+                &name,
+                hits,
+                Request::FsRequest { fs: fs.into(), name: name.clone() },
+            )?;
         }
         Ok(())
     }
@@ -97,7 +123,8 @@ impl Picker<'_> {
                 format!("`{entry}` resolves to modules of modules.exclude only; remove it from one of the lists");
             return Err(self.fault(key, what));
         }
-        if hits.is_builtin {
+        self.use_builtins(&hits.builtins, false);
+        if !hits.builtins.is_empty() {
             self.selection.add_builtin(entry, request.clone());
         }
         for &id in &wanted {

@@ -2,6 +2,7 @@
 //!
 //! Names and aliases are resolved by the core, on the whole tree's indexes and the board's modprobe.d: as on the device.
 
+use super::builtin::Builtins;
 use crate::glob;
 use crate::host::board::kconfig::Kconfig;
 use crate::host::dt::driver::Drivers;
@@ -26,6 +27,8 @@ pub struct Catalogue<'a> {
     pub resolver: Resolver<'a>,
     /// The kernel's configuration, if it is known.
     pub kconfig: Option<&'a Kconfig>,
+    /// Softdeps of the built-in drivers.
+    pub builtins: Builtins<'a>,
     /// The drivers that match the nodes of a device tree.
     pub drivers: Drivers<'a>,
     /// The modules by modname.
@@ -36,12 +39,13 @@ pub struct Catalogue<'a> {
 #[derive(Default)]
 pub(super) struct Hits {
     pub modules: Vec<ModuleId>,
-    pub is_builtin: bool,
+    /// Modnames of what is built in.
+    pub builtins: Vec<String>,
 }
 
 impl Hits {
     pub(super) fn is_empty(&self) -> bool {
-        self.modules.is_empty() && !self.is_builtin
+        self.modules.is_empty() && self.builtins.is_empty()
     }
 }
 
@@ -79,7 +83,10 @@ impl<'a> Catalogue<'a> {
                     let is_barred = found == Found::ByAlias && is_barred(&name);
                     hits.modules.extend(self.ids.get(name.as_str()).filter(|_| !is_barred));
                 }
-                Match::Builtin(_) => hits.is_builtin = true,
+                Match::Builtin(modname) => {
+                    let modname = if modname.is_empty() { name.as_bytes() } else { modname };
+                    hits.builtins.push(String::from_utf8_lossy(modname).replace('-', "_"));
+                }
                 Match::Command(_) | Match::Missing(_) => {}
             }
         }
@@ -91,7 +98,8 @@ impl<'a> Catalogue<'a> {
         let name = name.replace('-', "_");
         let modules: Vec<ModuleId> = self.ids.get(name.as_str()).copied().into_iter().collect();
         let is_builtin = || self.is_builtin(&name).unwrap_or(false) || self.config_value(&name) == Some("y");
-        Hits { is_builtin: modules.is_empty() && is_builtin(), modules }
+        let builtins = if modules.is_empty() && is_builtin() { vec![name.clone()] } else { Vec::new() };
+        Hits { builtins, modules }
     }
 
     /// Returns the modules whose names match a shell pattern.
@@ -111,7 +119,7 @@ impl<'a> Catalogue<'a> {
 
     fn filter(&self, is_wanted: impl Fn(&Module) -> bool) -> Hits {
         let ids = ModuleId::all(self.modules.len()).filter(|&id| is_wanted(&self.modules[id]));
-        Hits { modules: ids.collect(), is_builtin: false }
+        Hits { modules: ids.collect(), builtins: Vec::new() }
     }
 
     /// Whether modules.builtin has a modname.

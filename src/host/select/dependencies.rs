@@ -1,7 +1,7 @@
 //! Picks the modules that picked modules need: by symbols, softdeps and weakdeps.
 
 use super::picker::Picker;
-use super::reason::Reason;
+use super::reason::{Reason, Request};
 use crate::host::error::{Error, Result};
 use crate::host::modules::file::modname;
 use crate::host::modules::module::ModuleId;
@@ -16,6 +16,37 @@ impl Picker<'_> {
             self.add_imports(id)?;
             self.add_softdeps(id)?;
             self.add_weakdeps(id)?;
+        }
+        Ok(())
+    }
+
+    /// Picks the softdeps of built-in drivers. Those of drivers on the way to the root are loaded first.
+    pub(super) fn add_softdeps_of_builtins(&mut self) -> Result<()> {
+        let mut next = 0;
+        while let Some((owner, is_first)) = self.builtins.get(next).cloned() {
+            next += 1;
+            let configured = self.catalogue.resolver.config.softdeps(owner.as_bytes());
+            let configured = configured.map(|(_, name)| String::from_utf8_lossy(name).into_owned());
+            let own = self.catalogue.builtins.softdeps(&owner).map(str::to_owned);
+            for name in own.chain(configured).collect::<Vec<_>>() {
+                if self.excludes_link(&name) {
+                    continue;
+                }
+                let hits = self.catalogue.resolve_softdep(&name).map_err(|what| self.fault("modules.softdep", what))?;
+                self.use_builtins(&hits.builtins, is_first);
+                if hits.is_empty() {
+                    self.selection.unknown_softdeps.push((name, format!("{owner}, built in")));
+                    continue;
+                }
+                for id in hits.modules {
+                    if !self.is_excluded(id) {
+                        self.pick_requested(id, Request::SoftdepOfBuiltin(owner.clone()));
+                        if is_first {
+                            self.load_first(id);
+                        }
+                    }
+                }
+            }
         }
         Ok(())
     }

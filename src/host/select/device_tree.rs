@@ -23,6 +23,7 @@ impl Picker<'_> {
         let links = links.filter_map(|edge| Some(SupplierLink { consumer: edge.user?, supplier: edge.needed }));
         let links: Vec<SupplierLink> = links.filter(|link| self.is_picked(link.consumer)).collect();
         self.selection.load_list.add_links(links);
+        self.use_builtins(&needs.builtins, true);
         self.add_implied(&needs, Some(root), true);
         Ok(())
     }
@@ -31,6 +32,7 @@ impl Picker<'_> {
     pub(super) fn add_whole_board(&mut self, tree: &Tree) {
         let needs = needs::of_board(tree, &self.catalogue.drivers);
         self.add_needs(tree, &needs);
+        self.use_builtins(&needs.builtins, false);
         self.add_implied(&needs, None, false);
     }
 
@@ -51,7 +53,8 @@ impl Picker<'_> {
         for &name in &needs.implied {
             let hits = self.catalogue.resolve(name).unwrap_or_default();
             let request = Request::Implied { root: root.cloned(), name };
-            if hits.is_builtin {
+            self.use_builtins(&hits.builtins, is_first);
+            if !hits.builtins.is_empty() {
                 self.selection.add_builtin(name, request.clone());
             }
             for id in hits.modules {

@@ -25,6 +25,7 @@ pub fn select(board: &Board, trees: &[Tree], root: Option<&Root>, catalogue: &Ca
         trees.iter().for_each(|tree| picker.add_whole_board(tree));
     }
     picker.add_lists()?;
+    picker.add_softdeps_of_builtins()?;
     picker.add_dependencies()?;
     Ok(picker.finish())
 }

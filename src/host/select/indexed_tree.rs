@@ -1,6 +1,7 @@
 //! A module tree, read and indexed in memory: the modules that boards select from. Read once, from the cache where
 //! possible, and used for any number of boards.
 
+use super::builtin::Builtins;
 use super::catalogue::Catalogue;
 use super::load_order::{LoadList, LoadOrder};
 use crate::host::arch::Arch;
@@ -87,9 +88,10 @@ impl IndexedTree {
         let indexes = Indexes(resolve::IndexFile::ALL.map(|file| index(file.file_name())));
         let resolver = Resolver { indexes, config: Config::new(config_text, &[]) };
         let (dir, modules) = (self.tree.dir.as_path(), self.modules.as_slice());
-        let drivers = Drivers::new(dir, modules, &self.graph, resolver, kernel);
+        let builtins = Builtins::new(self.tree.builtin_modinfo.as_deref().unwrap_or_default());
+        let drivers = Drivers::new(dir, modules, &self.graph, resolver, kernel, builtins.has_alias(b"of:"));
         let ids = ModuleId::all(modules.len()).map(|id| (modules[id].modname.as_str(), id)).collect();
-        Catalogue { dir, modules, graph: &self.graph, resolver, kconfig, drivers, ids }
+        Catalogue { dir, modules, graph: &self.graph, resolver, kconfig, builtins, drivers, ids }
     }
 
     fn file(&self, wanted: &str) -> &[u8] {

@@ -8,6 +8,8 @@ pub mod dominators;
 pub mod left_out;
 pub mod reason;
 pub mod selection;
+pub mod builtin;
+mod fs_requests;
 pub mod catalogue;
 pub mod indexed_tree;
 mod picker;

@@ -15,6 +15,8 @@ pub(super) struct Picker<'a> {
     pub board: &'a Board,
     pub catalogue: &'a Catalogue<'a>,
     pub selection: Selection,
+    /// Built-in drivers that the selection uses, each with whether what it needs is loaded first.
+    pub builtins: Vec<(String, bool)>,
     is_picked: Vec<bool>,
     /// Exclusions that kept a softdep or weakdep from being followed.
     used_exclusions: BTreeSet<String>,
@@ -24,7 +26,8 @@ impl<'a> Picker<'a> {
     /// Starts with nothing picked.
     pub(super) fn new(board: &'a Board, catalogue: &'a Catalogue<'a>) -> Self {
         let is_picked = vec![false; catalogue.modules.len()];
-        Picker { board, catalogue, selection: Selection::default(), is_picked, used_exclusions: BTreeSet::new() }
+        let (selection, builtins) = (Selection::default(), Vec::new());
+        Picker { board, catalogue, selection, builtins, is_picked, used_exclusions: BTreeSet::new() }
     }
 
     /// Picks a module, unless it is picked.
@@ -44,6 +47,15 @@ impl<'a> Picker<'a> {
     pub(super) fn pick_needed(&mut self, user: ModuleId, needed: ModuleId, reason: Reason) {
         self.selection.edges.insert(Edge { user: Some(user), needed });
         self.pick(needed, reason);
+    }
+
+    /// Notes the use of built-in drivers: their softdeps and firmware come along.
+    pub(super) fn use_builtins(&mut self, modnames: &[String], is_first: bool) {
+        for modname in modnames {
+            if self.builtins.iter().all(|(known, _)| known != modname) {
+                self.builtins.push((modname.clone(), is_first));
+            }
+        }
     }
 
     /// Whether a module is picked.
@@ -80,6 +92,7 @@ impl<'a> Picker<'a> {
             self.catalogue.ids.contains_key(&*name.replace('-', "_")) || self.used_exclusions.contains(name)
         };
         let unused = self.board.modules.exclude.iter().filter(|name| !is_used(name)).cloned().collect();
-        Selection { unused_exclusions: unused, ..self.selection }
+        let builtin_drivers = self.builtins.into_iter().map(|(modname, _)| modname).collect();
+        Selection { unused_exclusions: unused, builtin_drivers, ..self.selection }
     }
 }

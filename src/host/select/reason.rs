@@ -32,6 +32,15 @@ pub enum Request {
     },
     /// The root's file system.
     Fs(String),
+    /// The kernel requests this name when it mounts the root's file system.
+    FsRequest {
+        /// The file system.
+        fs: String,
+        /// Modname or alias.
+        name: String,
+    },
+    /// This built-in driver has it, or an alias of it, as a softdep.
+    SoftdepOfBuiltin(String),
     /// `modules.load`.
     Load,
     /// A `names` list.
@@ -72,6 +81,8 @@ impl fmt::Display for Request {
             Request::Implied { root: Some(root), name } => write!(f, "root={root} -> {name}"),
             Request::Implied { root: None, name } => write!(f, "board -> {name}"),
             Request::Fs(fs) => write!(f, "fs={fs}"),
+            Request::FsRequest { fs, name } => write!(f, "fs={fs} -> {name}"),
+            Request::SoftdepOfBuiltin(modname) => write!(f, "softdep of {modname}, built in"),
             Request::Load => write!(f, "load"),
             Request::Name => write!(f, "names"),
             Request::Glob(pattern) => write!(f, "glob {pattern}"),

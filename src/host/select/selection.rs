@@ -26,6 +26,8 @@ pub struct Selection {
     pub unnumbered: Vec<String>,
     /// Requested names that are built into the kernel.
     pub builtin: Vec<(String, Request)>,
+    /// Modnames of the built-in drivers that the board's nodes, root or entries use.
+    pub builtin_drivers: BTreeSet<String>,
     /// Exclusions that matched nothing: harmless, or a typing error.
     pub unused_exclusions: Vec<String>,
     /// Softdeps that match nothing in the tree, with the modules that have them. modprobe ignores these silently.
@@ -93,6 +95,7 @@ impl Selection {
         for (name, request) in other.builtin {
             self.add_builtin(&name, request);
         }
+        self.builtin_drivers.extend(other.builtin_drivers);
         add_new(&mut self.unused_exclusions, other.unused_exclusions);
         add_new(&mut self.unknown_softdeps, other.unknown_softdeps);
     }

@@ -135,3 +135,50 @@ fn firmware_of_modules_nodes_and_built_in_drivers_goes_in_and_what_is_missing_is
     }
     assert!(!manifest.contains("off.bin") && manifest.contains(KVER));
 }
+
+#[test]
+fn built_in_drivers_bring_their_softdeps_and_firmware() {
+    let fixture = fixture();
+    fixture
+        .builtin(
+            "kernel/fs/toyfs.ko",
+            &[("alias", "fs-toyfs"), ("softdep", "pre: sum post: gone"), ("firmware", "t.fw")],
+        )
+        .builtin("kernel/drivers/host.ko", &[("alias", "of:N*T*Cacme,host"), ("alias", "of:N*T*Cacme,hostC*")])
+        .append(&format!("lib/modules/{KVER}/modules.builtin.modinfo"), "host.softdep=pre: panel\0");
+    let text = table(&fixture, "fs = 'toyfs'", &[]);
+    assert!(
+        text.contains("softdep of toyfs, built in\n") && text.contains("missing: gone (softdep of toyfs, built in")
+    );
+    assert_eq!(select(&fixture, "fs = 'toyfs'"), ["sum_fast", "sum_slow"]);
+    assert_eq!(select(&fixture, "modules.load = ['toyfs']"), ["sum_fast", "sum_slow"]);
+    fixture.put("h.dtb", dtb("/host\ncompatible = \"acme,host\""));
+    assert_eq!(select(&fixture, "dt.blob = 'h.dtb'"), ["panel"]);
+    fixture.put("b.toml", "arch = 'x86_64'\nfs = 'toyfs'\n").put("fw/t.fw", "1");
+    let args = ["--board", "b.toml", "--loader", "loader", "--firmware", "fw", "-o", "image"];
+    assert!(stdout(&fixture, "build", &args).contains("1 firmware files"));
+}
+
+#[test]
+fn what_is_built_in_by_the_configuration_counts_for_load_as_for_names() {
+    let fixture = fixture();
+    fixture.put("config", "CONFIG_DM_TOY=y\n");
+    for key in ["load", "names"] {
+        let board = format!("modules.{key} = ['dm-toy', 'gpu']");
+        assert!(table(&fixture, &board, &["--config", "config"]).contains("built in: dm-toy"), "{key}");
+    }
+}
+
+#[test]
+fn a_file_system_brings_what_its_mount_requests() {
+    let fixture = fixture();
+    for name in ["vfat", "nls_cp437", "nls_ascii", "nls_cp850"] {
+        let ko = if name == "vfat" { Ko::new(name).alias("fs-vfat") } else { Ko::new(name) };
+        fixture.module(&format!("kernel/fs/{name}.ko"), &ko);
+    }
+    assert_eq!(select(&fixture, "fs = 'vfat'"), ["vfat", "nls_cp437", "nls_ascii"]);
+    fixture.put("config", "CONFIG_FAT_DEFAULT_CODEPAGE=850\nCONFIG_FAT_DEFAULT_IOCHARSET=\"koi8-r\"\n");
+    let text = table(&fixture, "fs = 'vfat'", &["--config", "config"]);
+    assert!(text.contains("fs=vfat -> nls_cp850\n") && !text.contains("nls_ascii"), "{text}");
+    assert!(text.contains("missing: nls_koi8-r (fs=vfat requests it)\n"), "{text}");
+}
