@@ -4,7 +4,8 @@
 
 pub(crate) use crate::bytes::Decimal;
 use crate::bytes::split_once;
-use crate::loading::kernel::{Errno, Refusal};
+use crate::loading::kernel::{Errno, Outcome, Refusal};
+use crate::modules::name::stem;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use rustix::fd::{BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
@@ -150,6 +151,16 @@ pub(crate) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
         Refusal::NoMemory => b"not enough memory to decompress it",
         Refusal::Killed(_) => b"the process that loaded it was killed",
         Refusal::Command(_) => b"its install command failed",
+    }
+}
+
+/// Returns the reason why a module is not loaded, in two parts; `None` if it is in the kernel.
+pub(crate) fn outcome_prose(outcome: Outcome<'_>) -> Option<[&[u8]; 2]> {
+    match outcome {
+        Outcome::Loaded | Outcome::AlreadyIn => None,
+        Outcome::Refused(refusal) => Some([refusal_prose(refusal), b""]),
+        Outcome::Needs(dep) => Some([b"left out, it needs ", stem(dep)]),
+        Outcome::Unfit(error) => Some([error.prose().as_bytes(), b""]),
     }
 }
 

@@ -5,7 +5,7 @@
 use super::coldplug::By;
 use super::netlink::{Event, MESSAGE_LEN, Uevents};
 use super::recorder::Recorder;
-use super::requests::{BootKernel, PlanBuffers, Requests};
+use super::requests::{BootKernel, Phase, PlanBuffers, Requests};
 use super::workers::{Answer, Job, OUT_COUNT, Workers};
 use crate::device::io::file::open;
 use crate::device::io::mmap::map;
@@ -111,7 +111,7 @@ impl<'a> Dispatcher<'a> {
 
     /// Releases the modules of `rd.driver.post=`, for a command that loads the modules it is given.
     pub(crate) fn release_post(&mut self) {
-        self.requests.is_post = true;
+        self.requests.phase = Phase::Last;
     }
 
     /// Requests the listed modules: those of the command line, then those of modules-load.d.
@@ -182,8 +182,8 @@ impl<'a> Dispatcher<'a> {
             }
         }
         if self.schedule.is_idle() && !is_busy {
-            if !self.requests.is_post {
-                self.requests.is_post = true;
+            if self.requests.phase == Phase::Main {
+                self.requests.phase = Phase::Last;
                 self.requests.listed(LOAD_LAST);
                 return false;
             }

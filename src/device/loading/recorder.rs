@@ -5,7 +5,7 @@
 
 use super::coldplug::By;
 use super::workers::Answer;
-use crate::device::io::log::{Level, line, refusal_prose};
+use crate::device::io::log::{Level, line, outcome_prose};
 use crate::device::rt::clock;
 use crate::loading::kernel::Outcome;
 use crate::loading::record::{LINE_LEN, Record, Run, Style, Summary, TEXT_LEN, Verdict};
@@ -141,12 +141,10 @@ impl Recorder {
             worker: answer.worker,
             tries: step.tries,
         });
-        let result = match outcome {
-            Outcome::Loaded => Verdict::Loaded,
-            Outcome::AlreadyIn => Verdict::Present,
-            Outcome::Refused(refusal) => Verdict::Failed(refusal_prose(refusal), b""),
-            Outcome::Needs(dep) => Verdict::Failed(b"it needs ", stem(dep)),
-            Outcome::Unfit(error) => Verdict::Failed(error.prose().as_bytes(), b""),
+        let result = match outcome_prose(outcome) {
+            None if outcome == Outcome::Loaded => Verdict::Loaded,
+            None => Verdict::Present,
+            Some([cause, detail]) => Verdict::Failed(cause, detail),
         };
         let (alias, by, asked_us) = (self.text(alias), self.text(by), whole_us(asked_us));
         let modname = modname(step.path());

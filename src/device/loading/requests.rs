@@ -3,7 +3,7 @@
 
 use super::coldplug::By;
 use super::recorder::{RecordBuffers, Recorder};
-use crate::device::io::log::{Level, line, refusal_prose};
+use crate::device::io::log::{Level, line, outcome_prose};
 use crate::device::kernel::insert::Inserter;
 use crate::device::modules::tree::report_failure;
 use crate::device::rt::clock;
@@ -55,6 +55,15 @@ impl PlanBuffers {
     };
 }
 
+/// What of the modules may be loaded for a device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// All but those of `rd.driver.post=`.
+    Main,
+    /// All: there is nothing else left to do.
+    Last,
+}
+
 /// The plan and the requests that made it.
 pub(crate) struct Requests {
     pub(crate) resolver: Resolver<'static>,
@@ -63,8 +72,7 @@ pub(crate) struct Requests {
     seen: SeenSet<'static>,
     /// The failure that was reported last.
     reported: Option<Failure>,
-    /// Whether the modules of `rd.driver.post=` are no longer held back.
-    pub(crate) is_post: bool,
+    pub(crate) phase: Phase,
     pub(crate) recorder: Recorder,
     /// The number of loaded modules.
     pub(crate) loaded: u64,
@@ -82,7 +90,17 @@ impl Requests {
         recorder: Recorder,
     ) -> Requests {
         let (seen, last_ms) = (SeenSet::new(seen), clock::now_ms());
-        Requests { resolver, plan, seen, reported: None, is_post: false, recorder, loaded: 0, kernel_us: 0, last_ms }
+        Requests {
+            resolver,
+            plan,
+            seen,
+            reported: None,
+            phase: Phase::Main,
+            recorder,
+            loaded: 0,
+            kernel_us: 0,
+            last_ms,
+        }
     }
 
     /// Requests the modules that the command line lists to load first.
@@ -130,7 +148,7 @@ impl Requests {
             let modname = stem(dep_line.path());
             let is_left_out = || {
                 self.resolver.config.blacklists(modname)
-                    || !self.is_post && self.resolver.config.cmdline_lists(LOAD_LAST, modname)
+                    || self.phase == Phase::Main && self.resolver.config.cmdline_lists(LOAD_LAST, modname)
             };
             if found == Found::ByAlias && is_left_out() {
                 continue;
@@ -183,20 +201,17 @@ impl Kernel for BootKernel<'_> {
     }
 
     fn on_outcome(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
-        let (prose, detail): (&[u8], &[u8]) = match outcome {
-            Outcome::Loaded | Outcome::AlreadyIn => {
-                if cfg!(feature = "boot") && self.frees {
-                    self.sys.give_back(step.path());
-                }
-                return;
+        let Some([cause, detail]) = outcome_prose(outcome) else {
+            if cfg!(feature = "boot") && self.frees {
+                self.sys.give_back(step.path());
             }
-            // The hardware of the driver is missing, which is not a failure.
-            Outcome::Refused(Refusal::Kernel(Errno::ENODEV)) => return,
-            Outcome::Refused(refusal) => (refusal_prose(refusal), b""),
-            Outcome::Needs(dep) => (b"left out, it needs ", stem(dep)),
-            Outcome::Unfit(error) => (error.prose().as_bytes(), b""),
+            return;
         };
+        // The hardware of the driver is missing, which is not a failure.
+        if outcome == Outcome::Refused(Refusal::Kernel(Errno::ENODEV)) {
+            return;
+        }
         let level = if step.need == Need::Required { Level::Error } else { Level::Notice };
-        line(level, &[stem(step.path()), b": ", prose, detail]);
+        line(level, &[stem(step.path()), b": ", cause, detail]);
     }
 }

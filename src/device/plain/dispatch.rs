@@ -3,7 +3,7 @@
 
 use super::coldplug::{By, each_device};
 use super::recorder::Recorder;
-use super::requests::{BootKernel, PlanBuffers, Requests};
+use super::requests::{BootKernel, Phase, PlanBuffers, Requests};
 use crate::device::kernel::insert::Inserter;
 use crate::device::modules::tree::{Modules, each_load_d};
 use crate::device::rt::{Args, clock};
@@ -59,7 +59,7 @@ impl<'a> Dispatcher<'a> {
             self.load();
             return false;
         }
-        if core::mem::replace(&mut self.requests.is_post, true) {
+        if core::mem::replace(&mut self.requests.phase, Phase::Last) == Phase::Last {
             clock::sleep_ms(wait_ms);
             return true;
         }

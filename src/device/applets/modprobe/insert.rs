@@ -4,7 +4,7 @@ use super::flags::Flags;
 use crate::device::applets::print::{error, failed, fatal, say, show};
 use crate::device::applets::refusal::KernelLog;
 use crate::device::io::file::open;
-use crate::device::io::log::refusal_prose;
+use crate::device::io::log::{outcome_prose, refusal_prose};
 use crate::device::kernel::insert::Inserter;
 use crate::device::loading::requests::PlanBuffers;
 use crate::device::modules::tree::Tree;
@@ -201,15 +201,14 @@ impl Kernel for Console<'_> {
 
     fn on_outcome(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
         let name = stem(step.path());
-        let (cause, detail): (&[u8], &[u8]) = match outcome {
-            Outcome::AlreadyIn if self.flags.first_time() && modname(name).is_ok_and(|name| name == self.target) => {
+        let is_target = || modname(name).is_ok_and(|name| name == self.target);
+        let [cause, detail] = match outcome_prose(outcome) {
+            Some(prose) => prose,
+            None if outcome == Outcome::AlreadyIn && self.flags.first_time() && is_target() => {
                 self.target.clear();
-                (b"Module already in kernel", b"")
+                [b"Module already in kernel".as_slice(), b""]
             }
-            Outcome::Loaded | Outcome::AlreadyIn => return,
-            Outcome::Refused(refusal) => (refusal_prose(refusal), b""),
-            Outcome::Needs(dep) => (b"it needs a module that failed: ", stem(dep)),
-            Outcome::Unfit(error) => (error.prose().as_bytes(), b""),
+            None => return,
         };
         // kmod is silent about softdeps that fail.
         if step.need != Need::Required {
