@@ -33,7 +33,7 @@ pub(crate) struct Found {
 /// Collects the module files below `dir`, each as `prefix/...`, or relative to `dir` if `prefix` is empty.
 /// Links are resolved below `root`.
 pub(crate) fn walk(root: &Root, dir: &Path, prefix: &str, config: &DepmodConfig) -> Result<Found> {
-    Walk { root, config, dir_count: AtomicUsize::new(0) }.dir(dir, prefix, &[], false)
+    Walk { root, config, dir_count: AtomicUsize::new(0) }.dir(dir, dir, prefix, &[], false)
 }
 
 struct Walk<'a> {
@@ -43,13 +43,13 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Walks one directory; `parents` are the directories that lead to it, by device and inode. `is_linked`: a link that
+    /// Walks the directory `dir`, which is at `place` in the tree; `parents` are the directories that lead to it, by device and inode. `is_linked`: a link that
     /// was resolved below the root leads to it.
-    fn dir(&self, dir: &Path, prefix: &str, parents: &[(u64, u64)], is_linked: bool) -> Result<Found> {
+    fn dir(&self, dir: &Path, place: &Path, prefix: &str, parents: &[(u64, u64)], is_linked: bool) -> Result<Found> {
         let meta = fs::metadata(dir).map_err(Error::io(dir))?;
         let id = (meta.dev(), meta.ino());
         if parents.contains(&id) {
-            return Ok(Found::skipped(dir, "symbolic link to a parent directory"));
+            return Ok(Found::skipped(place, "symbolic link to a parent directory"));
         }
         if self.dir_count.fetch_add(1, Ordering::Relaxed) > DIRS_MAX {
             return Err(Error::input(dir, format!("symbolic links lead to more than {DIRS_MAX} directories")));
@@ -61,7 +61,6 @@ impl Walk<'_> {
         let found = entries.par_iter().with_max_len(1).map(|entry| self.entry(entry, prefix, &parents, is_linked));
         found.try_reduce(Found::default, |mut all, mut more| {
             all.paths.append(&mut more.paths);
-            all.linked.append(&mut more.linked);
             all.linked.append(&mut more.linked);
             all.warnings.append(&mut more.warnings);
             Ok(all)
@@ -102,7 +101,7 @@ impl Walk<'_> {
         if kind.is_dir() && name == SPLIT_DEBUG {
             Ok(Found::default())
         } else if kind.is_dir() {
-            self.dir(&real, &path(), parents, is_linked)
+            self.dir(&real, &entry.path(), &path(), parents, is_linked)
         } else if !is_module(name) {
             Ok(Found::default())
         } else if kind.is_file() {
