@@ -54,9 +54,9 @@ pub enum Error {
         what: String,
     },
     /// Modules depend on each other in a cycle.
-    #[error("module dependency cycle: {}", cycles.iter().map(|members| members.join(" -> ")).collect::<Vec<_>>().join("; "))]
+    #[error("modules depend on each other: {}", cycles.iter().map(|members| chain(members)).collect::<Vec<_>>().join("; "))]
     Cycle {
-        /// For each cycle its modules' paths. Each module needs the next, and the last needs the first.
+        /// For each cycle its modnames. Each module needs the next, and the last needs the first.
         cycles: Vec<Vec<String>>,
     },
     /// An index cannot be written.
@@ -76,6 +76,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 fn reason(source: &io::Error) -> String {
     let text = source.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// Writes a cycle as a chain that ends where it begins: `a -> b -> a`.
+pub fn chain(members: &[String]) -> String {
+    members.iter().chain(members.first()).map(String::as_str).collect::<Vec<_>>().join(" -> ")
 }
 
 impl Error {

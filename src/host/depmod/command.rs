@@ -12,7 +12,7 @@ use super::emit::emit;
 use super::options::Options;
 use super::replace::replace;
 use crate::host::codec;
-use crate::host::error::{Error, Result};
+use crate::host::error::{Error, Result, chain};
 use crate::host::input;
 use crate::host::modules::cache;
 use crate::host::modules::depmod_d;
@@ -24,6 +24,7 @@ use crate::host::modules::tree::Tree;
 use crate::host::modules::{Progress, read_tree};
 use crate::host::root::Root;
 use clap::Parser;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -44,11 +45,22 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match run(&options) {
         Ok(code) => code,
+        Err(Error::Cycle { cycles }) => {
+            report_cycles(&cycles);
+            ExitCode::FAILURE
+        }
         Err(error) => {
             report("ERROR", error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reports each cycle on a line of its own, and how many modules they have, in kmod's words.
+fn report_cycles(cycles: &[Vec<String>]) {
+    cycles.iter().for_each(|members| report("ERROR", format_args!("Cycle detected: {}", chain(members))));
+    let members: BTreeSet<&String> = cycles.iter().flatten().collect();
+    report("ERROR", format_args!("Found {} modules in dependency cycles!", members.len()));
 }
 
 fn report(level: &str, what: impl std::fmt::Display) {

@@ -5,6 +5,8 @@ use super::module::{Module, ModuleId};
 use super::symbols::{Owner, SymbolOwners};
 use crate::host::error::{Error, Result};
 use rayon::prelude::*;
+use std::collections::VecDeque;
+use std::iter;
 
 /// The modules that each module of a slice needs.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ impl Graph {
     /// Resolves the imports of `modules` among themselves.
     ///
     /// # Errors
-    /// [`Error::Cycle`] with the paths of the modules that need each other.
+    /// [`Error::Cycle`] with the modnames of the modules that need each other.
     pub fn new(modules: &[Module]) -> Result<Graph> {
         Graph::with(modules, &SymbolOwners::new(modules))
     }
@@ -36,13 +38,13 @@ impl Graph {
     /// Resolves the imports of `modules` by `owners`, which were collected from them.
     ///
     /// # Errors
-    /// [`Error::Cycle`] with the paths of the modules that need each other.
+    /// [`Error::Cycle`] with the modnames of the modules that need each other.
     pub fn with(modules: &[Module], owners: &SymbolOwners<'_>) -> Result<Graph> {
         let direct = modules.par_iter().with_min_len(64).map(|module| direct(module, owners));
         let direct: Vec<Vec<ModuleId>> = direct.collect();
         let rank = rank(&direct).map_err(|cycles| {
-            let paths = |cycle: Vec<ModuleId>| cycle.into_iter().map(|id| modules[id].path.clone()).collect();
-            Error::Cycle { cycles: cycles.into_iter().map(paths).collect() }
+            let names = |cycle: Vec<ModuleId>| cycle.into_iter().map(|id| modules[id].modname.clone()).collect();
+            Error::Cycle { cycles: cycles.into_iter().map(names).collect() }
         })?;
         Ok(Graph { direct, rank })
     }
@@ -105,34 +107,38 @@ fn rank(direct: &[Vec<ModuleId>]) -> Result<Vec<usize>, Vec<Vec<ModuleId>>> {
     if ranked == direct.len() { Ok(rank) } else { Err(cycles(direct, &user_counts)) }
 }
 
-/// Finds one cycle through each group of modules that need each other. A module with a `user_counts` above 0 is
-/// without a rank: in a cycle, or needed by one.
+/// Finds a shortest cycle through each module that is in one, unless a cycle found before has the module already. A
+/// module with a `user_counts` above 0 is without a rank: in a cycle, or needed by one.
 fn cycles(direct: &[Vec<ModuleId>], user_counts: &[usize]) -> Vec<Vec<ModuleId>> {
     let mut found: Vec<Vec<ModuleId>> = Vec::new();
-    let mut seen = vec![false; direct.len()];
     for start in ModuleId::all(direct.len()).filter(|id| user_counts[id.index()] > 0) {
-        // Depth first, without recursion: the path so far, each with the number of dependencies already followed.
-        let mut path: Vec<(ModuleId, usize)> = Vec::new();
-        let mut open = Some(start).filter(|id| !seen[id.index()]);
-        while open.is_some() || !path.is_empty() {
-            if let Some(id) = open.take() {
-                seen[id.index()] = true;
-                path.push((id, 0));
-            }
-            let Some((id, next)) = path.last_mut() else { break };
-            let Some(&used) = direct[id.index()].get(*next) else {
-                path.pop();
-                continue;
-            };
-            *next += 1;
-            if let Some(from) = path.iter().position(|(id, _)| *id == used) {
-                found.push(path[from..].iter().map(|(id, _)| *id).collect());
-            } else if !seen[used.index()] {
-                open = Some(used);
-            }
+        if !found.iter().flatten().any(|id| *id == start) {
+            found.extend(cycle(direct, start));
         }
     }
     found
+}
+
+/// Finds a shortest cycle that begins with `start`: breadth first, until a module needs `start`.
+fn cycle(direct: &[Vec<ModuleId>], start: ModuleId) -> Option<Vec<ModuleId>> {
+    let mut user: Vec<Option<ModuleId>> = vec![None; direct.len()];
+    let mut open = VecDeque::from([start]);
+    while let Some(id) = open.pop_front() {
+        for &used in &direct[id.index()] {
+            if used == start {
+                let mut members: Vec<ModuleId> =
+                    iter::successors(Some(id), |id| user[id.index()]).take_while(|id| *id != start).collect();
+                members.push(start);
+                members.reverse();
+                return Some(members);
+            }
+            if user[used.index()].is_none() {
+                user[used.index()] = Some(id);
+                open.push_back(used);
+            }
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -153,7 +159,14 @@ mod tests {
 
     #[test]
     fn cycles_are_named_by_their_members_only() {
-        // 0 leads into the cycle 1 -> 2 -> 3, which needs 4; 5 needs itself
+        // 0 leads into the cycle 1 -> 2 -> 3, which needs 4; 5 needs itself.
         assert_eq!(rank(&ids([&[1], &[2], &[3], &[1, 4], &[], &[5]])), Err(ids([&[1, 2, 3], &[5]])));
+    }
+
+    #[test]
+    fn each_module_in_a_cycle_is_named() {
+        // 0 -> 1 -> 2 -> 0 and, through 3, 0 -> 1 -> 3 -> 2 -> 0. 4 is needed by 3 and leads into 5 -> 6 -> 5.
+        let direct = ids([&[1], &[2, 3], &[0], &[2, 4], &[5], &[6], &[5]]);
+        assert_eq!(rank(&direct), Err(ids([&[0, 1, 2], &[3, 2, 0, 1], &[5, 6]])));
     }
 }
