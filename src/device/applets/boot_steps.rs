@@ -120,9 +120,14 @@ pub(crate) fn coldplug(buffers: &'static mut Buffers, args: Args, env: Args) -> 
     call.options.coldplug = Coldplug::Full;
     let Some(mut dispatcher) = begin(&call.modules, &call.options, call.plan, env) else { return FAILED };
     let mut busy_ms = start_ms;
-    while now_ms().saturating_sub(busy_ms) <= call.ms.unwrap_or(0).into() {
-        if !dispatcher.turn(POLL_MS) {
-            busy_ms = now_ms();
+    loop {
+        // Nothing is left to do only after a whole pass.
+        let is_idle = dispatcher.turn(POLL_MS);
+        let now_ms = now_ms();
+        if !is_idle {
+            busy_ms = now_ms;
+        } else if now_ms.saturating_sub(busy_ms) >= call.ms.unwrap_or(0).into() {
+            break;
         }
     }
     end(&mut dispatcher, start_ms);
@@ -147,13 +152,15 @@ pub(crate) fn wait(buffers: &'static mut Buffers, args: Args, env: Args) -> i32 
     };
     let mut dispatcher = begin(&call.modules, &call.options, call.plan, env);
     let (start_ms, patience_ms) = (now_ms(), call.ms.unwrap_or(PATIENCE_MS));
+    // What is there is requested and loaded once, whatever the time.
+    let mut has_passed = dispatcher.is_none();
     loop {
         wanted.look(dispatcher.as_mut().is_none_or(Dispatcher::take_block_news));
-        if wanted.node.is_some() || now_ms().saturating_sub(start_ms) >= patience_ms.into() {
+        if wanted.node.is_some() || has_passed && now_ms().saturating_sub(start_ms) >= patience_ms.into() {
             break;
         }
         match &mut dispatcher {
-            Some(dispatcher) => drop(dispatcher.turn(POLL_MS)),
+            Some(dispatcher) => has_passed |= dispatcher.turn(POLL_MS),
             None => sleep_ms(POLL_MS),
         }
     }
