@@ -12,7 +12,7 @@ use super::root::{explain, mount};
 use super::rt::Args;
 use super::rt::clock::{now_ms, sleep_ms};
 use crate::loading::options::BootOptions;
-use crate::loading::wait::{Action, Limits, Wait, Why};
+use crate::loading::wait::{Action, Left, Limits, Wait, Why};
 use rustix::fs::{Mode, mkdir};
 use rustix::mount::MountFlags;
 use rustix::system::{RebootCommand, reboot};
@@ -90,14 +90,15 @@ fn reach(
                     line(Level::Notice, &[b"waiting for the root ", root.text]);
                 }
                 let wait_ms = if wait.is_mounted() { 0 } else { POLL_MS };
-                let is_idle = match dispatcher {
+                let left = match dispatcher {
                     Some(dispatcher) => dispatcher.turn(wait_ms),
                     None => {
                         sleep_ms(wait_ms);
-                        true
+                        Left::Nothing
                     }
                 };
-                wait.turned(now_ms(), is_idle, dispatcher.as_ref().is_none_or(Dispatcher::is_listed_done))
+                let is_listed_done = dispatcher.as_ref().is_none_or(Dispatcher::is_listed_done);
+                wait.turned(now_ms(), left, is_listed_done)
             }
         };
     }

@@ -57,6 +57,8 @@ pub enum Refusal {
     Killed(i32),
     /// The install command in its place ended with this status.
     Command(i32),
+    /// The module, or the install command in its place, did not end within the limit of `initmod.timeout=`.
+    Late,
 }
 
 /// State of a module by /sys/module.

@@ -8,4 +8,6 @@ pub mod run;
 pub mod unload;
 pub mod record;
 pub mod wait;
+#[cfg(any(test, not(feature = "device"), feature = "boot"))]
+pub mod watch;
 pub mod options;

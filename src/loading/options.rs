@@ -56,6 +56,8 @@ pub struct BootOptions<'map> {
     pub serial: &'map [u8],
     /// `initmod.jobs=`: the number of workers.
     pub jobs: Option<u32>,
+    /// `initmod.timeout=S`: the longest time that the load of a module may take, ms; 0 for no limit.
+    pub limit_ms: u64,
     /// `initmod.free=1`: whether the file of a loaded module is deleted.
     pub frees: bool,
 }
@@ -66,6 +68,9 @@ const HAS_NFS: bool = cfg!(any(test, not(feature = "device"), feature = "nfs"));
 
 /// The wait for the root device without `rootwait=`, ms.
 const PATIENCE_MS: u64 = 30_000;
+
+/// The longest time for a module without `initmod.timeout=`, ms.
+const LIMIT_MS: u64 = 60_000;
 
 impl<'map> BootOptions<'map> {
     /// Parses a kernel command line. A value that is not understood counts as absent.
@@ -101,13 +106,14 @@ impl<'map> BootOptions<'map> {
             },
             serial: boot_text(b"initmod.serial"),
             jobs: decimal(boot_text(b"initmod.jobs")),
+            limit_ms: ms(b"initmod.timeout").filter(|_| HAS_BOOT).unwrap_or(LIMIT_MS),
             frees: boot_text(b"initmod.free") == b"1",
         }
     }
 }
 
 /// The words of the kernel command line that the loader reads, and their meaning: README.md's table, checked by a test.
-pub const WORDS: [(&str, &str); 17] = [
+pub const WORDS: [(&str, &str); 18] = [
     (
         "`root=`",
         "the root device: /dev/…, `UUID=`, `LABEL=`, `PARTUUID=` (also with `/PARTNROFF=N`), `PARTLABEL=`, `MAJOR:MINOR`, \
@@ -144,6 +150,10 @@ pub const WORDS: [(&str, &str); 17] = [
          most 8)",
     ),
     (
+        "`initmod.timeout=S`",
+        "give up a module whose init, or whose install command, does not end within S seconds (default 60); 0: never",
+    ),
+    (
         "`initmod.free=1`",
         "delete each module's file once it is loaded, on a board whose memory cannot hold both the file and the module",
     ),
@@ -170,6 +180,7 @@ mod tests {
             coldplug: Coldplug::Full,
             serial: b"",
             jobs: None,
+            limit_ms: 60_000,
             frees: false,
         };
         assert_eq!(BootOptions::parse(b"quiet console=ttyS0 -- root=/dev/vda init=/bin/sh"), none);
@@ -204,6 +215,9 @@ mod tests {
             (b"initmod.serial=a,b", BootOptions { serial: b"a,b", ..none }),
             (b"initmod.jobs=4", BootOptions { jobs: Some(4), ..none }),
             (b"initmod.jobs=many", none),
+            (b"initmod.timeout=5", BootOptions { limit_ms: 5000, ..none }),
+            (b"initmod.timeout=0", BootOptions { limit_ms: 0, ..none }),
+            (b"initmod.timeout=soon", none),
             (b"initmod.free=1", BootOptions { frees: true, ..none }),
             (b"initmod.free=yes", none),
         ] {

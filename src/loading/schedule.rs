@@ -235,7 +235,12 @@ fn order_may_mend(refusal: Refusal) -> bool {
         ),
         Refusal::NoMemory => true,
         // After a crash in the kernel a second try may wait for the first without end.
-        Refusal::File(_) | Refusal::Damaged | Refusal::NoDecoder | Refusal::Killed(_) | Refusal::Command(_) => false,
+        Refusal::File(_)
+        | Refusal::Damaged
+        | Refusal::NoDecoder
+        | Refusal::Killed(_)
+        | Refusal::Late
+        | Refusal::Command(_) => false,
     }
 }
 

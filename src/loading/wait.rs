@@ -29,6 +29,17 @@ pub enum Action {
     Done,
 }
 
+/// What a turn of loading left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Modules to load, or news.
+    Work,
+    /// To wait for slow modules, which a mounted root does not do.
+    Slow,
+    /// Nothing, and nothing new has appeared.
+    Nothing,
+}
+
 /// Why there is no root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -91,10 +102,11 @@ impl Wait {
         self.is_mounted
     }
 
-    /// Returns what to do after a turn of loading. `is_idle`: nothing is left to load, and nothing new has appeared.
-    /// `is_listed_done`: the listed modules are loaded or have failed; before that the root device is left alone.
-    pub fn turned(&mut self, now_ms: u64, is_idle: bool, is_listed_done: bool) -> Action {
+    /// Returns what to do after a turn of loading. `is_listed_done`: the listed modules are loaded or have failed; before
+    /// that, unless only slow ones are left, the root device is left alone.
+    pub fn turned(&mut self, now_ms: u64, left: Left, is_listed_done: bool) -> Action {
         self.now_ms = now_ms;
+        let is_idle = left == Left::Nothing || left == Left::Slow && self.is_mounted;
         self.idle_since_ms = if is_idle { self.idle_since_ms.or(Some(now_ms)) } else { None };
         if !self.limits.is_named {
             return if is_idle { Action::GiveUp(Why::Unnamed) } else { Action::Load };
@@ -102,7 +114,7 @@ impl Wait {
         if self.is_mounted {
             return if is_idle || self.limits.ends_at_root { Action::Done } else { Action::Load };
         }
-        if is_listed_done { Action::Look } else { self.go_on() }
+        if is_listed_done || left == Left::Slow { Action::Look } else { self.go_on() }
     }
 
     /// Returns what to do after a look for the root device. It is tried as soon as it is there, and again when
@@ -169,6 +181,8 @@ mod tests {
         /// Until when the listed modules load, and all modules.
         listed_ms: u64,
         loading_ms: u64,
+        /// From when on only a module that hangs is left, until `loading_ms`.
+        stuck_ms: u64,
         disk_ms: u64,
         /// From when on mount(2) gives no more ENXIO, and no more EINVAL.
         ready_ms: u64,
@@ -176,7 +190,8 @@ mod tests {
     }
 
     const NEVER: u64 = u64::MAX;
-    const QUICK: Machine = Machine { listed_ms: 100, loading_ms: 400, disk_ms: 200, ready_ms: 0, mountable_ms: 0 };
+    const QUICK: Machine =
+        Machine { listed_ms: 100, loading_ms: 400, stuck_ms: NEVER, disk_ms: 200, ready_ms: 0, mountable_ms: 0 };
 
     #[derive(Debug, PartialEq)]
     struct Way {
@@ -194,10 +209,15 @@ mod tests {
             action = match action {
                 Action::Load => {
                     now_ms += TURN_MS;
-                    wait.turned(START_MS + now_ms, now_ms >= machine.loading_ms, now_ms >= machine.listed_ms)
+                    let left = match now_ms {
+                        _ if now_ms >= machine.loading_ms => Left::Nothing,
+                        _ if now_ms >= machine.stuck_ms => Left::Slow,
+                        _ => Left::Work,
+                    };
+                    wait.turned(START_MS + now_ms, left, now_ms >= machine.listed_ms)
                 }
                 Action::Look => {
-                    assert!(now_ms >= machine.listed_ms, "the listed modules come first");
+                    assert!(now_ms >= machine.listed_ms.min(machine.stuck_ms), "the listed modules come first");
                     wait.looked(now_ms >= machine.disk_ms)
                 }
                 Action::Mount => {
@@ -226,6 +246,7 @@ mod tests {
         let absent = |ms| Action::GiveUp(Why::Absent(ms));
         let late = Machine { disk_ms: 10_000, ..QUICK };
         let never = Machine { disk_ms: NEVER, ..QUICK };
+        let hung = Machine { stuck_ms: 5000, loading_ms: 60_000, ..QUICK };
         let no_tree = Machine { listed_ms: 0, loading_ms: 0, disk_ms: 0, ..QUICK };
         let with = |change: fn(&mut Limits)| {
             let mut limits = NORMAL;
@@ -297,6 +318,17 @@ mod tests {
                 0,
                 0,
             ),
+            ("a module that hangs, as the root does not", NORMAL, hung, Action::Done, 5000, 1, 0),
+            ("a listed module that hangs", NORMAL, Machine { listed_ms: 60_000, ..hung }, Action::Done, 5020, 1, 0),
+            (
+                "a module that hangs on the way to the root: the patience begins when it is given up",
+                NORMAL,
+                Machine { disk_ms: NEVER, ..hung },
+                absent(90_000),
+                90_000,
+                0,
+                1,
+            ),
             ("modules that keep coming", NORMAL, Machine { loading_ms: NEVER, ..never }, Action::Load, NEVER, 0, 0),
         ] {
             assert_eq!(run(limits, machine), Way { end, end_ms, mount_count, report_count }, "{name}");
@@ -306,15 +338,15 @@ mod tests {
     #[test]
     fn work_in_between_restarts_the_patience() {
         let mut wait = Wait::new(Limits { patience_ms: 1000, ..NORMAL }, 0);
-        let mut turn = |now_ms, is_idle| {
-            assert_eq!(wait.turned(now_ms, is_idle, true), Action::Look);
+        let mut turn = |now_ms, left| {
+            assert_eq!(wait.turned(now_ms, left, true), Action::Look);
             wait.looked(false)
         };
-        assert_eq!(turn(0, true), Action::Load);
-        assert_eq!(turn(900, true), Action::Load);
-        assert_eq!(turn(950, false), Action::Load);
-        assert_eq!(turn(1000, true), Action::Load);
-        assert_eq!(turn(1999, true), Action::Load);
-        assert_eq!(turn(2000, true), Action::GiveUp(Why::Absent(2000)));
+        assert_eq!(turn(0, Left::Nothing), Action::Load);
+        assert_eq!(turn(900, Left::Nothing), Action::Load);
+        assert_eq!(turn(950, Left::Work), Action::Load);
+        assert_eq!(turn(1000, Left::Nothing), Action::Load);
+        assert_eq!(turn(1999, Left::Nothing), Action::Load);
+        assert_eq!(turn(2000, Left::Nothing), Action::GiveUp(Why::Absent(2000)));
     }
 }

@@ -188,6 +188,7 @@ impl Case {
             failing: modules.clone().filter_map(|module| Some((module.name(), module.fails?))).collect(),
             busy: modules.map(|module| (module.name(), module.busy)).collect(),
             no_finit: self.no_finit,
+            ..Troubles::default()
         }
     }
 

@@ -20,6 +20,7 @@ use crate::device::rt::Args;
 use crate::device::rt::clock::{now_ms, sleep_ms};
 use crate::getopt::Spec;
 use crate::loading::options::{BootOptions, Coldplug};
+use crate::loading::wait::Left;
 
 const FAILED: i32 = 1;
 const MISUSED: i32 = 2;
@@ -103,7 +104,7 @@ pub(crate) fn load(buffers: &'static mut Buffers, args: Args, env: Args) -> i32 
         dispatcher.drain(false);
         is_known &= dispatcher.requests.named(b"load", name);
     }
-    while !dispatcher.turn(0) {}
+    while dispatcher.turn(0) != Left::Nothing {}
     end(&mut dispatcher, start_ms);
     or_failed(if is_known && dispatcher.is_in() { 0 } else { FAILED })
 }
@@ -122,7 +123,7 @@ pub(crate) fn coldplug(buffers: &'static mut Buffers, args: Args, env: Args) -> 
     let mut busy_ms = start_ms;
     loop {
         // Nothing is left to do only after a whole pass.
-        let is_idle = dispatcher.turn(POLL_MS);
+        let is_idle = dispatcher.turn(POLL_MS) == Left::Nothing;
         let now_ms = now_ms();
         if !is_idle {
             busy_ms = now_ms;
@@ -160,7 +161,7 @@ pub(crate) fn wait(buffers: &'static mut Buffers, args: Args, env: Args) -> i32 
             break;
         }
         match &mut dispatcher {
-            Some(dispatcher) => has_passed |= dispatcher.turn(POLL_MS),
+            Some(dispatcher) => has_passed |= dispatcher.turn(POLL_MS) != Left::Work,
             None => sleep_ms(POLL_MS),
         }
     }

@@ -150,6 +150,7 @@ pub(crate) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
         Refusal::NoDecoder => b"neither this kernel nor this build of the loader can decompress it",
         Refusal::NoMemory => b"not enough memory to decompress it",
         Refusal::Killed(_) => b"the process that loaded it was killed",
+        Refusal::Late => b"given up: it did not end within initmod.timeout= (60 s by default)",
         Refusal::Command(_) => b"its install command failed",
     }
 }

@@ -8,6 +8,7 @@ use super::recorder::Recorder;
 use super::requests::{BootKernel, Phase, PlanBuffers, Requests};
 use super::workers::{Answer, Job, OUT_COUNT, Workers};
 use crate::device::io::file::open;
+use crate::device::io::log::{Level, line};
 use crate::device::io::mmap::map;
 use crate::device::kernel::insert::Inserter;
 use crate::device::modules::tree::{Modules, each_load_d};
@@ -18,7 +19,9 @@ use crate::loading::plan::Plan;
 use crate::loading::run::{OPTIONS_LEN, prepare};
 use crate::loading::schedule::Schedule;
 use crate::loading::step::{Need, StepId, are_in};
+use crate::loading::wait::Left;
 use crate::modules::config::lines;
+use crate::modules::name::stem;
 use crate::modules::uevent::Uevent;
 use core::mem::MaybeUninit;
 use rustix::fd::AsFd;
@@ -53,6 +56,8 @@ pub(crate) struct Dispatcher<'a> {
     pub(crate) failed_count: u32,
     /// The time up to which kernel time is counted, us.
     counted_us: u32,
+    /// The longest time for a module, ms.
+    limit_ms: u64,
 }
 
 /// Changes that are not looked into yet.
@@ -75,7 +80,8 @@ impl<'a> Dispatcher<'a> {
         env: Args,
     ) -> Self {
         let job_count = match (options.serial, options.jobs) {
-            (b"1", _) | (_, Some(0 | 1)) => 0,
+            // A worker, too: PID 1 has to notice a module that hangs.
+            (b"1", _) | (_, Some(0 | 1)) => 1,
             (_, Some(count)) => count,
             // Two per CPU: a module may wait for its hardware or for a lock. Above eight the kernel's own locks limit the
             // gain, and each worker takes 50 kB.
@@ -85,7 +91,7 @@ impl<'a> Dispatcher<'a> {
         };
         let sys = Inserter::at(modules.tree.dir.as_fd(), env);
         let workers = Workers::start(job_count, &sys);
-        let serial = if workers.is_direct() { b"1" } else { options.serial };
+        let serial = if workers.is_direct() || job_count == 1 { b"1" } else { options.serial };
         // Most images have no such file.
         let marked = open(CWD, b"/etc/initmod/serial.conf").and_then(|file| map(&file)).unwrap_or_default();
         Dispatcher {
@@ -106,6 +112,7 @@ impl<'a> Dispatcher<'a> {
             has_retired_failure: false,
             failed_count: 0,
             counted_us: clock::stamp_us(),
+            limit_ms: options.limit_ms,
         }
     }
 
@@ -133,8 +140,9 @@ impl<'a> Dispatcher<'a> {
     pub(crate) fn drain(&mut self, yields: bool) -> bool {
         loop {
             let is_full = self.schedule.open_count(&self.requests.plan) >= OPEN_COUNT;
-            if !is_full || yields && self.pending.block_news {
-                return !is_full;
+            let is_stuck = !self.schedule.is_idle() && self.workers.is_rest_slow();
+            if !is_full || is_stuck || yields && self.pending.block_news {
+                return !is_full || is_stuck;
             }
             self.feed();
             if !self.schedule.is_idle() {
@@ -168,9 +176,9 @@ impl<'a> Dispatcher<'a> {
         is_busy
     }
 
-    /// Does what can be done now, and waits up to `wait_ms` for news. Returns whether nothing was left to do.
+    /// Does what can be done now, and waits up to `wait_ms` for news. Returns what was left to do.
     #[inline(never)]
-    pub(crate) fn turn(&mut self, wait_ms: u64) -> bool {
+    pub(crate) fn turn(&mut self, wait_ms: u64) -> Left {
         self.read_events();
         let is_busy = self.feed();
         if self.pending.scan && !(is_busy && self.workers.is_direct()) {
@@ -178,15 +186,17 @@ impl<'a> Dispatcher<'a> {
             let end = self.requests.plan.end();
             self.scan();
             if self.requests.plan.end() != end {
-                return false;
+                return Left::Work;
             }
         }
-        if self.schedule.is_idle() && !is_busy {
+        if self.workers.is_rest_slow() && !is_busy {
             if self.requests.phase == Phase::Main {
                 self.requests.phase = Phase::Last;
                 self.requests.listed(LOAD_LAST);
-                return false;
+                return Left::Work;
             }
+            let is_idle = self.schedule.is_idle();
+            let wait_ms = if is_idle { wait_ms } else { BUSY_MS };
             let end = self.requests.plan.end();
             if self.uevents.is_none() && self.coldplug != Coldplug::None {
                 // Without the socket only a scan finds new devices.
@@ -199,20 +209,29 @@ impl<'a> Dispatcher<'a> {
                 self.wait(wait_ms);
                 self.read_events();
             }
-            return self.requests.plan.end() == end && !self.pending.scan;
+            return match self.requests.plan.end() == end && !self.pending.scan {
+                false => Left::Work,
+                true if is_idle => Left::Nothing,
+                true => Left::Slow,
+            };
         }
         if !self.schedule.is_idle() {
             self.wait(BUSY_MS);
         }
-        false
+        Left::Work
     }
 
     /// Waits up to `wait_ms` for answers or uevents, and takes up the answers.
     fn wait(&mut self, wait_ms: u64) {
         let mut answers = heapless::Vec::<Answer, OUT_COUNT>::new();
         let socket = self.uevents.as_ref().map(Uevents::fd);
-        self.workers.wait(&self.kernel.sys, socket, wait_ms, &mut |answer| drop(answers.push(answer)));
-        for answer in answers {
+        let times_ms = [wait_ms, self.limit_ms];
+        let slow = self.workers.wait(&self.kernel.sys, socket, times_ms, &mut |answer| drop(answers.push(answer)));
+        if let Some((earlier, step)) = slow.and_then(|id| self.requests.plan.step(id)) {
+            let (_, alias, by) = self.requests.recorder.request(earlier.len());
+            line(Level::Error, &[stem(step.path()), b": still loading after 5 s; requested by ", by, b" as ", alias]);
+        }
+        for answer in &answers {
             self.take_answer(answer);
         }
     }
@@ -240,11 +259,11 @@ impl<'a> Dispatcher<'a> {
         self.coldplug == Coldplug::Root
     }
 
-    /// Waits for the modules that the kernel is loading, and ends the workers.
+    /// Waits for the modules that the kernel is loading, but not for slow ones, and ends the workers.
     #[inline(never)]
     pub(crate) fn finish(&mut self) {
         let start_ms = clock::now_ms();
-        while !self.schedule.is_idle() && clock::now_ms().saturating_sub(start_ms) < STUCK_MS {
+        while !self.workers.is_rest_slow() && clock::now_ms().saturating_sub(start_ms) < STUCK_MS {
             self.wait(BUSY_MS);
         }
         self.workers.stop();
@@ -268,11 +287,11 @@ impl<'a> Dispatcher<'a> {
             options: &options,
         };
         if let Some(answer) = self.workers.submit(&self.kernel.sys, id, &job) {
-            self.take_answer(answer);
+            self.take_answer(&answer);
         }
     }
 
-    fn take_answer(&mut self, answer: Answer) {
+    fn take_answer(&mut self, answer: &Answer) {
         let end_us = answer.start_us.wrapping_add(answer.took_us);
         // Overlapping runs count once. A dead worker reports no times.
         let uncounted_us = end_us.wrapping_sub(self.counted_us);
@@ -280,7 +299,7 @@ impl<'a> Dispatcher<'a> {
             self.requests.kernel_us = self.requests.kernel_us.saturating_add(answer.took_us.min(uncounted_us).into());
             self.counted_us = end_us;
         }
-        self.done(answer.id, Outcome::of(answer.result), Some(&answer));
+        self.done(answer.id, Outcome::of(answer.result), Some(answer));
     }
 
     fn done(&mut self, id: StepId, outcome: Outcome<'static>, answer: Option<&Answer>) {

@@ -123,6 +123,13 @@ impl Recorder {
         }
     }
 
+    /// Returns the low 32 bits of the time of a step's request, us, its alias and its source.
+    #[inline(never)]
+    pub(crate) fn request(&self, at: usize) -> (u32, &[u8], &[u8]) {
+        let Origin { asked_us, alias, by } = self.origins.get(at).copied().unwrap_or_default();
+        (asked_us, self.text(alias), self.text(by))
+    }
+
     fn text(&self, Kept(off, len): Kept) -> &[u8] {
         let texts = if len & PERMANENT == 0 { &self.texts } else { &self.permanent };
         texts.get(off.into()..).and_then(|text| text.get(..(len & !PERMANENT).into())).unwrap_or_default()
@@ -131,7 +138,7 @@ impl Recorder {
     /// Records the outcome of the step `at`.
     #[inline(never)]
     pub(crate) fn done(&self, at: usize, step: &Step<'_>, outcome: Outcome<'_>, answer: Option<&Answer>) {
-        let Origin { asked_us, alias, by } = self.origins.get(at).copied().unwrap_or_default();
+        let (asked_us, alias, by) = self.request(at);
         let now_us = clock::now_us();
         let whole_us = |last_bits: u32| now_us.saturating_sub(clock::stamp(now_us).wrapping_sub(last_bits).into());
         let run = answer.filter(|answer| answer.took_us > 0).map(|answer| Run {
@@ -146,7 +153,7 @@ impl Recorder {
             None => Verdict::Present,
             Some([cause, detail]) => Verdict::Failed(cause, detail),
         };
-        let (alias, by, asked_us) = (self.text(alias), self.text(by), whole_us(asked_us));
+        let asked_us = whole_us(asked_us);
         let modname = modname(step.path());
         let module = modname.as_ref().map_or(stem(step.path()), |name| name);
         let record = Record { module, result, alias, by, asked_us, run };

@@ -2,7 +2,10 @@
 //! pipe for answers. A crash in a worker, in a decoder or in the kernel, fails one module and leaves PID 1 alive.
 //!
 //! The caller decides what is loaded and when. A few jobs wait in the pipe, so that workers do not wait for PID 1.
-//! Without workers (one module at a time is wanted, or fork fails) a job runs in the calling process.
+//! Without workers (fork fails) a job runs in the calling process.
+//!
+//! Beside a worker that is at one job for long, another one is started. In the end it is killed with the commands that it
+//! runs, and left behind: it may be in the kernel, which does not let go of it.
 //!
 //! ```text
 //! job     u32 id    u8 is_command    u16 text_len    u16 name_len    text    name    options
@@ -14,13 +17,14 @@ use crate::device::kernel::insert::Inserter;
 use crate::device::rt::{clock, exit, fork};
 use crate::loading::kernel::{Errno, Refusal};
 use crate::loading::step::StepId;
+use crate::loading::watch::{Alarm, Watch};
 use core::sync::atomic::{AtomicU32, Ordering};
 use heapless::Vec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::IoSlice;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, setpgid, waitpid};
 
 /// Most workers.
 const WORKER_COUNT: usize = 16;
@@ -84,6 +88,7 @@ struct Worker {
     place: usize,
     pid: Option<Pid>,
     answers: OwnedFd,
+    watch: Watch,
 }
 
 impl Workers {
@@ -99,6 +104,12 @@ impl Workers {
         workers
     }
 
+    /// Whether all jobs are done, but for those of slow workers.
+    pub(crate) fn is_rest_slow(&self) -> bool {
+        self.out.len() <= self.live.iter().filter(|worker| worker.watch.is_slow).count()
+    }
+
+    /// Starts a worker, unless there are too many or fork(2) fails.
     fn add(&mut self, sys: &Inserter<'_>) {
         let is_taken = |place: &usize| self.live.iter().any(|worker| worker.place == *place);
         let Some(place) = (0..WORKER_COUNT).find(|place| !is_taken(place)) else { return };
@@ -116,7 +127,7 @@ impl Workers {
             Ok(Some(pid)) => {
                 self.started_count = self.started_count.saturating_add(1);
                 let (number, pid) = (self.started_count, Pid::from_raw(pid));
-                let _ = self.live.push(Worker { number, place, pid, answers: from_worker });
+                let _ = self.live.push(Worker { number, place, pid, answers: from_worker, watch: Watch::default() });
             }
             Err(_) => {}
         }
@@ -151,49 +162,66 @@ impl Workers {
         None
     }
 
-    /// Waits up to `wait_ms` until a worker answers or `also` is readable, and calls `each` with the answers.
+    /// Waits up to `wait_ms` until a worker answers or `also` is readable, and calls `each` with the answers. A job that
+    /// takes `limit_ms` is given up. Returns the step of one that has become slow.
     pub(crate) fn wait(
         &mut self,
         sys: &Inserter<'_>,
         also: Option<BorrowedFd<'_>>,
-        wait_ms: u64,
+        [wait_ms, limit_ms]: [u64; 2],
         each: &mut dyn FnMut(Answer),
-    ) {
+    ) -> Option<StepId> {
         let ready = self.poll(also, if self.has_lost_one { wait_ms.min(LOST_MS) } else { wait_ms });
         if self.has_lost_one && !ready.contains(&true) {
             self.report_lost(each);
         }
-        for (index, _) in ready.iter().enumerate().take(self.live.len()).filter(|(_, is_ready)| **is_ready) {
-            let Some(worker) = self.live.get(index) else { return };
+        let now_ms = clock::now_ms();
+        for (index, &is_ready) in ready.iter().enumerate() {
+            let worker = self.live.get_mut(index)?;
+            let at = self.at.get(worker.place).map_or(0, |at| at.load(Ordering::Relaxed));
             let mut words = [0u8; ANSWER_LEN];
             // Writes to a pipe of up to PIPE_BUF bytes are atomic.
-            if rustix::io::read(&worker.answers, &mut words) == Ok(words.len()) {
+            let why = if is_ready && rustix::io::read(&worker.answers, &mut words) == Ok(words.len()) {
                 let answer = Answer { worker: worker.number, ..decode(&words) };
+                worker.watch = Watch::default();
                 if self.returned(answer.id) {
                     each(answer);
                 }
                 continue;
-            }
-            // It died, its module has failed, and a new worker takes its place.
-            let Worker { number, place, pid, .. } = self.live.swap_remove(index);
-            let killed = crate::device::kernel::child::wait_for(pid).err().unwrap_or(Refusal::Killed(0));
-            let at = self.at.get(place).map_or(0, |at| at.load(Ordering::Relaxed));
+            } else if is_ready {
+                crate::device::kernel::child::wait_for(worker.pid).err().unwrap_or(Refusal::Killed(0))
+            } else {
+                match worker.watch.saw(at, now_ms, limit_ms) {
+                    None => continue,
+                    Some(Alarm::Report) => {
+                        self.add(sys);
+                        return Some(StepId(at.saturating_sub(1)));
+                    }
+                    Some(Alarm::GiveUp) => {
+                        let _ = worker.pid.map(|pid| kill_process_group(pid, Signal::KILL));
+                        Refusal::Late
+                    }
+                }
+            };
+            // It died or is left behind, its module has failed, and a new worker takes its place.
+            let Worker { number, place, watch, .. } = self.live.swap_remove(index);
             match at.checked_sub(1).map(StepId).filter(|&id| self.returned(id)) {
-                Some(id) => each(lost(id, killed, number)),
+                Some(id) => each(lost(id, why, number)),
                 None => self.has_lost_one = true,
             }
             if let Some(at) = self.at.get(place) {
                 at.store(0, Ordering::Relaxed);
             }
-            self.add(sys);
+            if !watch.is_slow {
+                self.add(sys);
+            }
             if self.is_direct() {
                 // No worker is left for the jobs in the pipe.
-                while let Some(id) = self.out.pop() {
-                    each(lost(id, killed, number));
-                }
+                self.lose(why, each);
             }
-            return; // the indexes have changed
+            break; // the indexes have changed
         }
+        None
     }
 
     /// Reports jobs that no worker runs and that are no longer in the pipe: a worker took them and died.
@@ -203,8 +231,14 @@ impl Workers {
             return;
         }
         self.has_lost_one = false;
+        self.lose(Refusal::Killed(0), each);
+    }
+
+    /// Reports all jobs that run or wait as lost.
+    #[inline(never)]
+    fn lose(&mut self, why: Refusal, each: &mut dyn FnMut(Answer)) {
         while let Some(id) = self.out.pop() {
-            each(lost(id, Refusal::Killed(0), 0));
+            each(lost(id, why, 0));
         }
     }
 
@@ -256,6 +290,8 @@ fn run(sys: &Inserter<'_>, id: StepId, job: &Job<'_>) -> Answer {
 
 /// Runs jobs in a worker until the pipe of jobs ends. Stores the running step in `place`, for [`Workers::at`].
 fn work(sys: &Inserter<'_>, place: &AtomicU32, jobs: &OwnedFd, answers: &OwnedFd) -> ! {
+    // Of its own, to be killed with the commands that it runs.
+    let _ = setpgid(None, None);
     let mut job = [0u8; JOB_LEN];
     loop {
         let job = match rustix::io::read(jobs, &mut job) {
@@ -309,6 +345,8 @@ fn encode_answer(answer: &Answer) -> [u8; ANSWER_LEN] {
         Err(Refusal::NoDecoder) => (4, 0),
         Err(Refusal::NoMemory) => (5, 0),
         Err(Refusal::Killed(signal)) => (6, signal),
+        // No worker gives itself up.
+        Err(Refusal::Late) => (6, 0),
         Err(Refusal::Command(status)) => (7, status),
     };
     let mut words = [0; ANSWER_LEN];

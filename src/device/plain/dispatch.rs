@@ -10,6 +10,7 @@ use crate::device::rt::{Args, clock};
 use crate::loading::options::{BootOptions, LOAD_LAST};
 use crate::loading::plan::Plan;
 use crate::loading::run::{OnFailure, run};
+use crate::loading::wait::Left;
 use crate::modules::config::lines;
 use rustix::fd::AsFd;
 
@@ -46,9 +47,9 @@ impl<'a> Dispatcher<'a> {
         self.load();
     }
 
-    /// Loads the modules of the devices that are there now; if nothing is new, waits `wait_ms`. Returns whether nothing
-    /// was left to do.
-    pub(crate) fn turn(&mut self, wait_ms: u64) -> bool {
+    /// Loads the modules of the devices that are there now; if nothing is new, waits `wait_ms`. Returns what was left
+    /// to do.
+    pub(crate) fn turn(&mut self, wait_ms: u64) -> Left {
         let step_count = self.requests.plan.steps.len();
         each_device(&mut |device, dir| {
             if let Some(modalias) = device.get(b"MODALIAS") {
@@ -57,15 +58,15 @@ impl<'a> Dispatcher<'a> {
         });
         if self.requests.plan.steps.len() > step_count {
             self.load();
-            return false;
+            return Left::Work;
         }
         if core::mem::replace(&mut self.requests.phase, Phase::Last) == Phase::Last {
             clock::sleep_ms(wait_ms);
-            return true;
+            return Left::Nothing;
         }
         self.requests.listed(LOAD_LAST);
         self.load();
-        false
+        Left::Work
     }
 
     /// Whether each listed module is loaded or has failed: always, as [`Dispatcher::request_listed`] loads them.

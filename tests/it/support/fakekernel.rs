@@ -8,7 +8,7 @@ use crate::support::fixture::KVER;
 use crate::support::trap::{self, Call, Trap};
 use initmod::host::codec::{Format, decompress};
 use object::{Object, ObjectSection, SectionFlags};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 
 const COMPRESSED_FILE: u64 = 4; // MODULE_INIT_COMPRESSED_FILE
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// Interval between two looks whether a program has ended that left a module behind.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How a program ended, and what it asked of the kernel.
 pub struct Outcome {
@@ -70,6 +73,8 @@ pub struct Troubles {
     pub busy: BTreeMap<String, u32>,
     /// It is older than Linux 3.8.
     pub no_finit: bool,
+    /// Modules, by modname, whose init does not end.
+    pub hanging: BTreeSet<String>,
 }
 
 /// The kernel's side.
@@ -79,6 +84,8 @@ struct Kernel<'a> {
     /// How often each module was said to be in use.
     told_busy: BTreeMap<String, u32>,
     trace: Vec<Asked>,
+    /// Calls of modules whose init does not end.
+    hung: Vec<Call>,
 }
 
 /// Runs `argv` in `root`, its first words `NAME=VALUE` as environment; the program's file is `exe`, a path in it.
@@ -92,10 +99,10 @@ pub fn run(root: &Path, exe: &str, argv: &[&str], troubles: &Troubles) -> Outcom
     let (child, trap) = trap::spawn(&mut command, root, &calls)
         .unwrap_or_else(|error| panic!("the fake kernel can't start {exe} in {}: {error}", root.display()));
     let pid = child.id() as i32;
-    let mut kernel = Kernel { root, troubles, told_busy: BTreeMap::new(), trace: Vec::new() };
+    let mut kernel = Kernel { root, troubles, told_busy: BTreeMap::new(), trace: Vec::new(), hung: Vec::new() };
     let output = std::thread::scope(|scope| {
         let output = scope.spawn(|| child.wait_with_output());
-        kernel.serve(&trap, Instant::now() + LIMIT);
+        kernel.serve(&trap, Instant::now() + LIMIT, pid);
         // A program that makes no more calls may still write; one that hangs is ended.
         let end = Instant::now() + LIMIT;
         while !output.is_finished() && Instant::now() < end {
@@ -116,9 +123,24 @@ pub fn run(root: &Path, exe: &str, argv: &[&str], troubles: &Troubles) -> Outcom
     }
 }
 
+/// Whether a child has ended; it is still to be waited for.
+fn has_ended(pid: i32) -> bool {
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+    let pid = Pid::from_raw(pid).expect("a child has a pid");
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    !matches!(waitid(WaitId::Pid(pid), options), Ok(None))
+}
+
 impl Kernel<'_> {
-    fn serve(&mut self, trap: &Trap, deadline: Instant) {
-        while let Some(call) = trap.next(deadline) {
+    fn serve(&mut self, trap: &Trap, deadline: Instant, pid: i32) {
+        loop {
+            let tick = if self.hung.is_empty() { deadline } else { deadline.min(Instant::now() + TICK) };
+            let Some(call) = trap.next(tick) else {
+                if tick == deadline || has_ended(pid) {
+                    break;
+                }
+                continue;
+            };
             let answer = match call.number {
                 libc::SYS_uname => uname(&call).map_err(|error| error.raw_os_error().unwrap_or(libc::EFAULT)),
                 number => {
@@ -129,11 +151,20 @@ impl Kernel<'_> {
                     };
                     let asked = asked.unwrap_or_else(|error| Asked::bad(number, &error));
                     let answer = asked.answer;
+                    let is_hung = self.troubles.hanging.iter().any(|name| asked.what.ends_with(&format!("/{name}.ko")));
                     self.trace.push(asked);
+                    if is_hung {
+                        self.hung.push(call);
+                        continue; // the caller waits until it is killed
+                    }
                     answer
                 }
             };
             trap.answer(&call, answer);
+        }
+        // What the program left behind ends, too.
+        for call in &self.hung {
+            trap.answer(call, Err(libc::EINTR));
         }
     }
 
