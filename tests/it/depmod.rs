@@ -247,6 +247,101 @@ proptest! {
     }
 }
 
+/// Runs depmod on a fixture and returns its exit status and stderr, with the tree's path left out.
+fn said(fixture: &Fixture, args: &[&str]) -> (Option<i32>, String) {
+    let output = depmod(fixture, &[&["--no-cache"], args].concat());
+    let tree = format!("{}/", fixture.modules_dir().display());
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).replace(&tree, ""))
+}
+
+#[test]
+fn missing_files_of_the_kernels_build_are_named_as_by_kmod() {
+    let fixture = Fixture::new();
+    fixture.module("kernel/a.ko", &Ko::new("a"));
+    let dir = fixture.modules_dir();
+    for name in ["modules.order", "modules.builtin", "modules.builtin.modinfo"] {
+        _ = fs::remove_file(dir.join(name));
+    }
+    let line =
+        |name| format!("depmod: WARNING: could not open {name} at {}: No such file or directory\n", dir.display());
+    let lines = ["modules.order", "modules.builtin", "modules.builtin.modinfo"].map(line);
+    assert_eq!(said(&fixture, &[]), (Some(0), lines.concat()));
+    assert_eq!(said(&fixture, &["-n"]), (Some(0), lines[0].clone()));
+    fixture.put(&format!("lib/modules/{KVER}/modules.order"), "");
+    fixture.builtin("kernel/inside.ko", &[("alias", "in:*")]);
+    assert_eq!(said(&fixture, &[]), (Some(0), String::new()));
+}
+
+#[test]
+fn a_version_ends_with_slashes_and_named_files_need_no_tree() {
+    let fixture = Fixture::new();
+    fixture.module("kernel/a.ko", &Ko::new("a").alias("test:a"));
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mkinitmod"));
+        command.arg("depmod").arg("-b").arg(fixture.root()).args(["-C", "/nonexistent"]).args(args);
+        command.output().unwrap().status.code()
+    };
+    assert_eq!(run(&[&format!("{KVER}//")]), Some(0));
+    assert!(fixture.modules_dir().join("modules.dep").is_file());
+    let file = fixture.modules_dir().join("kernel/a.ko");
+    assert_eq!(run(&["6.99.0", file.to_str().unwrap()]), Some(0));
+    let dep = fs::read_to_string(fixture.root().join("lib/modules/6.99.0/modules.dep")).unwrap();
+    assert_eq!(dep, format!("{}:\n", file.display()));
+}
+
+#[test]
+fn duplicate_aliases_are_compared_with_underscores() {
+    let fixture = Fixture::new();
+    fixture.module("kernel/a.ko", &Ko::new("a").alias("t:a-b").alias("t:a_b").alias("t:[a-b]"));
+    fixture.module("kernel/b.ko", &Ko::new("b").alias("t:a-b"));
+    fixture.builtin("kernel/inside.ko", &[("alias", "in:*")]);
+    let want = "depmod: WARNING: duplicate module alias:\nt:a_b a\n";
+    assert_eq!(said(&fixture, &["-w"]), (Some(0), want.into()));
+}
+
+#[test]
+fn a_line_break_of_a_module_makes_no_line_of_an_index() {
+    let fixture = Fixture::new();
+    let evil = Ko::new("a").alias("t:1\nalias usb:* evil").alias("devname:x\nevil x c1:1").alias("char-major-10-200");
+    let evil = evil.info("softdep", "pre: b\nsoftdep b pre: evil").info("weakdep", "b\nweakdep b evil");
+    fixture.module("kernel/a.ko", &evil);
+    fixture.put(&format!("lib/modules/{KVER}/kernel/x\nevil.ko"), Ko::new("x").build());
+    let (status, stderr) = said(&fixture, &[]);
+    assert_eq!(status, Some(0), "{stderr}");
+    for (name, text) in set(&fixture) {
+        assert!(!String::from_utf8_lossy(&text).contains("evil"), "{name}: {}", String::from_utf8_lossy(&text));
+    }
+    for what in ["an alias of kernel/a.ko", "a softdep of kernel/a.ko", "a weakdep of kernel/a.ko", "line break"] {
+        assert!(stderr.contains(what), "{what}: {stderr}");
+    }
+}
+
+#[test]
+fn errors_of_several_modules_have_one_order() {
+    let fixture = fixture();
+    for at in (0..40).step_by(4) {
+        fixture.put(&format!("lib/modules/{KVER}/kernel/m{at}.ko"), "\x7fELF");
+    }
+    let (status, first) = said(&fixture, &[]);
+    assert_eq!((status, first.matches("too short").count()), (Some(1), 10), "{first}");
+    let (_, first) = said(&fixture, &[]);
+    for _ in 0..10 {
+        assert_eq!(said(&fixture, &[]).1, first);
+    }
+    fixture.put("loader", Ko::new("loader").build());
+    let names: Vec<String> = (0..40).map(|at| format!("'m{at}'")).collect();
+    fixture.put("b.toml", format!("arch = 'x86_64'\n[modules]\nnames = [{}]\n", names.join(", ")));
+    let build = || {
+        let mut command = fixture.mkinitmod("build");
+        let output = command.args(["-q", "--board", "b.toml", "--loader", "loader", "-o", "out"]).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let first = build();
+    for _ in 0..10 {
+        assert_eq!(build(), first);
+    }
+}
+
 /// Links that lead out of the tree through a stage, in its place or beside it; each is refused and moves nothing.
 #[test]
 fn a_planted_link_moves_no_file() {

@@ -82,14 +82,15 @@ fn run(options: &Options) -> Result<ExitCode> {
     // The files' paths name the tree like the options do.
     let resolved = |file: &PathBuf| file.strip_prefix(&unresolved).map_or_else(|_| file.clone(), |rest| dir.join(rest));
     let files: Vec<PathBuf> = files.iter().map(resolved).collect();
-    if !dir.is_dir() {
-        return Err(no_tree(options, &dir));
-    }
     if options.quick && options.show {
         return Ok(ExitCode::SUCCESS);
     }
+    let is_whole = files.is_empty() || options.all || options.quick;
+    if is_whole && !dir.is_dir() {
+        return Err(no_tree(options, &dir));
+    }
     let kernel = kernel_symbols(options)?;
-    let tree = if files.is_empty() || options.all || options.quick {
+    let tree = if is_whole {
         let config = read_config(options, &kver)?;
         config.warnings.iter().for_each(|warning| report("WARNING", warning));
         Tree::open_with(&root, &dir, &config)?
@@ -100,6 +101,7 @@ fn run(options: &Options) -> Result<ExitCode> {
     if options.quick && is_up_to_date(&tree, &out_dir) {
         return Ok(ExitCode::SUCCESS);
     }
+    report_missing(options, &tree);
 
     let (modules, faults) = read_modules(&tree, options);
     faults.iter().for_each(|fault| report("ERROR", fault));
@@ -135,6 +137,14 @@ fn run(options: &Options) -> Result<ExitCode> {
 fn root_at(dir: Option<&Path>) -> Result<Root> {
     let dir = dir.unwrap_or(Path::new("/"));
     Root::new(dir).map_err(Error::io(dir))
+}
+
+/// Reports the files of the kernel's build that the tree lacks, like kmod: --show takes no lists of built-in modules.
+fn report_missing(options: &Options, tree: &Tree) {
+    for name in tree.missing.iter().filter(|name| !options.show || !name.starts_with("modules.builtin")) {
+        let what = format_args!("could not open {name} at {}: No such file or directory", tree.dir.display());
+        report("WARNING", what);
+    }
 }
 
 /// Reports that there is no tree at `dir`, with the versions that are there.

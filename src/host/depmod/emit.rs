@@ -63,21 +63,34 @@ pub fn emit(builtin: Builtin<'_>, modules: &[Module], owners: &SymbolOwners<'_>,
     );
     let (dep, (alias, duplicates), symbols, builtins) = (dep?, alias?, symbols?, builtins?);
     let (devname, devname_warnings) = devname(modules);
+    let (softdep, softdep_warnings) =
+        soft(modules, "softdep", "# Soft dependencies extracted from modules themselves.\n");
+    let (weakdep, weakdep_warnings) =
+        soft(modules, "weakdep", "# Weak dependencies extracted from modules themselves.\n");
     Ok(Emitted {
         files: vec![
             ("modules.dep", dep.text),
             ("modules.dep.bin", dep.index),
             ("modules.alias", alias.text),
             ("modules.alias.bin", alias.index),
-            ("modules.softdep", soft(modules, "softdep", "# Soft dependencies extracted from modules themselves.\n")),
-            ("modules.weakdep", soft(modules, "weakdep", "# Weak dependencies extracted from modules themselves.\n")),
+            ("modules.softdep", softdep),
+            ("modules.weakdep", weakdep),
             ("modules.symbols", symbols.text),
             ("modules.symbols.bin", symbols.index),
             ("modules.builtin.bin", builtins.names),
             ("modules.builtin.alias.bin", builtins.aliases),
             ("modules.devname", devname),
         ],
-        warnings: [dep.warnings, alias.warnings, symbols.warnings, builtins.warnings, devname_warnings].concat(),
+        warnings: [
+            dep.warnings,
+            alias.warnings,
+            softdep_warnings,
+            weakdep_warnings,
+            symbols.warnings,
+            builtins.warnings,
+            devname_warnings,
+        ]
+        .concat(),
         duplicates,
     })
 }
@@ -121,11 +134,15 @@ fn alias(modules: &[Module]) -> Result<(Pair, Vec<String>)> {
         let modname = module.modname.as_bytes();
         seen.clear();
         for pattern in module.aliases() {
-            line(&mut alias.text, &[b"alias ", pattern, b" ", modname]);
-            if !seen.insert(pattern) {
-                duplicates.push(format!("{} {}", String::from_utf8_lossy(pattern), module.modname));
+            if has_line_break(pattern) {
+                alias.warnings.push(format!("modules.alias: skipped an alias of {} with a line break", module.path));
+                continue;
             }
+            line(&mut alias.text, &[b"alias ", pattern, b" ", modname]);
             let result = insert_alias(&mut index, &mut buf, pattern, modname, id.0);
+            if !seen.insert(buf.clone()) {
+                duplicates.push(format!("{} {}", String::from_utf8_lossy(&buf), module.modname));
+            }
             warn_if_skipped(&mut alias.warnings, "modules.alias.bin", &module.path, result);
         }
     }
@@ -155,6 +172,11 @@ fn symbols(modules: &[Module], owners: &SymbolOwners<'_>) -> Result<Pair> {
     symbols.text.extend(b"# Aliases for symbols, used by symbol_request().\n");
     let mut key = b"symbol:".to_vec();
     for (symbol, id) in owners.by_name() {
+        if has_line_break(symbol) {
+            let path = &modules[id].path;
+            symbols.warnings.push(format!("modules.symbols: skipped a symbol of {path} with a line break"));
+            continue;
+        }
         let modname = modules[id].modname.as_bytes();
         key.truncate(b"symbol:".len());
         key.extend(symbol);
@@ -166,15 +188,24 @@ fn symbols(modules: &[Module], owners: &SymbolOwners<'_>) -> Result<Pair> {
     Ok(symbols)
 }
 
-/// Emits modules.softdep or modules.weakdep: the modinfo values of `key`, after the line `head`.
-fn soft(modules: &[Module], key: &str, head: &str) -> Vec<u8> {
-    let mut text = head.as_bytes().to_vec();
+/// Whether `value`, of a module, would end its line in a text file: what follows could name any module.
+fn has_line_break(value: &[u8]) -> bool {
+    value.contains(&b'\n')
+}
+
+/// Emits modules.softdep or modules.weakdep: the modinfo values of `key`, after the line `head`. Also returns warnings.
+fn soft(modules: &[Module], key: &str, head: &str) -> (Vec<u8>, Vec<String>) {
+    let (mut text, mut warnings) = (head.as_bytes().to_vec(), Vec::new());
     for module in modules {
         for value in module.values(key) {
+            if has_line_break(value) {
+                warnings.push(format!("modules.{key}: skipped a {key} of {} with a line break", module.path));
+                continue;
+            }
             line(&mut text, &[key.as_bytes(), b" ", module.modname.as_bytes(), b" ", value]);
         }
     }
-    text
+    (text, warnings)
 }
 
 /// Emits the indexes of built-in modules. An index whose source is missing is an empty file.
@@ -217,7 +248,7 @@ fn devname(modules: &[Module]) -> (Vec<u8>, Vec<String>) {
     let (mut text, mut warnings) = (Vec::new(), Vec::new());
     for module in modules {
         let (mut node, mut number) = (None, None);
-        for alias in module.aliases() {
+        for alias in module.aliases().filter(|alias| !has_line_break(alias)) {
             // as in kmod the last of each is taken, until both are known
             if let Some(name) = alias.strip_prefix(b"devname:") {
                 node = Some(name);

@@ -83,7 +83,7 @@ impl Options {
         let Some(kver) = self.args.first() else {
             return Ok(rustix::system::uname().release().to_string_lossy().into_owned());
         };
-        let text = kver.to_str().filter(|text| is_version(text));
+        let text = kver.to_str().map(|text| text.trim_end_matches('/')).filter(|text| is_version(text));
         text.map(str::to_owned)
             .ok_or_else(|| Error::input(kver, "not a kernel version; expected one like 6.12.0-amd64"))
     }

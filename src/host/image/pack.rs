@@ -41,7 +41,10 @@ pub struct Style {
 /// # Errors
 /// A file cannot be read or unpacked, or is for another architecture.
 pub fn pack(tree: &Tree, modules: &[&Module], style: Style) -> Result<Vec<Packed>> {
-    modules.par_iter().with_max_len(1).map(|module| pack_one(tree, module, style)).collect()
+    let packed: Vec<Result<Packed>> =
+        modules.par_iter().with_max_len(1).map(|module| pack_one(tree, module, style)).collect();
+    // Of several errors, the first in the order of `modules` is reported.
+    packed.into_iter().collect()
 }
 
 /// Reads one module file. Returns the file, and its unpacked content.

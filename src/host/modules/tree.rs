@@ -31,6 +31,8 @@ pub struct Tree {
     pub(super) linked: HashMap<String, PathBuf>,
     /// Module files that another of the same modname hides.
     pub hidden: Vec<Hidden>,
+    /// Names of the files above that are missing.
+    pub missing: Vec<&'static str>,
     /// Skipped entries and the reasons, for the user.
     pub warnings: Vec<String>,
 }
@@ -106,7 +108,10 @@ impl Tree {
         let hidden =
             hidden_paths.into_iter().map(|(modname, path)| Hidden { by: chosen[&modname].clone(), modname, path });
         tree.hidden = hidden.collect();
-        tree.take_files(chosen.into_values().collect())?;
+        // Sorted, so that of several errors the same one is reported.
+        let mut paths: Vec<String> = chosen.into_values().collect();
+        paths.sort();
+        tree.take_files(paths)?;
         Ok(tree)
     }
 
@@ -127,16 +132,25 @@ impl Tree {
         Ok(self.files.iter().filter_map(other).collect())
     }
 
-    /// Makes a tree at `dir` of exactly the module files at `paths`, which are absolute.
+    /// Makes a tree at `dir`, which may be missing, of exactly the module files at `paths`, which are absolute.
     ///
     /// # Errors
-    /// The directory or a file is missing, or two files have one modname.
+    /// A file is missing, its name has a line break, or two files have one modname.
     pub fn of_files(root: &Root, dir: &Path, paths: &[PathBuf]) -> Result<Tree> {
-        let mut tree = Tree::without_files(root, dir)?;
+        let mut tree = if dir.exists() {
+            Tree::without_files(root, dir)?
+        } else {
+            let kver = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let missing = vec!["modules.order", "modules.builtin", "modules.builtin.modinfo"];
+            Tree { dir: dir.to_owned(), kver, missing, ..Tree::default() }
+        };
         let mut seen = HashMap::new();
         let mut names = Vec::new();
         for path in paths {
             let name = path.to_str().ok_or_else(|| Error::input(path, "its name is not UTF-8"))?;
+            if name.contains('\n') {
+                return Err(Error::input(path, "its name has a line break"));
+            }
             let relative = path.strip_prefix(dir).ok().and_then(Path::to_str).unwrap_or(name);
             if let Some(other) = seen.insert(modname(name), path) {
                 return Err(Error::input(path, format!("same module name as {}", other.display())));
@@ -160,13 +174,21 @@ impl Tree {
     /// Reads the files that the kernel's build put beside the modules.
     fn without_files(root: &Root, dir: &Path) -> Result<Tree> {
         let full = fs::canonicalize(dir).map_err(Error::io(dir))?;
-        let order = read_optional(root, &dir.join("modules.order"))?.unwrap_or_default();
+        let mut missing = Vec::new();
+        let mut read = |name| {
+            let content = read_optional(root, &dir.join(name));
+            missing.extend(matches!(content, Ok(None)).then_some(name));
+            content
+        };
+        let order = read("modules.order")?.unwrap_or_default();
+        let (builtin, builtin_modinfo) = (read("modules.builtin")?, read("modules.builtin.modinfo")?);
         Ok(Tree {
             dir: dir.to_owned(),
             kver: full.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             order: String::from_utf8_lossy(&order).lines().map(str::to_owned).collect(),
-            builtin: read_optional(root, &dir.join("modules.builtin"))?,
-            builtin_modinfo: read_optional(root, &dir.join("modules.builtin.modinfo"))?,
+            builtin,
+            builtin_modinfo,
+            missing,
             ..Tree::default()
         })
     }

@@ -33,7 +33,20 @@ pub(crate) struct Found {
 /// Collects the module files below `dir`, each as `prefix/...`, or relative to `dir` if `prefix` is empty.
 /// Links are resolved below `root`.
 pub(crate) fn walk(root: &Root, dir: &Path, prefix: &str, config: &DepmodConfig) -> Result<Found> {
-    Walk { root, config, dir_count: AtomicUsize::new(0) }.dir(dir, dir, prefix, &[], false)
+    let place = Place { real: dir.to_owned(), shown: dir.to_owned(), path: prefix.to_owned(), is_linked: false };
+    Walk { root, config, dir_count: AtomicUsize::new(0) }.dir(&place, &[])
+}
+
+/// A directory or file of a walk.
+struct Place {
+    /// Real path, which differs from `shown` behind a link that was resolved below the root.
+    real: PathBuf,
+    /// Path for messages.
+    shown: PathBuf,
+    /// Path in the tree.
+    path: String,
+    /// Whether `real` is needed to reach it.
+    is_linked: bool,
 }
 
 struct Walk<'a> {
@@ -43,23 +56,26 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Walks the directory `dir`, which is at `place` in the tree; `parents` are the directories that lead to it, by device and inode. `is_linked`: a link that
-    /// was resolved below the root leads to it.
-    fn dir(&self, dir: &Path, place: &Path, prefix: &str, parents: &[(u64, u64)], is_linked: bool) -> Result<Found> {
-        let meta = fs::metadata(dir).map_err(Error::io(dir))?;
+    /// Walks one directory; `parents` are the directories that lead to it, by device and inode.
+    fn dir(&self, place: &Place, parents: &[(u64, u64)]) -> Result<Found> {
+        let Place { real, shown, .. } = place;
+        let meta = fs::metadata(real).map_err(Error::io(shown))?;
         let id = (meta.dev(), meta.ino());
         if parents.contains(&id) {
-            return Ok(Found::skipped(place, "symbolic link to a parent directory"));
+            return Ok(Found::skipped(shown, "symbolic link to a parent directory"));
         }
         if self.dir_count.fetch_add(1, Ordering::Relaxed) > DIRS_MAX {
-            return Err(Error::input(dir, format!("symbolic links lead to more than {DIRS_MAX} directories")));
+            return Err(Error::input(shown, format!("symbolic links lead to more than {DIRS_MAX} directories")));
         }
-        let entries: Result<Vec<DirEntry>, _> = fs::read_dir(dir).and_then(Iterator::collect);
-        let mut entries = entries.map_err(Error::io(dir))?;
+        let entries: Result<Vec<DirEntry>, _> = fs::read_dir(real).and_then(Iterator::collect);
+        let mut entries = entries.map_err(Error::io(shown))?;
         entries.sort_by_cached_key(DirEntry::file_name);
         let parents = [parents, &[id]].concat();
-        let found = entries.par_iter().with_max_len(1).map(|entry| self.entry(entry, prefix, &parents, is_linked));
-        found.try_reduce(Found::default, |mut all, mut more| {
+        let found = entries.par_iter().with_max_len(1).map(|entry| self.entry(entry, place, &parents));
+        // Of several errors, the first in path order is reported.
+        let found: Vec<Result<Found>> = found.collect();
+        found.into_iter().try_fold(Found::default(), |mut all, more| {
+            let mut more = more?;
             all.paths.append(&mut more.paths);
             all.linked.append(&mut more.linked);
             all.warnings.append(&mut more.warnings);
@@ -67,21 +83,19 @@ impl Walk<'_> {
         })
     }
 
-    fn entry(&self, entry: &DirEntry, prefix: &str, parents: &[(u64, u64)], mut is_linked: bool) -> Result<Found> {
+    fn entry(&self, entry: &DirEntry, dir: &Place, parents: &[(u64, u64)]) -> Result<Found> {
         let name = entry.file_name();
-        let Some(name) = name.to_str() else {
+        let shown = dir.shown.join(&name);
+        let Some(name) = name.to_str().filter(|name| !name.contains('\n')) else {
             let is_module = is_module(&name.to_string_lossy());
-            return Ok(if is_module {
-                Found::skipped(&entry.path(), "its name is not UTF-8")
-            } else {
-                Found::default()
-            });
+            let why = if name.to_str().is_some() { "its name has a line break" } else { "its name is not UTF-8" };
+            return Ok(if is_module { Found::skipped(&shown, why) } else { Found::default() });
         };
         if self.config.excludes(name) || is_stage(name.as_bytes()) {
             return Ok(Found::default());
         }
-        let mut kind = entry.file_type().map_err(Error::io(entry.path()))?;
-        let mut real = entry.path();
+        let mut kind = entry.file_type().map_err(Error::io(&shown))?;
+        let (mut real, mut is_linked) = (entry.path(), dir.is_linked);
         if kind.is_symlink() {
             let followed = self.root.follow(&real).and_then(|path| Ok((fs::metadata(&path)?, path)));
             match followed {
@@ -93,22 +107,22 @@ impl Walk<'_> {
                 // Another depmod has just replaced its links.
                 Err(_) if leads_into_stage(&real) || !real.is_symlink() => return Ok(Found::default()),
                 Err(error) => {
-                    return Ok(Found::skipped(&real, &format!("cannot follow the symbolic link: {error}")));
+                    return Ok(Found::skipped(&shown, &format!("cannot follow the symbolic link: {error}")));
                 }
             }
         }
-        let path = || if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        let path = if dir.path.is_empty() { name.to_owned() } else { format!("{}/{name}", dir.path) };
         if kind.is_dir() && name == SPLIT_DEBUG {
             Ok(Found::default())
         } else if kind.is_dir() {
-            self.dir(&real, &entry.path(), &path(), parents, is_linked)
+            self.dir(&Place { real, shown, path, is_linked }, parents)
         } else if !is_module(name) {
             Ok(Found::default())
         } else if kind.is_file() {
-            let linked = if is_linked { vec![(path(), real)] } else { Vec::new() };
-            Ok(Found { paths: vec![path()], linked, ..Found::default() })
+            let linked = if is_linked { vec![(path.clone(), real)] } else { Vec::new() };
+            Ok(Found { paths: vec![path], linked, ..Found::default() })
         } else {
-            Ok(Found::skipped(&entry.path(), "not a regular file"))
+            Ok(Found::skipped(&shown, "not a regular file"))
         }
     }
 }
@@ -139,5 +153,6 @@ pub(crate) fn stat(real_path: &(dyn Fn(&str) -> PathBuf + Sync), paths: Vec<Stri
         };
         Ok(ModuleFile { path, file_len: meta.len(), stamp })
     };
-    paths.into_par_iter().with_min_len(64).map(stat).collect()
+    let files: Vec<Result<ModuleFile>> = paths.into_par_iter().with_min_len(64).map(stat).collect();
+    files.into_iter().collect()
 }
