@@ -22,6 +22,8 @@ pub struct Superblock<'map> {
     pub fs_type: &'static [u8],
     uuid: Uuid<'map>,
     label: Label<'map>,
+    /// The number of devices that it lies on.
+    pub device_count: u32,
 }
 
 /// A UUID, or the shorter identifier that FAT and the MBR have in its place.
@@ -52,7 +54,7 @@ pub enum Label<'map> {
 /// `btrfs` the [`BTRFS_LEN`] bytes at [`BTRFS_OFF`]. Both may be shorter if the device ends early.
 pub fn identify<'map>(head: &'map [u8], btrfs: &'map [u8]) -> Option<Superblock<'map>> {
     let at_1k = head.get(1024..).unwrap_or_default();
-    let fs = |fs_type: &'static [u8], uuid, label| Some(Superblock { fs_type, uuid, label });
+    let fs = |fs_type: &'static [u8], uuid, label| Some(Superblock { fs_type, uuid, label, device_count: 1 });
     let no_label = Label::Bytes(&[]);
     if has(head, 0, b"XFSB") {
         return fs(b"xfs", plain(head, 32), bytes(head, 108, 12));
@@ -61,7 +63,9 @@ pub fn identify<'map>(head: &'map [u8], btrfs: &'map [u8]) -> Option<Superblock<
         return fs(b"squashfs", Uuid::None, no_label);
     }
     if has(btrfs, 0x40, b"_BHRfS_M") {
-        return fs(b"btrfs", plain(btrfs, 0x20), bytes(btrfs, 0x12b, 256));
+        let device_count = le32(btrfs, 0x88).unwrap_or(1); // of 64 bits
+        let found = fs(b"btrfs", plain(btrfs, 0x20), bytes(btrfs, 0x12b, 256));
+        return found.map(|found| Superblock { device_count, ..found });
     }
     if has(at_1k, 0x38, &[0x53, 0xef]) {
         return fs(ext_type(at_1k), plain(at_1k, 0x68), bytes(at_1k, 0x78, 16));
@@ -158,12 +162,28 @@ impl Label<'_> {
         }
     }
 
-    /// Whether `text` is this label. An empty label equals no text.
+    /// Whether `text` is this label, as it is or with `\x20` for a blank, like udev's links in /dev/disk/by-label. An
+    /// empty label equals no text.
+    ///
+    /// Source: libudev's `udev_util_encode_string`.
     pub fn is(&self, text: &[u8]) -> bool {
         let mut own = heapless::Vec::<u8, 512>::new();
         self.emit(&mut own);
-        !own.is_empty() && own == text
+        !own.is_empty() && (own == text || is_unescaped(&own, text))
     }
+}
+
+/// Whether `own` is `escaped` with its bytes in the place of `\xHH`.
+fn is_unescaped(own: &[u8], mut escaped: &[u8]) -> bool {
+    let is_same = own.iter().all(|&byte| {
+        let mut plain = heapless::Vec::<u8, 4>::from_array([b'\\', b'x']);
+        emit_hex(byte, b'a', &mut plain);
+        let is_escaped = escaped.get(..4).is_some_and(|escape| escape.eq_ignore_ascii_case(&plain));
+        let (first, rest) = escaped.split_at_checked(if is_escaped { 4 } else { 1 }).unwrap_or_default();
+        escaped = rest;
+        is_escaped || *first == [byte]
+    });
+    is_same && escaped.is_empty()
 }
 
 /// Returns ext2, ext3 or ext4, by the features in the superblock. The ext4 driver mounts all three.
@@ -222,7 +242,7 @@ mod tests {
 
     fn all() -> Vec<(&'static [u8], Vec<u8>, Vec<u8>)> {
         let none = Vec::new;
-        let btrfs = device(&[(0x40, b"_BHRfS_M"), (0x20, &UUID), (0x12b, b"top\0")]);
+        let btrfs = device(&[(0x40, b"_BHRfS_M"), (0x20, &UUID), (0x88, &[2]), (0x12b, b"top\0")]);
         let ext4 =
             device(&[(1080, &[0x53, 0xef]), (1024 + 0x60, &[0x40]), (1024 + 0x68, &UUID), (1024 + 0x78, b"top")]);
         let f2fs = [(1024, &[0x10, 0x20, 0xf5, 0xf2][..]), (1132, &UUID), (1148, b"t\0o\0p\0\0\0")];
@@ -239,10 +259,22 @@ mod tests {
     fn each_file_system_tells_its_name_uuid_and_label() {
         for (fs_type, head, btrfs) in all() {
             let found = identify(&head, &btrfs).unwrap();
-            assert_eq!(found.fs_type, fs_type);
+            assert_eq!((found.fs_type, found.device_count), (fs_type, if fs_type == b"btrfs" { 2 } else { 1 }));
             assert!(found.uuid().is(TEXT) && found.uuid().is(&TEXT.to_ascii_uppercase()));
             assert!(found.label().is(b"top") && !found.label().is(b"to"));
         }
+    }
+
+    #[test]
+    fn a_label_is_compared_with_udevs_escapes() {
+        let is = |label: &'static str, text: &str| Label::Bytes(label.as_bytes()).is(text.as_bytes());
+        assert!(is("my root", "my root") && is("my root", r"my\x20root") && is("a/b\\c", r"a\x2fb\x5Cc"));
+        assert!(is(r"a\x20b", r"a\x20b"), "a label that looks like one with an escape");
+        for text in [r"my\x20roo", r"my\x20root2", r"my\x2", r"my\xzzroot", r"my\x21root", "my"] {
+            assert!(!is("my root", text), "{text}");
+        }
+        let utf16 = Label::Utf16(b"a\0 \0b\0\0\0");
+        assert!(utf16.is(br"a\x20b") && !utf16.is(br"a\x20c"));
     }
 
     #[test]

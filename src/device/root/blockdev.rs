@@ -6,6 +6,7 @@ use crate::bytes::decimal;
 use crate::device::io::file::{each_entry, read};
 use crate::device::io::log::Decimal;
 use crate::device::io::path::{Name, Path, path};
+use crate::device::rt::ioctl::scan_device;
 use crate::modules::uevent::Uevent;
 use crate::root::partition::{BLOCK_LENS, ENTRY_LEN, SECTOR_LEN, gpt_entry_off, of_gpt, of_mbr};
 use crate::root::rootdev::{RootDev, Tag};
@@ -78,11 +79,36 @@ pub(crate) fn describe(report: &mut dyn FnMut(&[&[u8]])) {
     }
 }
 
-/// Writes the device's file system type to `out`, which stays empty if it is unknown.
-pub(crate) fn fs_type(node: &Path, out: &mut Name) {
-    if let Some(device) = open_device(node.as_c_str().to_bytes()) {
-        with_superblock_of(&device, &mut |found| drop(out.extend_from_slice(found.fs_type)));
+/// Writes the device's file system type to `out`, which stays empty if it is unknown. Returns how many other devices of the
+/// file system are missing. For btrfs on several, makes those that are there known to the kernel: a mount looks for them
+/// among the known ones.
+///
+/// Source: btrfs-device(8), `scan`.
+pub(crate) fn fs_type(node: &Path, out: &mut Name) -> u32 {
+    let (mut uuid, mut missing_count) = (heapless::Vec::<u8, 36>::new(), 0);
+    if let Some(device) = open_device(node.as_bytes()) {
+        with_superblock_of(&device, &mut |found| {
+            let _ = out.extend_from_slice(found.fs_type);
+            missing_count = found.device_count;
+            found.uuid().emit(&mut uuid);
+        });
     }
+    if missing_count < 2 {
+        return 0;
+    }
+    // The module makes this node. As long as it is not loaded, all count as missing; a mount loads it.
+    let control = openat(CWD, c"/dev/btrfs-control", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    if let Ok(control) = control {
+        first(&mut |name| {
+            if matches_tag(name, Tag::Uuid, &uuid)
+                && self::node(name).is_some_and(|node| scan_device(&control, &node).is_ok())
+            {
+                missing_count = missing_count.saturating_sub(1);
+            }
+            false
+        });
+    }
+    missing_count
 }
 
 /// Returns the first device by name for which `fits` is true.

@@ -208,7 +208,9 @@ fn report_firmware() {
 /// Reports why the root cannot be mounted, and what could help.
 pub(crate) fn report_unmountable(root: &Root<'_>, errno: Errno) {
     let mut found = Name::new();
-    root.fs_type(&mut found);
+    if let Some(node) = root.node() {
+        blockdev::fs_type(node, &mut found);
+    }
     let mut known = [0; 4096];
     let known = read(CWD, b"/proc/filesystems", &mut known).unwrap_or_default();
     let is_known = known.split(|&byte| byte == b'\n').any(|line| line.strip_prefix(b"\t") == Some(&found));

@@ -25,6 +25,8 @@ pub(crate) struct Root<'a> {
     device: Wanted,
     /// The network, if the root is on NFS. It supplies the device's path: `SERVER:PATH`.
     net: Option<Net>,
+    /// Whether a mount was put off for want of devices of the same file system.
+    is_put_off: bool,
 }
 
 impl<'a> Root<'a> {
@@ -35,7 +37,7 @@ impl<'a> Root<'a> {
     #[inline(never)]
     pub(crate) fn new(options: &'a BootOptions<'static>) -> Result<Root<'a>, &'static [u8]> {
         let text = options.root.ok_or(&b"no root= on the kernel command line"[..])?;
-        Ok(Root { text, options, device: Wanted::parse(text)?, net: Net::of(options)? })
+        Ok(Root { text, options, device: Wanted::parse(text)?, net: Net::of(options)?, is_put_off: false })
     }
 
     /// Whether the device is there, or the network for a root on NFS is up. `block_news`: block devices have changed.
@@ -54,14 +56,20 @@ impl<'a> Root<'a> {
     /// Mounts the root and returns its type.
     ///
     /// # Errors
-    /// The errno of the last type that did not give EINVAL, or EINVAL.
+    /// The errno of the last type that did not give EINVAL, or EINVAL. ENXIO if devices of the file system are missing.
     #[inline(never)]
-    pub(crate) fn mount(&self) -> Result<Name, Errno> {
+    pub(crate) fn mount(&mut self) -> Result<Name, Errno> {
         let node = self.device.node.as_ref().ok_or(Errno::ENODEV)?;
         if let Some(net) = &self.net {
             let mut options = heapless::Vec::new();
             net.options(self.options.root_flags, &mut options);
             return self.mount_as(node, b"nfs", &options).map(|()| Name::from_slice(b"nfs").unwrap_or_default());
+        }
+        let mut found = Name::new();
+        let missing_count = blockdev::fs_type(node, &mut found);
+        // `rootflags=degraded` mounts without them: the first time they are waited for.
+        if missing_count > 0 && !core::mem::replace(&mut self.is_put_off, true) {
+            return Err(Errno::ENXIO);
         }
         let mut known = [0; 4096];
         let known = read(CWD, b"/proc/filesystems", &mut known).unwrap_or_default();
@@ -73,12 +81,8 @@ impl<'a> Root<'a> {
         let has_ext4 = known.clone().any(|fs_type| fs_type == b"ext4");
         let is_ext = |fs_type: &[u8]| matches!(fs_type, b"ext2" | b"ext3");
         // The type on the device comes first: mount(2) makes the kernel request its module.
-        let mut found = Name::new();
-        if types.is_none() {
-            self.fs_type(&mut found);
-            if has_ext4 && is_ext(&found) {
-                found.clear();
-            }
+        if types.is_some() || has_ext4 && is_ext(&found) {
+            found.clear();
         }
         let known = known.filter(|fs_type| types.is_none() && !(has_ext4 && is_ext(fs_type)) && *fs_type != found);
         let mut best = Errno::EINVAL;
@@ -89,7 +93,7 @@ impl<'a> Root<'a> {
                 Err(error) => best = error,
             }
         }
-        Err(best)
+        Err(if missing_count > 0 { Errno::ENXIO } else { best })
     }
 
     /// Reports what the network lacks, for a root on NFS.
@@ -99,16 +103,14 @@ impl<'a> Root<'a> {
         }
     }
 
-    /// Writes the device's file system type to `out`, which stays empty if it is unknown.
-    pub(crate) fn fs_type(&self, out: &mut Name) {
-        if let Some(node) = &self.device.node {
-            blockdev::fs_type(node, out);
-        }
+    /// Returns the device's path, if it is there.
+    pub(crate) fn node(&self) -> Option<&Path> {
+        self.device.node.as_ref()
     }
 
     /// Returns the device's path, or the value of `root=` as long as there is no device.
     pub(crate) fn node_path(&self) -> &[u8] {
-        self.device.node.as_ref().map_or(self.text, |node| node.as_bytes())
+        self.node().map_or(self.text, |node| node.as_bytes())
     }
 
     #[inline(never)]

@@ -7,7 +7,7 @@ use crate::bytes::split_once;
 use crate::device::io::file::{each_entry, read_joined};
 use crate::device::io::log::{Decimal, Level, line};
 use crate::device::io::path::{Name, Path, errno, path};
-use crate::device::rt::ioctl::{Setting, add_route, configure};
+use crate::device::rt::net::{Setting, add_route, configure};
 use crate::device::rt::{bind_to_device, clock};
 use crate::loading::kernel::Errno;
 use crate::loading::options::BootOptions;

@@ -13,8 +13,10 @@ mod mem;
 mod args;
 mod raw;
 pub(crate) mod clock;
-#[cfg(feature = "nfs")]
+#[cfg(feature = "boot")]
 pub(crate) mod ioctl;
+#[cfg(feature = "nfs")]
+pub(crate) mod net;
 #[cfg(feature = "xz")]
 pub(crate) mod arena;
 
