@@ -35,6 +35,8 @@ root_disk() {
       -device "usb-storage,bus=usb.0,port=1.2,drive=root") device=/dev/sda ;;
     *) fail "no such disk: $disk" ;;
   esac
+  [ "$fs" != btrfs-two ] ||
+    qemu+=(-drive "if=none,id=second,format=raw,file=$fs_image.2,snapshot=on" -device "virtio-blk-pci,drive=second")
 }
 
 # Lays the root out in a directory, serves it, and adds nfsroot= to the kernel command line.

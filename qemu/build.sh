@@ -22,7 +22,7 @@ prepare() {
     "$lab/kernel" "$from" >/dev/null || die "qemu/cases/$name/case.toml: without the kernel $from"
   done
   if [ ! "$fs_image" -nt "$lab/init" ] || [ ! "$fs_image" -nt "$lab/mkroot" ]; then
-    "$lab/mkroot" "$arch" "$fs_image"
+    "$lab/mkroot" "$arch" "$fs_image" "$fs"
   fi
   if [ -n "$table" ] && [ ! "$root_image" -nt "$fs_image" ]; then
     "$lab/mkdisk" "$table" "$fs_image" "$root_image"
@@ -35,7 +35,7 @@ build_image() {
   if [ -n "$root_on" ]; then
     blob=$from/dtb/$dtb
     [ -n "$dtb" ] || { machine_dtb && blob=$work/machine.dtb; }
-    what=(--dtb "$blob" --root "$root_on" --fs ext4)
+    what=(--dtb "$blob" --root "$root_on" --fs "${fs%-two}")
   elif [ ${#family[@]} != 0 ]; then
     what=("${family[@]/#/--board=$top/config/boards/}") what=("${what[@]/%/.toml}" --dtbs "$from/dtb")
   else

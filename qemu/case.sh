@@ -22,7 +22,8 @@ modules         string   the kernel whose module tree the image is built from, w
 image           strings  more arguments of mkinitmod build, which runs in the directory of the case
 loader          string   the loader with this set of features, of config/size.budget, in the place of the full one
 family          strings  boards of config/boards that one image is built for, in the place of a board file
-root_on         string   no board file: the image is built from the device tree, for an ext4 root on this
+root_on         string   no board file: the image is built from the device tree, for a root on this
+fs              string   file system of the root, of those of qemu/mkroot (default ext4); for an image of root_on also --fs
 on              string   another disk than the machine has: see root_disk in qemu/boot.sh
 table           string   the root is the first partition of a disk with this table: mbr or gpt (see qemu/mkdisk)
 mke2fs_options  strings  more arguments of mke2fs, for the root of edit-root.sh
@@ -71,8 +72,8 @@ load_case() {
     armhf) loader_arch=armv7 ;;
     *) die "qemu/machines/$board.toml: arch: not one of amd64, arm64, armhf: $arch" ;;
   esac
-  disk=${on:-$disk} nfs_path=${nfs_path:-/} cpu_limit_s=${cpu_limit_s:-120}
-  fs_image=$out/root-$arch.img root_image=$out/root-$arch${table:+-$table}.img
+  fs=${fs:-ext4} disk=${on:-$disk} nfs_path=${nfs_path:-/} cpu_limit_s=${cpu_limit_s:-120}
+  fs_image=$out/root-$arch-$fs.img root_image=$out/root-$arch-$fs${table:+-$table}.img
 }
 
 has_hook() { [ -f "$case_dir/$1.sh" ]; }
