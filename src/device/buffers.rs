@@ -29,12 +29,12 @@ pub(crate) struct AppletBuffers {
     /// The words of MODPROBE_OPTIONS.
     #[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
     pub(crate) words: Vec<u8, 8192>,
-    /// The modules.dep line of a module file that is given by path.
-    pub(crate) line: Vec<u8, 0x1_0000>,
+    /// The modules.dep lines of module files that are named by path.
+    pub(crate) lines: [u8; 0x1_0000],
 }
 
 impl AppletBuffers {
-    const EMPTY: AppletBuffers = AppletBuffers { operands: Vec::new(), words: Vec::new(), line: Vec::new() };
+    const EMPTY: AppletBuffers = AppletBuffers { operands: Vec::new(), words: Vec::new(), lines: [0; 0x1_0000] };
 }
 
 struct Once {

@@ -18,7 +18,7 @@ use rustix::fd::AsFd;
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
 pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, mut env: Args) -> i32 {
-    let Buffers { config, cmdline, plan, applet: AppletBuffers { operands, words, line }, .. } = buffers;
+    let Buffers { config, cmdline, plan, applet: AppletBuffers { operands, words, lines }, .. } = buffers;
     let mut flags = Flags::default();
     let whole_env = env;
     let inherited = env.find_map(|var| var.to_bytes().strip_prefix(MODPROBE_OPTIONS)).unwrap_or_default();
@@ -72,6 +72,6 @@ pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, mut env: Args)
     or_failed(if flags.remove {
         remove::all(&inserter, &tree, &resolver, &flags, operands)
     } else {
-        insert::Insertion::new(&inserter, &tree, resolver, plan, line, &flags).all(operands)
+        insert::Insertion::new(&inserter, &tree, resolver, plan, lines, &flags).all(operands)
     })
 }

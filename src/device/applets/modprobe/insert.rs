@@ -17,7 +17,8 @@ use crate::loading::step::{Need, Step};
 use crate::modules::dep_line::DepLine;
 use crate::modules::name::{Modname, modname, stem};
 use crate::modules::resolve::{Found, Match, Resolver};
-use heapless::{Vec, VecView};
+use core::mem;
+use heapless::Vec;
 use rustix::fd::AsFd;
 use rustix::fs::CWD;
 
@@ -26,7 +27,8 @@ pub(crate) struct Insertion<'a> {
     tree: &'a Tree,
     resolver: Resolver<'static>,
     buffers: &'static mut PlanBuffers,
-    line: Option<&'static mut VecView<u8>>,
+    /// Room for the lines of module files that are named by path.
+    lines: &'static mut [u8],
     console: Console<'a>,
 }
 
@@ -36,12 +38,12 @@ impl<'a> Insertion<'a> {
         tree: &'a Tree,
         resolver: Resolver<'static>,
         buffers: &'static mut PlanBuffers,
-        line: &'static mut VecView<u8>,
+        lines: &'static mut [u8],
         flags: &'a Flags,
     ) -> Self {
         let kernel_log = if flags.dry_run || flags.lookup_only() { None } else { Some(KernelLog::new()) };
         let console = Console { inserter, tree, resolver, flags, target: Modname::new(), kernel_log };
-        Insertion { tree, resolver, buffers, line: Some(line), console }
+        Insertion { tree, resolver, buffers, lines, console }
     }
 
     /// Loads what the operands ask for: every one a module, or the first one, and the others its options.
@@ -98,13 +100,24 @@ impl<'a> Insertion<'a> {
         let mut cwd = [0; 1024];
         let (dir, slash): (&[u8], &[u8]) =
             if file.starts_with(b"/") { (b"", b"") } else { (working_dir(&mut cwd), b"/") };
-        let line = self.line.take()?; // one operand at most is a path: with -a they are names
+        let lines = mem::take(&mut self.lines);
+        let mut room = &mut *lines;
+        let mut put = |part: &[u8]| {
+            let (here, behind) = mem::take(&mut room).split_at_mut_checked(part.len())?;
+            here.copy_from_slice(part);
+            room = behind;
+            Some(())
+        };
         let parts = [dir, slash, file, b":"];
-        let mut put = |part: &[u8]| line.extend_from_slice(part).is_ok();
-        if !parts.iter().all(|part| put(part)) || !needs.deps().all(|dep| put(b" ") && put(dep)) {
-            fatal("%: the path is too long", &[file]);
+        let whole = parts.iter().try_for_each(|part| put(part));
+        let whole = whole.and_then(|()| needs.deps().try_for_each(|dep| put(b" ").and_then(|()| put(dep))));
+        let room_len = room.len();
+        let split = lines.len().checked_sub(room_len).and_then(|len| lines.split_at_mut_checked(len));
+        let (Some(()), Some((line, room))) = (whole, split) else {
+            fatal("%: the paths are too long", &[file]);
             return None;
-        }
+        };
+        self.lines = room;
         Some(DepLine::new(line))
     }
 
