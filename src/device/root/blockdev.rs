@@ -101,7 +101,7 @@ pub(crate) fn fs_type(node: &Path, out: &mut Name) -> u32 {
     if let Ok(control) = control {
         first(&mut |name| {
             if matches_tag(name, Tag::Uuid, &uuid)
-                && self::node(name).is_some_and(|node| scan_device(&control, &node).is_ok())
+                && self::node(name).is_some_and(|node| scan_device(&control, node.as_bytes()).is_ok())
             {
                 missing_count = missing_count.saturating_sub(1);
             }

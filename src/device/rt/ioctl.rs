@@ -2,7 +2,6 @@
 //!
 //! Source: include/uapi/linux/btrfs.h, `BTRFS_IOC_SCAN_DEV`.
 
-use crate::device::io::path::Path;
 use core::ffi::c_void;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -21,11 +20,11 @@ struct VolArgs {
 ///
 /// # Errors
 /// The kernel's errno.
-pub(crate) fn scan_device(control: &OwnedFd, node: &Path) -> Result<(), Errno> {
+pub(crate) fn scan_device(control: &OwnedFd, node: &[u8]) -> Result<(), Errno> {
     let mut args = VolArgs { fd: 0, name: [0; 4088] };
     // The name ends in NUL.
-    if let Some(slot) = args.name.get_mut(..node.as_bytes().len()) {
-        slot.copy_from_slice(node.as_bytes());
+    if let Some(slot) = args.name.get_mut(..node.len()).filter(|slot| slot.len() < 4088) {
+        slot.copy_from_slice(node);
     }
     call(control, SCAN_DEV, &mut args)
 }
