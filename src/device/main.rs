@@ -1,11 +1,13 @@
 //! The choice between the boot and a command.
 
+use super::io::cut;
 use super::rt::Args;
 use super::{applets, boot, buffers};
 use crate::bytes::basename;
 
 /// Boots, or runs the command that the loader is called by. Returns the exit status.
 pub(super) fn main(args: Args, env: Args) -> i32 {
+    cut::survive();
     let Some(buffers) = buffers::take() else { return 1 };
     let mut rest = args;
     let called = rest.next().map_or(&b""[..], |arg| basename(arg.to_bytes()));

@@ -42,6 +42,9 @@ const NAMES: &[&[u8]] = &[
 ];
 static NAME: AtomicUsize = AtomicUsize::new(0);
 
+/// Whether something that every command needs was reported as damaged.
+pub(crate) static FAILED: AtomicBool = AtomicBool::new(false);
+
 /// Whether lines are suppressed.
 static QUIET: AtomicBool = AtomicBool::new(false);
 

@@ -28,7 +28,7 @@ pub(crate) fn map(file: &OwnedFd) -> Result<&'static [u8], Errno> {
     // SAFETY: a new private mapping at a place of the kernel's choice
     let start = unsafe { mmap(core::ptr::null_mut(), len, ProtFlags::READ, MapFlags::PRIVATE, file, 0) };
     let start = start.map_err(errno)?;
-    // SAFETY: `len` bytes are mapped there for ever; files of an initramfs are not cut short while the loader runs
+    // SAFETY: `len` bytes are mapped there for ever; where the file is cut short, zeros take their place
     Ok(unsafe { core::slice::from_raw_parts(start.cast(), len) })
 }
 

@@ -4,4 +4,5 @@ pub(crate) mod log;
 pub(crate) mod path;
 pub(crate) mod file;
 pub(crate) mod mmap;
+pub(crate) mod cut;
 pub(crate) mod config_dirs;

@@ -3,13 +3,13 @@
 use super::board;
 use crate::device::io::config_dirs::{append_config, each_config};
 use crate::device::io::file::{each_entry, open, read};
-use crate::device::io::log::{Decimal, Level, errno_prose, line};
+use crate::device::io::log::{Decimal, FAILED, Level, errno_prose, line};
 use crate::device::io::mmap::map;
 use crate::loading::kernel::Errno;
 use crate::modules::config::{Config, LOAD_DIRS, MODPROBE_DIRS};
 use crate::modules::index::{Index, Near};
 use crate::modules::resolve::{Failure, IndexFile, Indexes, Resolver};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 use heapless::VecView;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::CWD;
@@ -133,9 +133,6 @@ fn path(root: &[u8], kver: Option<&[u8]>) -> Result<heapless::Vec<u8, 512>, Errn
     }
     Ok(path)
 }
-
-/// Whether the failure of a look-up was reported.
-static FAILED: AtomicBool = AtomicBool::new(false);
 
 /// Returns the exit status of a command: `status`, or 1 after a failed look-up. A damaged index counts as a failure even if
 /// another index had the answer.

@@ -23,4 +23,4 @@ pub(crate) mod arena;
 pub(crate) use args::{Args, Strings};
 #[cfg(feature = "nfs")]
 pub(crate) use raw::bind_to_device;
-pub(crate) use raw::{execve, exit, fork, working_dir};
+pub(crate) use raw::{BusInfo, execve, exit, fork, on_bus, working_dir};

@@ -1,4 +1,4 @@
-//! The system calls that rustix does not offer, or not without more: fork, execve, exit_group, clock_gettime.
+//! The system calls that rustix does not offer, or not without more: fork, execve, exit_group, clock_gettime, sigaction.
 
 use super::args::Strings;
 use core::arch::asm;
@@ -10,6 +10,7 @@ mod number {
     pub(super) const EXECVE: usize = 59;
     pub(super) const EXIT_GROUP: usize = 231;
     pub(super) const CLOCK_GETTIME: usize = 228;
+    pub(super) const RT_SIGACTION: usize = 13;
     #[cfg(feature = "nfs")]
     pub(super) const SETSOCKOPT: usize = 54;
     pub(super) const GETCWD: usize = 79;
@@ -20,6 +21,7 @@ mod number {
     pub(super) const EXECVE: usize = 221;
     pub(super) const EXIT_GROUP: usize = 94;
     pub(super) const CLOCK_GETTIME: usize = 113;
+    pub(super) const RT_SIGACTION: usize = 134;
     #[cfg(feature = "nfs")]
     pub(super) const SETSOCKOPT: usize = 208;
     pub(super) const GETCWD: usize = 17;
@@ -30,6 +32,7 @@ mod number {
     pub(super) const EXECVE: usize = 11;
     pub(super) const EXIT_GROUP: usize = 248;
     pub(super) const CLOCK_GETTIME: usize = 263; // of 32-bit seconds: enough for an uptime
+    pub(super) const RT_SIGACTION: usize = 174;
     #[cfg(feature = "nfs")]
     pub(super) const SETSOCKOPT: usize = 294;
     pub(super) const GETCWD: usize = 183;
@@ -128,4 +131,50 @@ pub(crate) fn execve(path: &CStr, argv: &Strings, env: &Strings) -> i32 {
     // SAFETY: `path` ends in NUL; a `Strings` holds such strings and ends in a null pointer
     let error = unsafe { call(number::EXECVE, [path, argv, env, 0, 0]) };
     error.unsigned_abs() as i32
+}
+
+const SIGBUS: usize = 7;
+const SA_SIGINFO: usize = 4;
+
+/// Of a `siginfo_t`, what SIGBUS sets.
+#[repr(C)]
+pub(crate) struct BusInfo {
+    signal: i32,
+    errno: i32,
+    /// The cause.
+    pub(crate) code: i32,
+    /// The address that was read or written.
+    pub(crate) address: usize,
+}
+
+/// The kernel's `struct sigaction`.
+#[repr(C)]
+struct Action {
+    handler: extern "C" fn(i32, &BusInfo),
+    flags: usize,
+    restorer: usize,
+    mask: [u32; 2],
+}
+
+/// Has `handler` called at SIGBUS. When it returns, the access is tried again.
+pub(crate) fn on_bus(handler: extern "C" fn(i32, &BusInfo)) {
+    // Elsewhere the kernel has a way back of its own.
+    #[cfg(target_arch = "x86_64")]
+    let (flags, restorer) = (SA_SIGINFO | SA_RESTORER, (restore as extern "C" fn() as *const ()).expose_provenance());
+    #[cfg(not(target_arch = "x86_64"))]
+    let (flags, restorer) = (SA_SIGINFO, 0);
+    let action = Action { handler, flags, restorer, mask: [0; 2] };
+    let args = [SIGBUS, (&raw const action).expose_provenance(), 0, size_of_val(&action.mask), 0];
+    // SAFETY: the kernel reads `action`; the handler takes what SA_SIGINFO passes
+    unsafe { call(number::RT_SIGACTION, args) };
+}
+
+#[cfg(target_arch = "x86_64")]
+const SA_RESTORER: usize = 0x0400_0000;
+
+/// Ends a signal's handler: rt_sigreturn(2), whose frame is at the stack pointer.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+extern "C" fn restore() {
+    core::arch::naked_asm!("mov eax, 15", "syscall")
 }

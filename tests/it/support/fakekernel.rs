@@ -75,6 +75,8 @@ pub struct Troubles {
     pub no_finit: bool,
     /// Modules, by modname, whose init does not end.
     pub hanging: BTreeSet<String>,
+    /// A file that is cut short as it is mapped, by the end of its path.
+    pub cut: Option<&'static str>,
 }
 
 /// The kernel's side.
@@ -95,7 +97,10 @@ pub fn run(root: &Path, exe: &str, argv: &[&str], troubles: &Troubles) -> Outcom
     command.arg0(argv[0]).args(&argv[1..]).env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     command.envs(variables.iter().filter_map(|variable| variable.split_once('=')));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let calls = [libc::SYS_uname, libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_delete_module];
+    let mut calls = vec![libc::SYS_uname, libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_delete_module];
+    if troubles.cut.is_some() {
+        calls.extend([libc::SYS_mmap, libc::SYS_openat]);
+    }
     let (child, trap) = trap::spawn(&mut command, root, &calls)
         .unwrap_or_else(|error| panic!("the fake kernel can't start {exe} in {}: {error}", root.display()));
     let pid = child.id() as i32;
@@ -143,6 +148,11 @@ impl Kernel<'_> {
             };
             let answer = match call.number {
                 libc::SYS_uname => uname(&call).map_err(|error| error.raw_os_error().unwrap_or(libc::EFAULT)),
+                libc::SYS_mmap | libc::SYS_openat => {
+                    self.cut(&call).expect("a file can be cut");
+                    trap.allow(&call);
+                    continue;
+                }
                 number => {
                     let asked = match number {
                         libc::SYS_finit_module => self.finit_module(&call),
@@ -166,6 +176,23 @@ impl Kernel<'_> {
         for call in &self.hung {
             trap.answer(call, Err(libc::EINTR));
         }
+    }
+
+    /// Cuts the file short that is about to be mapped, if it is the one. Shows the caller its own maps, as its root has no
+    /// /proc.
+    fn cut(&self, call: &Call) -> io::Result<()> {
+        let [_, path, _, _, fd, _] = call.args;
+        if call.number == libc::SYS_openat {
+            if call.read_str(path)? == "/proc/self/maps" {
+                fs::create_dir_all(self.root.join("proc/self"))?;
+                fs::copy(format!("/proc/{}/maps", call.pid), self.root.join("proc/self/maps"))?;
+            }
+        } else if let Ok((path, _)) = call.file(fd)
+            && self.troubles.cut.is_some_and(|end| path.display().to_string().ends_with(end))
+        {
+            fs::File::create(path)?;
+        }
+        Ok(())
     }
 
     fn finit_module(&self, call: &Call) -> io::Result<Asked> {
