@@ -171,7 +171,8 @@ impl<'map> Directive<'map> {
             (b"install", false) => Ok(Directive::Install(name, rest)),
             (b"remove", false) => Ok(Directive::Remove(name, rest)),
             (b"softdep", false) => Ok(Directive::Softdep(name, rest)),
-            (b"weakdep", false) => Ok(Directive::Weakdep(name, rest)),
+            // Without modnames it has no effect.
+            (b"weakdep", _) => Ok(Directive::Weakdep(name, rest)),
             _ => Err(Error::BadDirective),
         }
     }
@@ -420,6 +421,15 @@ mod tests {
     fn bad_lines_are_told_with_file_and_number() {
         let bad: Vec<_> = config().bad_lines().collect();
         assert_eq!(bad, [Line { file: b"/etc/modprobe.d/a.conf", number: 4, text: b"bogus line" }]);
+    }
+
+    #[test]
+    fn a_line_without_arguments_is_bad_but_for_weakdep() {
+        for verb in ["alias", "options", "install", "remove", "softdep"] {
+            assert_eq!(Directive::parse(format!("{verb} a").as_bytes()), Err(Error::BadDirective), "{verb}");
+        }
+        assert_eq!(Directive::parse(b"weakdep a"), Ok(Directive::Weakdep(b"a", b"")));
+        assert_eq!(Directive::parse(b"weakdep"), Err(Error::BadDirective));
     }
 
     #[test]
