@@ -132,9 +132,24 @@ fn locate(steps: &[Step<'_>], path: &[u8]) -> Result<usize, usize> {
     Err(parent)
 }
 
-/// Mixes the last 16 bytes of a path, in which modules differ most. Anything shorter is a bare name: 0.
+/// Mixes the last 16 bytes of a path, in which modules differ most, or the bytes of a shorter one.
 fn hash(path: &[u8]) -> u32 {
-    let Some(tail) = path.last_chunk::<16>() else { return 0 };
+    let mix = |sum: u32, word: u32| (sum.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b1);
+    let Some(tail) = path.last_chunk::<16>() else {
+        return path.iter().fold(0, |sum, byte| mix(sum, u32::from(*byte)));
+    };
     let (words, _) = tail.as_chunks::<4>();
-    words.iter().fold(0, |sum: u32, word| (sum.rotate_left(5) ^ u32::from_ne_bytes(*word)).wrapping_mul(0x9e37_79b1))
+    words.iter().fold(0, |sum, word| mix(sum, u32::from_ne_bytes(*word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_paths_have_hashes_of_their_own() {
+        let hashes: std::collections::BTreeSet<u32> =
+            (0..10_000).map(|number| hash(format!("k/m{number}.ko").as_bytes())).collect();
+        assert!(hashes.len() > 9_990, "few of 10,000 may collide: {}", hashes.len());
+    }
 }
