@@ -27,6 +27,12 @@ pub enum Error {
     BadSignature,
     /// A buffer of the caller is full.
     Full,
+    /// An alias leads to more than [`crate::modules::resolve::MATCH_COUNT`] modules.
+    TooManyMatches,
+    /// The options of a module are longer than [`crate::loading::run::OPTIONS_LEN`].
+    OptionsTooLong,
+    /// The plan has more steps than depmod can number modules.
+    TooManySteps,
     /// Softdeps are nested deeper than the limit of a plan.
     TooDeep,
     /// `module_blacklist=` of the command line names the module, or one that it needs: the kernel refuses it.
@@ -48,6 +54,9 @@ impl Error {
             Error::NotElf => "is no ELF file",
             Error::BadSignature => "is no signature of a known kind",
             Error::Full => "does not fit the loader's buffers",
+            Error::TooManyMatches => "has over 128 modules, the limit",
+            Error::OptionsTooLong => "has over 4096 bytes of options, the limit",
+            Error::TooManySteps => "needs over 65536 modules, the limit",
             Error::TooDeep => "has softdeps nested too deep",
             Error::Barred => "is left out: module_blacklist= on the kernel command line names it or a module it needs",
         }
@@ -61,3 +70,18 @@ impl core::fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_named_with_its_number() {
+        for (error, limit) in [
+            (Error::TooManyMatches, crate::modules::resolve::MATCH_COUNT),
+            (Error::OptionsTooLong, crate::loading::run::OPTIONS_LEN),
+        ] {
+            assert!(error.prose().contains(&limit.to_string()), "{error}");
+        }
+    }
+}

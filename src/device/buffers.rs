@@ -1,6 +1,7 @@
 //! The loader's working memory: one static, composed of the buffers of each part. It is zero until used, so the size for
 //! the largest case costs the smallest nothing. Nothing is allocated; each buffer has a defined behaviour when full.
 
+use super::io::config_dirs::Names;
 use super::loading::requests::PlanBuffers;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +10,10 @@ use rustix::mm::{Advice, madvise};
 
 /// All buffers.
 pub(crate) struct Buffers {
-    /// The text of modprobe.d.
-    pub(crate) config: Vec<u8, 0x10_0000>,
+    /// The names of the files of modprobe.d, then of modules-load.d.
+    pub(crate) names: Names,
+    /// The text of modprobe.d. Its length stands in the message for `ENOBUFS` too.
+    pub(crate) config: Vec<u8, 0x40_0000>,
     /// The kernel command line. Source: COMMAND_LINE_SIZE is at most 4096 in today's kernels.
     pub(crate) cmdline: [u8; 8192],
     pub(crate) plan: PlanBuffers,
@@ -18,8 +21,13 @@ pub(crate) struct Buffers {
 }
 
 impl Buffers {
-    const EMPTY: Buffers =
-        Buffers { config: Vec::new(), cmdline: [0; 8192], plan: PlanBuffers::EMPTY, applet: AppletBuffers::EMPTY };
+    const EMPTY: Buffers = Buffers {
+        names: Vec::new(),
+        config: Vec::new(),
+        cmdline: [0; 8192],
+        plan: PlanBuffers::EMPTY,
+        applet: AppletBuffers::EMPTY,
+    };
 }
 
 /// The buffers of a command.
@@ -31,10 +39,13 @@ pub(crate) struct AppletBuffers {
     pub(crate) words: Vec<u8, 8192>,
     /// The modules.dep lines of module files that are named by path.
     pub(crate) lines: [u8; 0x1_0000],
+    /// The modules that a dry run has listed: see [`crate::seen`]. Twice as many slots as a tree can have modules.
+    pub(crate) named: [u64; 0x2_0000],
 }
 
 impl AppletBuffers {
-    const EMPTY: AppletBuffers = AppletBuffers { operands: Vec::new(), words: Vec::new(), lines: [0; 0x1_0000] };
+    const EMPTY: AppletBuffers =
+        AppletBuffers { operands: Vec::new(), words: Vec::new(), lines: [0; 0x1_0000], named: [0; 0x2_0000] };
 }
 
 struct Once {

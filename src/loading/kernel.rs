@@ -22,12 +22,28 @@ impl Errno {
     pub const EEXIST: Errno = Errno(17);
     /// Module: its hardware is missing. Mount: the file system is unknown.
     pub const ENODEV: Errno = Errno(19);
-    /// File: not a regular file.
+    /// File: a directory.
     pub const EISDIR: Errno = Errno(21);
     /// Module: a parameter is invalid. Mount: the disk has another file system.
     pub const EINVAL: Errno = Errno(22);
     /// File: too large.
     pub const EFBIG: Errno = Errno(27);
+    /// File: neither a regular file nor a directory.
+    pub const ESPIPE: Errno = Errno(29);
+    /// Path: longer than a buffer or the kernel's limit.
+    pub const ENAMETOOLONG: Errno = Errno(36);
+    /// Directory: more files than a buffer can hold.
+    pub const EOVERFLOW: Errno = Errno(75);
+    /// File: does not fit in a buffer.
+    pub const ENOBUFS: Errno = Errno(105);
+    /// NFS: the network has no route.
+    pub const ENETUNREACH: Errno = Errno(101);
+    /// NFS: the server does not answer.
+    pub const ETIMEDOUT: Errno = Errno(110);
+    /// NFS: the server has no such service.
+    pub const ECONNREFUSED: Errno = Errno(111);
+    /// NFS: the server is not on the network.
+    pub const EHOSTUNREACH: Errno = Errno(113);
     /// Disk: the drive is empty.
     pub const ENOMEDIUM: Errno = Errno(123);
     /// Module: signed with an unknown key.

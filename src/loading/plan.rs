@@ -2,8 +2,7 @@
 //!
 //! The order is that of kmod's `__kmod_module_get_probe_list`: first the module's dependencies, leaves first, each
 //! between its own pre and post softdeps; then its pre softdeps, the module, its post softdeps. kmod lists a module again
-//! where it is reached again, and skips it when loading; here it stands once, at its first place, unless the plan is a
-//! [`Scope::Listing`].
+//! where it is reached again, and skips it when loading; here it stands once, at its first place.
 
 use super::step::{Need, Step, StepId, StepState, are_in, link, position, relink};
 use crate::error::Error;
@@ -27,7 +26,7 @@ pub enum Scope {
     Modules,
     /// Softdeps that name an install command.
     Commands,
-    /// As kmod prints them: install commands, softdeps that are built in, and modules again where they are reached again.
+    /// As kmod prints them: install commands, and softdeps that are built in.
     Listing,
 }
 
@@ -173,7 +172,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
     /// without such a line goes by its name.
     ///
     /// # Errors
-    /// [`Failure::Name`] with [`Error::Full`] when the buffers are too small, with [`Error::TooDeep`] where softdeps
+    /// [`Failure::Name`] with [`Error::TooManySteps`] when the buffers are too small, with [`Error::TooDeep`] where softdeps
     /// nest too deep, with [`Error::Barred`] where the kernel will refuse the module or one that it needs;
     /// [`Failure::Index`] where the look-up of a dependency meets a damaged index. The steps are then unchanged; an edge
     /// between modules that are not steps has no effect.
@@ -200,7 +199,7 @@ impl<'buf, 'map> Plan<'buf, 'map> {
             return if need == Need::Required { Err(Failure::Name(Error::Barred)) } else { Ok(()) };
         }
         let depth = depth.checked_sub(1).ok_or(Failure::Name(Error::TooDeep))?;
-        self.visited.push(line.as_ptr()).map_err(|_| Failure::Name(Error::Full))?;
+        self.visited.push(line.as_ptr()).map_err(|_| Failure::Name(Error::TooManySteps))?;
         for dep in line.deps().rev() {
             // Most are: this spares them the look-up.
             if self.is_settled(dep, need) {
@@ -222,20 +221,19 @@ impl<'buf, 'map> Plan<'buf, 'map> {
 
     /// Whether the plan holds a module and its softdeps.
     fn is_settled(&mut self, path: &[u8], need: Need) -> bool {
-        self.scope != Scope::Listing
-            && match self.note_need(path, need) {
-                Some(step) => step.settled,
-                None => self.retired_as(path).is_some(),
-            }
+        match self.note_need(path, need) {
+            Some(step) => step.settled,
+            None => self.retired_as(path).is_some(),
+        }
     }
 
     /// Appends a step, unless the module has one, and returns its place.
     fn push(&mut self, line: DepLine<'map>, need: Need) -> Result<usize, Failure> {
         let (step, place) = (Step::new(line, need), self.steps.len());
-        match link(self.steps, &step, place) {
-            Some(known) if self.scope != Scope::Listing => return Ok(known),
-            _ => self.steps.push(step).map_err(|_| Failure::Name(Error::Full))?,
+        if let Some(known) = link(self.steps, &step, place) {
+            return Ok(known);
         }
+        self.steps.push(step).map_err(|_| Failure::Name(Error::TooManySteps))?;
         Ok(place)
     }
 
@@ -423,7 +421,7 @@ mod tests {
     fn full_buffers_leave_the_plan_as_it_was() {
         let lines = ["k/x.ko:", "k/a.ko: k/b.ko k/c.ko", "k/b.ko: k/c.ko", "k/c.ko:", "k/s.ko:", "k/t.ko:"];
         let tree = Tree::new(&lines).config("softdep a pre: x s t\nsoftdep s pre: t\n");
-        let full = Failure::Name(Error::Full);
+        let full = Failure::Name(Error::TooManySteps);
         plans(&tree, &["x", "a"], "x c b t? s? a");
         for (outcome, what) in
             [(plan_in::<5, 9>(&tree, &["x", "a"]), "steps"), (plan_in::<9, 2>(&tree, &["x", "a"]), "visited")]

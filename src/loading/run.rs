@@ -44,7 +44,8 @@ pub struct Tally {
     pub optional_failed: u32,
 }
 
-/// Longest options of one module, bytes. Source: the kernel passes them in a page.
+/// Longest options of one module, bytes; [`Error::OptionsTooLong`] names the number too. The kernel has no limit for all
+/// options of a module, but 1 kB for a text and a page for what /sys shows of one.
 pub const OPTIONS_LEN: usize = 4096;
 
 /// Loads the waiting steps in order, and sets the state of each.
@@ -126,7 +127,7 @@ pub fn prepare<'map>(
     let asked_as = target.map(|target| target.asked_as);
     let filled = resolver.config.options(&name, asked_as, options);
     let own = target.map_or(&[][..], |target| target.options);
-    filled.and(options.extend_from_slice(own).map_err(|_| Error::Full)).map_err(Outcome::Unfit)?;
+    filled.and(options.extend_from_slice(own).map_err(|_| Error::OptionsTooLong)).map_err(Outcome::Unfit)?;
     // Unlike kmod, also where the module has softdeps: `install X /bin/false` forbids X.
     let ignores = target.is_some_and(|target| target.ignore_command);
     let command = if ignores { None } else { resolver.config.install(&name) };
@@ -280,7 +281,7 @@ mod tests {
         let tree = Tree::new(&CHAIN).config(&format!("options c p={}\n", "x".repeat(OPTIONS_LEN)));
         let mut kernel = Recording::default();
         let tally = load(&tree, &["c", "x"], OnFailure::GoOn, &mut kernel);
-        assert_eq!((kernel.calls, kernel.outcomes[0].as_str()), (vec!["x()".to_owned()], "c Unfit(Full)"));
+        assert_eq!((kernel.calls, kernel.outcomes[0].as_str()), (vec!["x()".to_owned()], "c Unfit(OptionsTooLong)"));
         assert_eq!((tally.loaded, tally.failed), (1, 1));
     }
 

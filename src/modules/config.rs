@@ -286,14 +286,14 @@ impl<'map> Config<'map> {
     /// or with `asked_as`, the alias that it was requested by, then those of the command line.
     ///
     /// # Errors
-    /// [`Error::Full`] if `out` is too small.
+    /// [`Error::OptionsTooLong`] if `out` is too small.
     pub fn options(
         &self,
         modname: &[u8],
         asked_as: Option<&[u8]>,
         out: &mut heapless::VecView<u8>,
     ) -> Result<(), Error> {
-        let mut put = |part: &[u8]| out.extend_from_slice(part).map_err(|_| Error::Full);
+        let mut put = |part: &[u8]| out.extend_from_slice(part).map_err(|_| Error::OptionsTooLong);
         let is_for = |name: &[u8]| same(name, modname) || asked_as.is_some_and(|alias| same(name, alias));
         for directive in self.directives_of(initial(b"options")) {
             if let Directive::Options(name, options) = directive
@@ -445,7 +445,7 @@ mod tests {
         config().options(b"snd_hda", None, &mut out).unwrap();
         assert_eq!(out, b"model= a x=1 y=\"b c\" ");
         let mut small = heapless::Vec::<u8, 8>::new();
-        assert_eq!(config().options(b"snd_hda", None, &mut small), Err(Error::Full));
+        assert_eq!(config().options(b"snd_hda", None, &mut small), Err(Error::OptionsTooLong));
     }
 
     #[test]

@@ -12,7 +12,7 @@
 
 use super::config::Config;
 use super::dep_line::DepLine;
-use super::index::{Fault, Index, Value};
+use super::index::{Fault, Index, Near, Value};
 use super::name::{Alias, normalize};
 use crate::error::Error;
 use heapless::VecView;
@@ -122,6 +122,18 @@ impl IndexFile {
             IndexFile::BuiltinAlias => "modules.builtin.alias.bin",
         }
     }
+
+    /// Opens the file, like [`Index::with_header`]. kmod's depmod leaves an index of built-in modules empty where the kernel's
+    /// build lists none; an empty index of another kind is damaged.
+    ///
+    /// # Errors
+    /// Those of [`Index::new`].
+    pub fn open<'map>(self, data: &'map [u8], header: &[u8], near: Near) -> Result<Index<'map>, Fault> {
+        if data.is_empty() && !matches!(self, IndexFile::Builtin | IndexFile::BuiltinAlias) {
+            return Err(Fault { error: Error::OutOfBounds, off: 0 });
+        }
+        Index::with_header(data, header, near)
+    }
 }
 
 impl<'map> Indexes<'map> {
@@ -222,7 +234,7 @@ impl<'map> Resolver<'map> {
                 return Ok(());
             }
             let at = hits.iter().position(|hit| hit.priority >= value.priority).unwrap_or(hits.len());
-            hits.insert(at, value).map_err(|_| Error::Full)
+            hits.insert(at, value).map_err(|_| Error::TooManyMatches)
         };
         index.search(name, &mut collect).map_err(|fault| Failure::Index(file, fault))?;
         for hit in &hits {
@@ -233,11 +245,11 @@ impl<'map> Resolver<'map> {
     }
 }
 
-/// Most modules that one alias may lead to.
+/// Most modules that one alias may lead to. [`Error::TooManyMatches`] names the number too.
 pub const MATCH_COUNT: usize = 128;
 
 fn push<'map>(matches: &mut VecView<Match<'map>>, found: Match<'map>) -> Result<(), Failure> {
-    matches.push(found).map_err(|_| Failure::Name(Error::Full))
+    matches.push(found).map_err(|_| Failure::Name(Error::TooManyMatches))
 }
 
 #[cfg(all(test, feature = "host"))]
@@ -378,11 +390,11 @@ pub(crate) mod tests {
         let tree = Tree::new(&["k/a.ko:"]).with(IndexFile::Alias, &entries);
         let mut matches = heapless::Vec::<_, 200>::new();
         let failure = tree.resolver().resolve(b"pci:x", &mut matches).unwrap_err();
-        assert!(matches!(failure, Failure::Index(IndexFile::Alias, Fault { error: Error::Full, .. })));
+        assert!(matches!(failure, Failure::Index(IndexFile::Alias, Fault { error: Error::TooManyMatches, .. })));
 
         let tree = Tree::new(&["k/a.ko:"]).config("alias x a\nalias x a\n");
         let failure = tree.resolver().resolve(b"x", &mut heapless::Vec::<_, 1>::new()).unwrap_err();
-        assert_eq!(failure, Failure::Name(Error::Full));
+        assert_eq!(failure, Failure::Name(Error::TooManyMatches));
 
         let mut bytes = Tree::new(&["k/a.ko:"]).indexes[0].clone();
         bytes.truncate(20);

@@ -49,7 +49,7 @@ impl Call {
         buffers: &'static mut Buffers,
         mut args: Args,
     ) -> Result<Call, i32> {
-        let Buffers { config, cmdline, plan, applet: AppletBuffers { operands, .. }, .. } = buffers;
+        let Buffers { names, config, cmdline, plan, applet: AppletBuffers { operands, .. }, .. } = buffers;
         let (mut ms, mut frees) = (None, false);
         let mut each = |letter, value: &[u8]| {
             match letter {
@@ -67,7 +67,7 @@ impl Call {
         let cmdline = read_cmdline(cmdline);
         let mut options = BootOptions::parse(cmdline);
         options.frees = frees;
-        let modules = Modules::open(config, cmdline);
+        let modules = Modules::open(names, config, cmdline);
         Ok(Call { operands, ms, options, modules, plan })
     }
 }

@@ -1,11 +1,11 @@
 //! `insmod FILE [PARAM=VALUE...]`: loads one file, and nothing that it needs.
 
 use super::options::take;
-use super::print::{error, show};
+use super::print::error;
 use super::refusal::KernelLog;
 use crate::device::buffers::{AppletBuffers, Buffers};
 use crate::device::io::file::open;
-use crate::device::io::log::refusal_prose;
+use crate::device::io::log::{errno_prose, refusal_prose};
 use crate::device::kernel::insert::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, Inserter};
 use crate::device::rt::Args;
 use crate::getopt::{Spec, join_options};
@@ -19,13 +19,12 @@ const SPEC: Spec = "f force\nG-force-vermagic\nM-force-modversion\ns syslog\nv v
 /// Runs the command; `args` begins behind its name. Returns the exit status.
 pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, env: Args) -> i32 {
     let Buffers { applet: AppletBuffers { operands, .. }, .. } = buffers;
-    let (mut force, mut verbose) = (0, false);
+    let mut force = 0;
     let mut each = |letter, _: &[u8]| {
         match letter {
             b'f' => force = IGNORE_MODVERSIONS | IGNORE_VERMAGIC,
             b'M' => force |= IGNORE_MODVERSIONS,
             b'G' => force |= IGNORE_VERMAGIC,
-            b'v' => verbose = true,
             _ => {}
         }
         true
@@ -47,15 +46,15 @@ pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, env: Args) -> 
         error("the parameters are too long", &[]);
         return 1;
     }
-    if verbose {
-        show("insmod % %\n", &[file, &options]);
-    }
     let kernel_log = KernelLog::new();
     let mut inserter = Inserter::at(CWD, env);
     inserter.force = force;
     let Err(refusal) = inserter.insert(file, &options) else { return 0 };
-    let verb: &[u8] = if matches!(refusal, Refusal::File(_)) { b"load" } else { b"insert" };
-    error("could not % module %: %", &[verb, file, refusal_prose(refusal)]);
+    let (verb, prose): (&[u8], _) = match refusal {
+        Refusal::File(errno) => (b"load", errno_prose(errno)),
+        refusal => (b"insert", refusal_prose(refusal)),
+    };
+    error("could not % module %: %", &[verb, file, prose]);
     kernel_log.explain(refusal, stem(file), &|| open(CWD, file).ok());
     1
 }

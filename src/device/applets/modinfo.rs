@@ -18,7 +18,7 @@ use crate::modules::config::Config;
 use crate::modules::dep_line::DepLine;
 use crate::modules::elf::{Elf, strings};
 use crate::modules::name::modname;
-use crate::modules::resolve::{Found, Match, Resolver};
+use crate::modules::resolve::{Found, MATCH_COUNT, Match, Resolver};
 use crate::modules::signature::Signature;
 use rustix::fd::AsFd;
 use rustix::fs::CWD;
@@ -113,7 +113,7 @@ impl Modinfo {
                 Err(_) => self.unknown(b"name ", operand),
             };
         }
-        let mut matches = heapless::Vec::<Match<'static>, 128>::new();
+        let mut matches = heapless::Vec::<Match<'static>, MATCH_COUNT>::new();
         match self.resolver.resolve(operand, &mut matches) {
             Ok(Found::Nothing) => self.unknown(b"", operand),
             Ok(_) => matches.iter().fold(0, |worst, found| {

@@ -6,7 +6,7 @@ use crate::device::io::log::{Decimal, refusal_prose};
 use crate::device::io::mmap::map;
 use crate::device::kernel::codec::decode;
 use crate::device::kernel::codec::mapping::Mapping;
-use crate::loading::kernel::Refusal;
+use crate::loading::kernel::{Errno, Refusal};
 use crate::modules::compression::Compression;
 use crate::modules::elf::Elf;
 use crate::modules::index::Fault;
@@ -44,6 +44,10 @@ impl ModuleFile {
 pub(crate) fn show_symbols(has: bool, file: &[u8]) -> i32 {
     let image = match open(CWD, file).map_err(Refusal::File).and_then(|file| ModuleFile::read(&file)) {
         Ok(image) => image,
+        Err(Refusal::File(Errno::ENOENT)) => {
+            fatal("Module % not found.", &[file]);
+            return 1;
+        }
         Err(refusal) => {
             fatal("Module %: %", &[file, refusal_prose(refusal)]);
             return 1;

@@ -1,7 +1,7 @@
 //! The options of a command by getopt, its --help and --version.
 
 use super::print::error;
-use crate::device::io::log::{Level, line, put, speak_up, to_kmsg};
+use crate::device::io::log::{Level, line, put, speak_up, to_syslog};
 use crate::device::rt::Args;
 use crate::getopt::{Arg, Getopt, Spec};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +50,7 @@ pub(super) fn take(
             b'h' => help(spec, synopsis),
             _ => {
                 if letter == b's' {
-                    to_kmsg();
+                    to_syslog();
                 }
                 if each(letter, value) {
                     continue;

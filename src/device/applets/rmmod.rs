@@ -1,7 +1,7 @@
 //! `rmmod NAME|FILE...`: takes single modules out, and looks first whether they can go.
 
 use super::options::take;
-use super::print::{error, show};
+use super::print::error;
 use crate::device::buffers::{AppletBuffers, Buffers};
 use crate::device::io::log::errno_prose;
 use crate::device::kernel::delete::{delete_module, each_holder, presence, refcnt};
@@ -19,10 +19,9 @@ const SPEC: Spec = "f force\ns syslog\nv verbose\nV version\nh help";
 /// Runs the command; `args` begins behind its name. Returns the exit status.
 pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, _: Args) -> i32 {
     let Buffers { applet: AppletBuffers { operands, .. }, .. } = buffers;
-    let (mut force, mut verbose) = (false, false);
+    let mut force = false;
     let mut each = |letter, _: &[u8]| {
         force |= letter == b'f';
-        verbose |= letter == b'v';
         true
     };
     let synopsis = "rmmod [OPTION...] NAME|FILE...";
@@ -36,19 +35,16 @@ pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, _: Args) -> i3
     // Only what is built in is of interest, and that only to say so.
     let indexes = Tree::open().map_or(Indexes([Index::EMPTY; 5]), |tree| tree.indexes());
     let resolver = Resolver { indexes, config: Config::default() };
-    operands.iter().fold(0, |worst, operand| worst.max(one(operand, &resolver, force, verbose)))
+    operands.iter().fold(0, |worst, operand| worst.max(one(operand, &resolver, force)))
 }
 
-fn one(operand: &[u8], resolver: &Resolver<'_>, force: bool, verbose: bool) -> i32 {
-    let Ok(name) = modname(operand) else {
-        error("could not use module %: no module's name", &[operand]);
+fn one(operand: &[u8], resolver: &Resolver<'_>, force: bool) -> i32 {
+    let Some(name) = modname(operand).ok().filter(|name| !name.is_empty()) else {
+        error("could not use module '%': no module's name", &[operand]);
         return 1;
     };
     if !force && !can_go(&name, resolver) {
         return 1;
-    }
-    if verbose {
-        show("rmmod %\n", &[&name]);
     }
     match delete_module(&name, force) {
         Ok(()) => 0,

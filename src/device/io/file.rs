@@ -11,7 +11,7 @@ use rustix::fs::{FileType, Mode, OFlags, RawDir, fstatfs, openat};
 /// Buffer of directory entries, bytes: the longest record of getdents has 280.
 pub(crate) const DIR_LEN: usize = 2048;
 
-/// Opens a file for reading. `path` is relative to `dir`, or absolute.
+/// Opens a file for reading, without waiting for another side where it is a FIFO. `path` is relative to `dir`, or absolute.
 pub(crate) fn open(dir: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
     open_joined(dir, &[path])
 }

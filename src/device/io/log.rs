@@ -64,13 +64,31 @@ pub(crate) fn speak_up() {
     QUIET.store(false, Ordering::Relaxed);
 }
 
-/// Lets lines go to the kernel's log from now on, without the limit that it sets to chatty programs.
-pub(crate) fn to_kernel() {
+/// Lifts the limit that the kernel's log sets to chatty programs.
+pub(crate) fn lift_limit() {
     if let Ok(limit) = open(c"/proc/sys/kernel/printk_devkmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
         // Fails where printk.devkmsg= on the command line has decided it.
         let _ = rustix::io::write(&limit, b"on\n");
     }
+}
+
+/// Lets lines go to syslog from now on, or to the kernel's log where there is none. Source: syslog(3).
+#[cfg(any(feature = "tools", feature = "boot"))]
+pub(crate) fn to_syslog() {
+    #[cfg(feature = "boot")]
+    if let Ok(log) = syslog() {
+        KMSG.store(!OwnedFd::into_raw_fd(log), Ordering::Relaxed);
+        return;
+    }
     to_kmsg();
+}
+
+#[cfg(feature = "boot")]
+fn syslog() -> Result<OwnedFd, rustix::io::Errno> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    connect(&socket, &SocketAddrUnix::new(c"/dev/log")?)?;
+    Ok(socket)
 }
 
 /// Lets lines go to the kernel's log from now on.
@@ -92,10 +110,11 @@ pub(crate) fn line(level: Level, parts: &[&[u8]]) {
         #[cfg(feature = "boot")]
         Level::Debug if kmsg < 0 => return,
         _ if kmsg < 0 => b"",
-        Level::Error => b"<3>",
-        Level::Notice => b"<5>",
+        // With syslog's facility of daemons, which the kernel takes too.
+        Level::Error => b"<27>",
+        Level::Notice => b"<29>",
         #[cfg(feature = "boot")]
-        Level::Debug => b"<7>",
+        Level::Debug => b"<31>",
     };
     // A long line is cut: its beginning matters most.
     for part in [head, name, b": "].iter().chain(parts) {
@@ -146,8 +165,12 @@ fn write_all(fd: i32, mut text: &[u8]) {
 pub(crate) fn refusal_prose(refusal: Refusal) -> &'static [u8] {
     match refusal {
         Refusal::File(Errno::ENOENT) => b"its file is missing from the tree",
+        Refusal::Kernel(Errno::EPERM) => b"not permitted (by module_blacklist=, or loading is disabled)",
         Refusal::Kernel(Errno::ENOENT) => b"unknown symbol, or unknown parameter",
         Refusal::Kernel(Errno::ENOEXEC) => b"not a module for this kernel (another version or machine, or damaged)",
+        Refusal::Kernel(Errno::EEXIST) => b"in the kernel already",
+        Refusal::Kernel(Errno::ENODEV) => b"no such device: its hardware is not here",
+        Refusal::Kernel(Errno::EINVAL) => b"invalid parameter, or damaged file",
         Refusal::File(errno) | Refusal::Kernel(errno) => errno_prose(errno),
         Refusal::Damaged => b"its compressed data is damaged",
         Refusal::NoDecoder => b"neither this kernel nor this build of the loader can decompress it",
@@ -175,9 +198,9 @@ pub(crate) fn errno_prose(errno: Errno) -> &'static [u8] {
     prose.map_or(b"refused by the kernel", |(_, prose)| prose)
 }
 
-/// The errnos that loading a module or mounting returns, with their meaning. The loader holds only [`PROSE`], made from it.
-const ERRNOS: [(rustix::io::Errno, &str); 22] = [
-    (rustix::io::Errno::PERM, "not permitted (by module_blacklist=, or loading is disabled)"),
+/// The errnos of files, modules and mounts, with their meaning. The loader holds only [`PROSE`], made from it.
+const ERRNOS: [(rustix::io::Errno, &str); 32] = [
+    (rustix::io::Errno::PERM, "not permitted"),
     (rustix::io::Errno::NOENT, "not found"),
     (rustix::io::Errno::IO, "input/output error"),
     (rustix::io::Errno::NXIO, "not ready"),
@@ -186,16 +209,26 @@ const ERRNOS: [(rustix::io::Errno, &str); 22] = [
     (rustix::io::Errno::NOMEM, "out of memory"),
     (rustix::io::Errno::ACCESS, "permission denied"),
     (rustix::io::Errno::BUSY, "busy"),
-    (rustix::io::Errno::EXIST, "in the kernel already"),
-    (rustix::io::Errno::NODEV, "no such device: its hardware is not here"),
-    (rustix::io::Errno::ISDIR, "not a regular file"),
-    (rustix::io::Errno::INVAL, "invalid parameter, or damaged file"),
+    (rustix::io::Errno::EXIST, "exists already"),
+    (rustix::io::Errno::NODEV, "no such device"),
+    (rustix::io::Errno::NOTDIR, "not a directory"),
+    (rustix::io::Errno::ISDIR, "is a directory"),
+    (rustix::io::Errno::INVAL, "invalid argument"),
+    (rustix::io::Errno::FBIG, "too large"),
     (rustix::io::Errno::NOSPC, "no space left"),
     (rustix::io::Errno::SPIPE, "not a regular file"),
     (rustix::io::Errno::ROFS, "read-only file system"),
+    (rustix::io::Errno::NAMETOOLONG, "path too long"),
+    (rustix::io::Errno::LOOP, "too many symbolic links"),
     (rustix::io::Errno::BADMSG, "damaged file"),
     (rustix::io::Errno::OPNOTSUPP, "not supported here"),
+    (rustix::io::Errno::NETUNREACH, "network unreachable"),
+    (rustix::io::Errno::OVERFLOW, "over 16384 files, the limit"),
+    (rustix::io::Errno::NOBUFS, "left out: modprobe.d has over 4 MiB, the limit"),
     (rustix::io::Errno::TIMEDOUT, "timed out"),
+    (rustix::io::Errno::CONNREFUSED, "connection refused"),
+    (rustix::io::Errno::HOSTUNREACH, "host unreachable"),
+    (rustix::io::Errno::UCLEAN, "damaged file system"),
     (rustix::io::Errno::NOMEDIUM, "no medium in it"),
     (rustix::io::Errno::NOKEY, "its signing key is not known to this kernel"),
     (rustix::io::Errno::KEYREJECTED, "its signature was rejected"),

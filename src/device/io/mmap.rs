@@ -3,18 +3,25 @@
 use super::path::errno;
 use crate::loading::kernel::Errno;
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, fstat};
+use rustix::fs::fstat;
+
+/// The type of a file in its mode. Source: inode(7).
+pub(crate) const S_IFMT: u32 = 0o170_000;
+pub(crate) const S_IFREG: u32 = 0o100_000;
+const S_IFCHR: u32 = 0o020_000;
+const S_IFDIR: u32 = 0o040_000;
 
 /// Returns the length of a regular file, bytes; 0 for /dev/null, which disables a configuration file.
 ///
 /// # Errors
-/// [`Errno::EISDIR`] for every other kind of file.
+/// `EISDIR` for a directory, `ESPIPE` for other kinds of files; `EFBIG` for a file longer than the address space.
 fn file_len(file: &OwnedFd) -> Result<usize, Errno> {
     let stat = fstat(file).map_err(errno)?;
-    if !matches!(FileType::from_raw_mode(stat.st_mode), FileType::RegularFile | FileType::CharacterDevice) {
-        return Err(Errno::EISDIR);
+    match stat.st_mode & S_IFMT {
+        S_IFREG | S_IFCHR => usize::try_from(stat.st_size).map_err(|_| Errno::EFBIG),
+        S_IFDIR => Err(Errno::EISDIR),
+        _ => Err(Errno::ESPIPE),
     }
-    usize::try_from(stat.st_size).map_err(|_| Errno::EFBIG)
 }
 
 /// Maps a whole regular file; the mapping stays until the process ends.

@@ -39,10 +39,10 @@ pub(crate) fn path(parts: &[&[u8]]) -> Result<Path, Errno> {
 /// Appends the parts and a NUL to `out`, which is empty, for [`c_str`].
 ///
 /// # Errors
-/// `EINVAL` where they are too long, or have a NUL in them.
+/// `ENAMETOOLONG` where they are too long, `EINVAL` where they have a NUL in them.
 pub(crate) fn join(parts: &[&[u8]], out: &mut VecView<u8>) -> Result<(), Errno> {
     for part in parts {
-        out.extend_from_slice(part).map_err(|_| Errno::EINVAL)?;
+        out.extend_from_slice(part).map_err(|_| Errno::ENAMETOOLONG)?;
     }
     let is_text = !out.contains(&0);
     out.push(0).ok().filter(|()| is_text).ok_or(Errno::EINVAL)

@@ -7,6 +7,7 @@ use super::netlink::{Event, MESSAGE_LEN, Uevents};
 use super::recorder::Recorder;
 use super::requests::{BootKernel, Phase, PlanBuffers, Requests};
 use super::workers::{Answer, Job, OUT_COUNT, Workers};
+use crate::device::io::config_dirs::Names;
 use crate::device::io::file::open;
 use crate::device::io::log::{Level, line};
 use crate::device::io::mmap::map;
@@ -123,9 +124,9 @@ impl<'a> Dispatcher<'a> {
 
     /// Requests the listed modules: those of the command line, then those of modules-load.d.
     #[inline(never)]
-    pub(crate) fn request_listed(&mut self) {
+    pub(crate) fn request_listed(&mut self, names: &mut Names) {
         self.requests.first();
-        each_load_d(&mut |file, text| {
+        each_load_d(names, &mut |file, text| {
             for name in lines(text) {
                 self.drain(false);
                 self.requests.named(file, name.text);

@@ -15,7 +15,7 @@ use crate::loading::schedule::Edge;
 use crate::loading::step::{Need, Step};
 use crate::modules::cmdline;
 use crate::modules::name::stem;
-use crate::modules::resolve::{Failure, Found, Match, Resolver};
+use crate::modules::resolve::{Failure, Found, MATCH_COUNT, Match, Resolver};
 use crate::seen::SeenSet;
 use core::num::NonZeroU32;
 use heapless::Vec;
@@ -134,7 +134,7 @@ impl Requests {
 
     /// Adds the modules for a name, alias or modalias to the plan. Returns whether it is known.
     pub(crate) fn resolve(&mut self, name: &[u8], by: By<'_>) -> bool {
-        let mut matches = heapless::Vec::<Match<'static>, 128>::new();
+        let mut matches = heapless::Vec::<Match<'static>, MATCH_COUNT>::new();
         let found = match self.resolver.resolve(name, &mut matches) {
             Ok(Found::Nothing) => return false,
             Ok(found) => found,

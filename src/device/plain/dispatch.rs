@@ -4,6 +4,7 @@
 use super::coldplug::{By, each_device};
 use super::recorder::Recorder;
 use super::requests::{BootKernel, Phase, PlanBuffers, Requests};
+use crate::device::io::config_dirs::Names;
 use crate::device::kernel::insert::Inserter;
 use crate::device::modules::tree::{Modules, each_load_d};
 use crate::device::rt::{Args, clock};
@@ -36,9 +37,9 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Loads the listed modules: those of the command line, then those of modules-load.d.
-    pub(crate) fn request_listed(&mut self) {
+    pub(crate) fn request_listed(&mut self, names: &mut Names) {
         self.requests.first();
-        each_load_d(&mut |file, text| {
+        each_load_d(names, &mut |file, text| {
             for name in lines(text) {
                 self.requests.named(file, name.text);
             }

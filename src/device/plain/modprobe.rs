@@ -14,7 +14,7 @@ use rustix::fd::AsFd;
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
 pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, env: Args) -> i32 {
-    let Buffers { config, cmdline, plan, applet: AppletBuffers { operands, line, .. }, .. } = buffers;
+    let Buffers { names, config, cmdline, plan, applet: AppletBuffers { operands, lines, named, .. }, .. } = buffers;
     let mut flags = Flags::default();
     while let Some(arg) = args.next_bytes() {
         match arg {
@@ -31,9 +31,9 @@ pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, env: Args) -> 
         Ok(tree) => tree,
         Err(errno) => return misuse("the module tree: %", errno_prose(errno)),
     };
-    let resolver = tree.with_config(MODPROBE_DIRS, config, read_cmdline(cmdline));
+    let resolver = tree.with_config(MODPROBE_DIRS, names, config, read_cmdline(cmdline));
     let sys = Inserter::at(tree.dir.as_fd(), env);
-    or_failed(insert::Insertion::new(&sys, &tree, resolver, plan, line, &flags).all(operands))
+    or_failed(insert::Insertion::new(&sys, &tree, resolver, plan, lines, named, &flags).all(operands))
 }
 
 fn misuse(template: &'static str, what: &[u8]) -> i32 {

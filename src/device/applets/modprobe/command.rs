@@ -18,7 +18,7 @@ use rustix::fd::AsFd;
 
 /// Runs the command; `args` begins behind its name. Returns the exit status.
 pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, mut env: Args) -> i32 {
-    let Buffers { config, cmdline, plan, applet: AppletBuffers { operands, words, lines }, .. } = buffers;
+    let Buffers { names, config, cmdline, plan, applet: AppletBuffers { operands, words, lines, named }, .. } = buffers;
     let mut flags = Flags::default();
     let whole_env = env;
     let inherited = env.find_map(|var| var.to_bytes().strip_prefix(MODPROBE_OPTIONS)).unwrap_or_default();
@@ -55,7 +55,7 @@ pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, mut env: Args)
         }
     };
     let places = if flags.places.is_empty() { MODPROBE_DIRS } else { flags.places.as_slice() };
-    let resolver = tree.with_config(places, config, read_cmdline(cmdline));
+    let resolver = tree.with_config(places, names, config, read_cmdline(cmdline));
     if flags.show_config {
         let mut out = Out::new();
         show_config::config(&resolver.config, &mut |parts| out.put(parts));
@@ -72,6 +72,6 @@ pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, mut env: Args)
     or_failed(if flags.remove {
         remove::all(&inserter, &tree, &resolver, &flags, operands)
     } else {
-        insert::Insertion::new(&inserter, &tree, resolver, plan, lines, &flags).all(operands)
+        insert::Insertion::new(&inserter, &tree, resolver, plan, lines, named, &flags).all(operands)
     })
 }

@@ -1,7 +1,6 @@
 //! The options of modprobe.
 
 use crate::bytes::decimal;
-use crate::device::io::config_dirs::PLACE_COUNT;
 use crate::device::io::log::be_quiet;
 use crate::device::io::path::{Text, c_str};
 use crate::device::kernel::insert::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, MODPROBE_OPTIONS};
@@ -38,7 +37,7 @@ pub(crate) struct Flags {
     verbose: bool,
     quiet: bool,
     // In which tree.
-    pub(super) places: heapless::Vec<&'static [u8], PLACE_COUNT>,
+    pub(super) places: heapless::Vec<&'static [u8], 16>,
     pub(super) root: &'static [u8],
     pub(super) kver: Option<&'static [u8]>,
     pub(super) inherited: Inherited,

@@ -16,7 +16,8 @@ use crate::loading::run::{OPTIONS_LEN, OnFailure, Target, run};
 use crate::loading::step::{Need, Step};
 use crate::modules::dep_line::DepLine;
 use crate::modules::name::{Modname, modname, stem};
-use crate::modules::resolve::{Found, Match, Resolver};
+use crate::modules::resolve::{Found, MATCH_COUNT, Match, Resolver};
+use crate::seen::SeenSet;
 use core::mem;
 use heapless::Vec;
 use rustix::fd::AsFd;
@@ -39,10 +40,12 @@ impl<'a> Insertion<'a> {
         resolver: Resolver<'static>,
         buffers: &'static mut PlanBuffers,
         lines: &'static mut [u8],
+        named: &'static mut [u64],
         flags: &'a Flags,
     ) -> Self {
         let kernel_log = if flags.dry_run || flags.lookup_only() { None } else { Some(KernelLog::new()) };
-        let console = Console { inserter, tree, resolver, flags, target: Modname::new(), kernel_log };
+        let (target, named) = (Modname::new(), SeenSet::new(named));
+        let console = Console { inserter, tree, resolver, flags, target, named, kernel_log };
         Insertion { tree, resolver, buffers, lines, console }
     }
 
@@ -67,7 +70,7 @@ impl<'a> Insertion<'a> {
                 None => 1,
             };
         }
-        let mut matches = Vec::<Match<'static>, 128>::new();
+        let mut matches = Vec::<Match<'static>, MATCH_COUNT>::new();
         let found = match self.resolver.resolve(name, &mut matches) {
             Ok(found) => found,
             Err(failure) => return failed(self.tree, name, failure),
@@ -170,10 +173,17 @@ struct Console<'a> {
     flags: &'a Flags,
     /// The module asked for; empty once somebody else was faster.
     target: Modname,
+    /// What a dry run has listed, by path or modname.
+    named: SeenSet<'static>,
     kernel_log: Option<KernelLog>,
 }
 
 impl Console<'_> {
+    /// Whether a dry run has listed this before.
+    fn is_listed(&mut self, name: &[u8]) -> bool {
+        self.flags.dry_run && self.named.insert(name, false)
+    }
+
     /// Handles a module without a file: built in, or missing. kmod prints the former with --show-depends.
     fn without_file(&self, name: &[u8]) -> Result<(), Refusal> {
         if self.resolver.indexes.is_builtin(name).unwrap_or(false) {
@@ -192,6 +202,9 @@ impl Kernel for Console<'_> {
     }
 
     fn insert(&mut self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
+        if self.is_listed(path) {
+            return Ok(());
+        }
         // A module file has .ko in its name, a modname no dot.
         if !path.contains(&b'.')
             && let Ok(name) = modname(path)
@@ -206,6 +219,9 @@ impl Kernel for Console<'_> {
     }
 
     fn command(&mut self, command: &[u8], modname: &[u8], options: &[u8]) -> Result<(), Refusal> {
+        if self.is_listed(modname) {
+            return Ok(());
+        }
         if self.flags.shows() {
             show("install % %\n", &[command, options]);
         }

@@ -10,7 +10,7 @@ use crate::device::rt::clock::{now_ms, sleep_ms};
 use crate::loading::kernel::{Errno, Refusal};
 use crate::loading::unload::{Loaded, Policy, Presence, Removal, Stays};
 use crate::modules::name::{Modname, modname};
-use crate::modules::resolve::{Found, Match, Resolver};
+use crate::modules::resolve::{Found, MATCH_COUNT, Match, Resolver};
 use heapless::VecView;
 
 /// Takes out all that the names stand for; returns the exit status.
@@ -31,7 +31,7 @@ pub(crate) fn all(
     let mut console = Console { inserter, resolver: *resolver, flags, fatal: false };
     let mut status = 0;
     for name in names {
-        let mut matches = heapless::Vec::<Match<'static>, 128>::new();
+        let mut matches = heapless::Vec::<Match<'static>, MATCH_COUNT>::new();
         match resolver.resolve(name, &mut matches) {
             Err(failure) => status = failed(tree, name, failure),
             Ok(Found::Nothing) => {
@@ -67,7 +67,11 @@ struct Console<'a> {
 
 impl Loaded for Console<'_> {
     fn presence(&mut self, modname: &[u8]) -> Presence {
-        presence(modname, &self.resolver)
+        match presence(modname, &self.resolver) {
+            // As kmod: it lists what would be removed, whatever is loaded.
+            Presence::Absent if self.flags.show_depends => Presence::Loaded,
+            presence => presence,
+        }
     }
 
     fn refcnt(&mut self, modname: &[u8]) -> Option<u32> {
