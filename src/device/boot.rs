@@ -3,7 +3,7 @@
 use super::buffers::Buffers;
 use super::io::log;
 use super::io::log::{Decimal, Level, died, line};
-use super::io::path::Name;
+use super::io::path::{Name, errno};
 use super::kernel::child;
 use super::loading::dispatch::Dispatcher;
 use super::modules::tree::{Modules, read_cmdline};
@@ -24,15 +24,15 @@ pub(crate) const POLL_MS: u64 = 20;
 pub(crate) fn boot(buffers: &'static mut Buffers, args: Args, env: Args) -> ! {
     let start_ms = now_ms();
     mount_kernel_file_systems();
-    log::to_kernel();
+    log::lift_limit();
 
-    let Buffers { config, cmdline, plan, .. } = buffers;
+    let Buffers { names, config, cmdline, plan, .. } = buffers;
     let cmdline = read_cmdline(cmdline);
     let options = BootOptions::parse(cmdline);
-    let modules = Modules::open(config, cmdline);
+    let modules = Modules::open(names, config, cmdline);
     let mut dispatcher = modules.as_ref().map(|modules| Dispatcher::new(modules, &options, plan, env));
     if let Some(dispatcher) = &mut dispatcher {
-        dispatcher.request_listed();
+        dispatcher.request_listed(names);
     }
     let mut root = Root::new(&options);
     let fs_type = loop {
@@ -53,8 +53,8 @@ pub(crate) fn boot(buffers: &'static mut Buffers, args: Args, env: Args) -> ! {
     }
     report_summary(&dispatcher, start_ms, total_ms);
     child::reap();
-    let errno = root.switch(args, env);
-    line(Level::Error, &[b"cannot start an init in the root ", root.text, b": ", log::errno_prose(errno)]);
+    let error = root.switch(args, env);
+    line(Level::Error, &[b"cannot start an init in the root ", root.text, b": ", log::errno_prose(error)]);
     loop {
         hold(&options, env);
     }
@@ -125,20 +125,28 @@ fn report_unreached(root: &Result<Root<'_>, &'static [u8]>, why: Why) {
     }
 }
 
-/// Mounts /proc, /sys, /dev and /run, as far as they are not mounted yet.
+/// Mounts /dev, /proc, /sys and /run, as far as they are not mounted yet, and opens the kernel's log.
 fn mount_kernel_file_systems() {
     let noexec = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let dev = MountFlags::NOSUID;
     let (run, plain) = (MountFlags::NOSUID | MountFlags::NODEV, c"");
     for (fs_type, place, flags, options) in [
+        (c"devtmpfs", c"/dev", dev, c"mode=0755"),
         (c"proc", c"/proc", noexec, plain),
         (c"sysfs", c"/sys", noexec, plain),
-        (c"devtmpfs", c"/dev", dev, c"mode=0755"),
         (c"tmpfs", c"/run", run, c"mode=0755"),
     ] {
-        // The directory may exist. If it cannot be made, the mount fails, and its users report that.
+        // The directory may exist. If it cannot be made, the mount fails.
         let _ = mkdir(place, Mode::from_raw_mode(0o755));
-        let _ = rustix::mount::mount(fs_type, place, fs_type, flags, options);
+        let mounted = rustix::mount::mount(fs_type, place, fs_type, flags, options);
+        if place == c"/dev" {
+            log::to_kmsg();
+        }
+        if let Err(error) = mounted
+            && error != rustix::io::Errno::BUSY
+        {
+            line(Level::Error, &[b"cannot mount ", place.to_bytes(), b": ", log::errno_prose(errno(error))]);
+        }
     }
     let _ = mkdir(mount::MOUNT_POINT, Mode::from_raw_mode(0o755));
 }

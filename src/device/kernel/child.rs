@@ -12,12 +12,16 @@ pub(crate) fn reap() {
 
 /// Runs `job` in a child process and returns what it returned, 0 to 255.
 pub(crate) fn in_child(job: impl FnOnce() -> i32) -> Result<i32, Refusal> {
-    let child = match fork() {
+    wait_for(start(job).map_err(Refusal::Kernel)?)
+}
+
+/// Starts a child process that ends with what `job` returns, 0 to 255.
+pub(crate) fn start(job: impl FnOnce() -> i32) -> Result<Option<Pid>, Errno> {
+    match fork() {
         Ok(None) => exit(job()),
-        Ok(Some(child)) => Pid::from_raw(child),
-        Err(error) => return Err(Refusal::Kernel(Errno(error))),
-    };
-    wait_for(child)
+        Ok(Some(child)) => Ok(Pid::from_raw(child)),
+        Err(error) => Err(Errno(error)),
+    }
 }
 
 /// Waits for a child's end and returns its exit status.

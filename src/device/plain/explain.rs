@@ -12,7 +12,7 @@ pub(crate) fn report(_: Option<&Modules>) {}
 
 /// Reports why the root cannot be mounted.
 pub(crate) fn report_unmountable(root: &Root<'_>, errno: Errno) {
-    line(Level::Error, &[b"mounting ", root.node_path(), b" failed: ", mount_prose(errno)]);
+    line(Level::Error, &[b"mounting ", root.node_path(), b" failed: ", mount_prose(errno, false)]);
 }
 
 /// Returns the end of the message that the root did not appear in time: the unit of seconds.
@@ -21,7 +21,7 @@ pub(crate) fn seconds_and_advice(_: &Root<'_>) -> &'static [u8] {
 }
 
 /// Reports nothing.
-pub(crate) fn report_left_behind(_: &[u8], _: &Root<'_>, _: Errno) {}
+pub(crate) fn report_left_behind(_: &[u8], _: &Root<'_>, _: Errno, _: bool) {}
 
 /// Reports the block devices that are there.
 pub(crate) fn report_devices() {

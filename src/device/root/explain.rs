@@ -18,10 +18,10 @@ use crate::device::modules::tree::{Modules, Tree};
 use crate::device::rt::{Args, Strings, execve};
 use crate::loading::kernel::{Errno, State};
 use crate::modules::name::stem;
-use crate::modules::resolve::Match;
+use crate::modules::resolve::{MATCH_COUNT, Match};
 use crate::modules::uevent::Uevent;
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, statat};
 use rustix::mount::{MountFlags, mount};
 
 /// Reports deferred devices with their suppliers, missing firmware, and storage devices without a driver.
@@ -163,7 +163,7 @@ fn find_property(device: &Path, supplier: &Path, found: &mut Name) {
 
 /// Returns the first module, or built-in driver, for a modalias.
 fn driver(modalias: &[u8], modules: &Modules) -> Option<Match<'static>> {
-    let mut matches = heapless::Vec::<Match<'static>, 128>::new();
+    let mut matches = heapless::Vec::<Match<'static>, MATCH_COUNT>::new();
     // A damaged index has been reported.
     let _ = modules.resolver.resolve(modalias, &mut matches);
     matches.first().copied()
@@ -190,18 +190,26 @@ fn is_storage(modalias: &[u8]) -> bool {
 
 /// Reports the firmware files that the kernel did not find, from its log.
 fn report_firmware() {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Ok(log) = openat(CWD, c"/dev/kmsg", flags, Mode::empty()) else { return };
+    each_kernel_line(&mut |text| {
+        const WORDS: &[u8] = b"Direct firmware load for ";
+        if let Some(at) = text.windows(WORDS.len()).position(|window| window == WORDS)
+            && let Some((name, _)) = split_once(text.get(at.saturating_add(WORDS.len())..).unwrap_or_default(), b' ')
+        {
+            line(Level::Error, &[b"firmware is missing from this image: ", name]);
+        }
+    });
+}
+
+/// Calls `each` with the text of each line of the kernel's log. Source: the kernel's
+/// Documentation/ABI/testing/dev-kmsg.
+fn each_kernel_line(each: &mut dyn FnMut(&[u8])) {
+    let Ok(log) = open(CWD, b"/dev/kmsg") else { return };
     let mut buf = [0; 2048];
     // Each read gives one record; the end of the log and an overwritten record give errors.
     while let Ok(len) = rustix::io::read(&log, &mut buf) {
         let record = buf.get(..len).unwrap_or_default();
-        const WORDS: &[u8] = b"Direct firmware load for ";
-        if let Some(at) = record.windows(WORDS.len()).position(|window| window == WORDS)
-            && let Some((name, _)) = split_once(record.get(at.saturating_add(WORDS.len())..).unwrap_or_default(), b' ')
-        {
-            line(Level::Error, &[b"firmware is missing from this image: ", name]);
-        }
+        let text = split_once(record, b';').map_or(record, |(_, text)| text);
+        each(split_once(text, b'\n').map_or(text, |(text, _)| text));
     }
 }
 
@@ -216,11 +224,31 @@ pub(crate) fn report_unmountable(root: &Root<'_>, errno: Errno) {
     let is_known = known.split(|&byte| byte == b'\n').any(|line| line.strip_prefix(b"\t") == Some(&found));
     let node = root.node_path();
     if found.is_empty() || is_known {
-        let (found, is): (&[u8], &[u8]) = if found.is_empty() { (b"", b"") } else { (&found, b", which holds ") };
-        return line(Level::Error, &[b"mounting ", node, is, found, b", failed: ", mount_prose(errno)]);
+        let is: &[u8] = if found.is_empty() { b"" } else { b", which holds " };
+        let why = mount_prose(errno, !found.is_empty());
+        line(Level::Error, &[b"mounting ", node, is, &found, b", failed: ", why]);
+        if !found.is_empty() {
+            report_last_words(&found);
+        }
+        return;
     }
     let fix = b", whose module is missing from this image, or failed; rebuild it with mkinitmod build --fs TYPE";
     line(Level::Error, &[b"mounting ", node, b" failed: it holds ", &found, fix]);
+}
+
+/// Repeats the kernel's last line on file systems of a type: `EXT4-fs (vda1): ...`, `ext4: ...`.
+fn report_last_words(fs_type: &[u8]) {
+    let mut last = heapless::Vec::<u8, 512>::new();
+    each_kernel_line(&mut |text| {
+        // Three letters, as the ext4 driver speaks for ext2 and ext3.
+        if text.iter().zip(fs_type).take(3).all(|(a, b)| a.eq_ignore_ascii_case(b)) {
+            last.clear();
+            let _ = last.extend_from_slice(text.get(..512).unwrap_or(text));
+        }
+    });
+    if !last.is_empty() {
+        line(Level::Error, &[b"the kernel says: ", &last]);
+    }
 }
 
 /// Returns the end of the message that the root did not appear in time: the unit of seconds, and advice.
@@ -230,8 +258,8 @@ pub(crate) fn seconds_and_advice(root: &Root<'_>) -> &'static [u8] {
 }
 
 /// Reports why a mount of the initramfs cannot be moved to the root.
-pub(crate) fn report_left_behind(place: &[u8], root: &Root<'_>, errno: Errno) {
-    let why = b": no such directory, and mkdir failed: ";
+pub(crate) fn report_left_behind(place: &[u8], root: &Root<'_>, errno: Errno, has_dir: bool) {
+    let why: &[u8] = if has_dir { b": " } else { b": no such directory, and mkdir failed: " };
     line(Level::Error, &[b"cannot move ", place, b" to the root ", root.text, why, errno_prose(errno)]);
 }
 

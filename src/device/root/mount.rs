@@ -8,11 +8,14 @@ use super::wanted::Wanted;
 use crate::device::io::file::read;
 use crate::device::io::log::errno_prose;
 use crate::device::io::path::{Name, Path, errno, path};
+use crate::device::kernel::child;
+use crate::device::rt::clock::sleep_ms;
 use crate::loading::kernel::Errno;
 use crate::loading::options::BootOptions;
 use core::ffi::CStr;
 use rustix::fs::CWD;
 use rustix::mount::{MountFlags, mount};
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 /// Where the real root is mounted before the switch to it.
 pub(crate) const MOUNT_POINT: &CStr = c"/root";
@@ -27,6 +30,8 @@ pub(crate) struct Root<'a> {
     net: Option<Net>,
     /// Whether a mount was put off for want of devices of the same file system.
     is_put_off: bool,
+    /// The process that mounts a root on NFS: the kernel waits for minutes for a server that does not answer.
+    mounting: Option<Pid>,
 }
 
 impl<'a> Root<'a> {
@@ -36,8 +41,9 @@ impl<'a> Root<'a> {
     /// The message for an option that is missing or not understood.
     #[inline(never)]
     pub(crate) fn new(options: &'a BootOptions<'static>) -> Result<Root<'a>, &'static [u8]> {
-        let text = options.root.ok_or(&b"no root= on the kernel command line"[..])?;
-        Ok(Root { text, options, device: Wanted::parse(text)?, net: Net::of(options)?, is_put_off: false })
+        let text = options.root.ok_or(&b"/proc/cmdline has no root="[..])?;
+        let (device, net) = (Wanted::parse(text)?, Net::of(options)?);
+        Ok(Root { text, options, device, net, is_put_off: false, mounting: None })
     }
 
     /// Whether the device is there, or the network for a root on NFS is up. `block_news`: block devices have changed.
@@ -56,14 +62,28 @@ impl<'a> Root<'a> {
     /// Mounts the root and returns its type.
     ///
     /// # Errors
-    /// The errno of the last type that did not give EINVAL, or EINVAL. ENXIO if devices of the file system are missing.
+    /// The errno of the last type that did not give EINVAL, or EINVAL. `ENXIO` if devices of the file system are missing,
+    /// `ETIMEDOUT` as long as the server of a root on NFS does not answer.
     #[inline(never)]
     pub(crate) fn mount(&mut self) -> Result<Name, Errno> {
         let node = self.device.node.as_ref().ok_or(Errno::ENODEV)?;
         if let Some(net) = &self.net {
-            let mut options = heapless::Vec::new();
-            net.options(self.options.root_flags, &mut options);
-            return self.mount_as(node, b"nfs", &options).map(|()| Name::from_slice(b"nfs").unwrap_or_default());
+            if self.mounting.is_none() {
+                self.mounting = child::start(|| {
+                    let mut options = heapless::Vec::new();
+                    net.options(self.options.root_flags, &mut options);
+                    let Err(error) = self.mount_as(node, b"nfs", &options) else { return 0 };
+                    sleep_ms(1000); // before the next try
+                    error.0
+                })?;
+            }
+            let status = match waitpid(self.mounting, WaitOptions::NOHANG) {
+                Ok(None) => return Err(Errno::ETIMEDOUT),
+                Ok(Some((_, status))) => status.exit_status().unwrap_or(EIO),
+                Err(error) => error.raw_os_error(),
+            };
+            self.mounting = None;
+            return if status == 0 { Ok(Name::from_slice(b"nfs").unwrap_or_default()) } else { Err(Errno(status)) };
         }
         let mut found = Name::new();
         let missing_count = blockdev::fs_type(node, &mut found);
@@ -133,14 +153,18 @@ impl<'a> Root<'a> {
     }
 }
 
-/// Returns the message for an errno of mount(2).
-pub(crate) fn mount_prose(error: Errno) -> &'static [u8] {
+/// Returns the message for an errno of mount(2). `has_type`: the device holds a file system that the loader knows.
+pub(crate) fn mount_prose(error: Errno, has_type: bool) -> &'static [u8] {
     match error {
+        Errno::EINVAL if has_type => b"it is damaged, or rootflags= or rootfstype= is wrong for it",
         // No type of the kernel fits, or it lacks the type of rootfstype=.
         Errno::EINVAL | Errno::ENODEV => b"the kernel knows no such file system; is its module in the image?",
         other => errno_prose(other),
     }
 }
+
+/// The exit status of a mount whose process was killed.
+const EIO: i32 = 5;
 
 /// The words of `rootflags=` that are flags of mount(2); the others go to the file system as text.
 const FLAGS: [(&[u8], MountFlags); 13] = [

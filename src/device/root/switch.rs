@@ -37,30 +37,35 @@ impl Root<'_> {
 
     /// Moves a mount into the root, in which it creates the directory if it is missing.
     fn move_mount(&self, place: &CStr) {
-        let moved = path(&[MOUNT_POINT.to_bytes(), place.to_bytes()]).and_then(|to| {
-            // It may exist. Otherwise this failure is why the move fails.
-            let made = mkdir(to.as_c_str(), Mode::from_raw_mode(0o755)).map_err(errno);
-            mount_move(place, to.as_c_str()).map_err(|error| made.err().unwrap_or(errno(error)))
-        });
-        let Err(error) = moved else { return };
-        report_left_behind(place.to_bytes(), self, error);
+        let Ok(to) = path(&[MOUNT_POINT.to_bytes(), place.to_bytes()]) else { return };
+        // It may exist. Otherwise this failure is why the move fails.
+        let made = mkdir(to.as_c_str(), Mode::from_raw_mode(0o755));
+        let Err(error) = mount_move(place, to.as_c_str()) else { return };
+        let missing = made.err().filter(|error| *error != rustix::io::Errno::EXIST);
+        report_left_behind(place.to_bytes(), self, errno(missing.unwrap_or(error)), missing.is_none());
         // No mount of the image may stay under the new root.
         let _ = rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH);
     }
 
-    /// Finds the init in the mounted root: that of `init=`, or the first of the kernel's usual ones.
+    /// Finds the init in the mounted root: that of `init=`, or else the first of the kernel's usual ones.
     #[inline(never)]
     fn find_init(&self) -> Option<Path> {
         let root = openat(CWD, MOUNT_POINT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let usual = [&b"/sbin/init"[..], b"/etc/init", b"/bin/init", b"/bin/sh"];
-        let wanted = self.options.init.into_iter().filter(|path| {
-            let there = exists(&root, path);
-            if !there {
-                line(Level::Error, &[b"init=", path, b": no such file in the root ", self.text]);
+        let found = match self.options.init {
+            // The kernel starts no other init either.
+            Some(init) => {
+                if !exists(&root, init) {
+                    line(Level::Error, &[b"init=", init, b": no such file in the root ", self.text]);
+                    return None;
+                }
+                init
             }
-            there
-        });
-        path(&[wanted.chain(usual.into_iter().filter(|path| exists(&root, path))).next()?]).ok()
+            None => {
+                let mut usual = [&b"/sbin/init"[..], b"/etc/init", b"/bin/init", b"/bin/sh"].into_iter();
+                usual.find(|path| exists(&root, path))?
+            }
+        };
+        path(&[found]).ok()
     }
 }
 
