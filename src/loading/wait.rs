@@ -132,8 +132,15 @@ impl Wait {
     pub fn tried(&mut self, result: Result<(), Errno>) -> Action {
         match result {
             Ok(()) => self.is_mounted = true,
-            // The node exists, but the disk or its medium is not ready yet.
-            Err(errno @ (Errno::ENXIO | Errno::ENOMEDIUM)) => {
+            // The node exists, but the disk or its medium is not ready yet; or the server of an NFS root is not.
+            Err(
+                errno @ (Errno::ENXIO
+                | Errno::ENOMEDIUM
+                | Errno::ENETUNREACH
+                | Errno::ETIMEDOUT
+                | Errno::ECONNREFUSED
+                | Errno::EHOSTUNREACH),
+            ) => {
                 self.not_ready = Some(errno);
                 return self.go_on();
             }

@@ -52,6 +52,15 @@ pub struct Reply<'map> {
     pub root: &'map [u8],
 }
 
+/// A server's offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The offered address.
+    pub client: Ipv4,
+    /// Server identifier.
+    pub server: Ipv4,
+}
+
 /// DHCPDISCOVER: the client looks for servers.
 pub const DISCOVER: u8 = 1;
 /// DHCPOFFER: a server offers an address.
@@ -60,6 +69,14 @@ pub const OFFER: u8 = 2;
 pub const REQUEST: u8 = 3;
 /// DHCPACK: the server assigns it.
 pub const ACK: u8 = 5;
+/// DHCPNAK: the server refuses it.
+pub const NAK: u8 = 6;
+
+/// Wait for an answer before a request is sent again, ms.
+const AGAIN_MS: u64 = 1000;
+
+/// Unanswered requests for an offer, after which its server is taken for dead. Source: RFC 2131, 3.1.
+const REQUEST_COUNT: u8 = 4;
 
 /// Length of the packets we send, bytes: some servers drop shorter ones (RFC 951 has 300).
 pub const SENT_LEN: usize = 300;
@@ -118,7 +135,7 @@ pub fn around_client(path: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Returns the packet that the interface with address `mac` sends in the exchange `xid`. It is a [`DISCOVER`], or, with
 /// the accepted offer in `taken`, a [`REQUEST`] for it. The packet asks for a broadcast reply, as the interface has no
 /// address yet.
-pub fn emit(mac: [u8; 6], xid: u32, taken: Option<&Reply<'_>>) -> [u8; SENT_LEN] {
+pub fn emit(mac: [u8; 6], xid: u32, taken: Option<Offer>) -> [u8; SENT_LEN] {
     let mut packet = [0; SENT_LEN];
     let mut put = |off: usize, bytes: &[u8]| {
         if let Some(slot) = packet.get_mut(off..).and_then(|rest| rest.get_mut(..bytes.len())) {
@@ -135,18 +152,86 @@ pub fn emit(mac: [u8; 6], xid: u32, taken: Option<&Reply<'_>>) -> [u8; SENT_LEN]
     put(OPTIONS_OFF, &[53, 1, kind, 55, 3, 1, 3, 17, 255]);
     if let Some(taken) = taken {
         put(248, &[50, 4]);
-        put(250, &taken.ip.client.unwrap_or_default());
+        put(250, &taken.client);
         put(254, &[54, 4]);
-        put(256, &taken.id);
+        put(256, &taken.server);
         put(260, &[255]);
     }
     packet
 }
 
+/// The client's side of an exchange: discovers servers, requests the first offer, and begins anew where that is refused or
+/// its server does not answer. Source: RFC 2131, 3.1.
+///
+/// ```text
+/// DISCOVER -> OFFER -> REQUEST -> ACK
+///    ^----- NAK, or no answer ---|
+/// ```
+#[derive(Debug)]
+pub struct Exchange {
+    mac: [u8; 6],
+    xid: u32,
+    /// When the next packet is due.
+    due_ms: u64,
+    /// The number of requests for the offer.
+    request_count: u8,
+    /// The first offer.
+    offer: Option<Offer>,
+    /// Whether any server has answered.
+    pub is_answered: bool,
+}
+
+impl Exchange {
+    /// Begins an exchange of the interface with address `mac`, whose first packet is due at once.
+    pub fn new(mac: [u8; 6], xid: u32) -> Self {
+        Exchange { mac, xid, due_ms: 0, request_count: 0, offer: None, is_answered: false }
+    }
+
+    /// Takes a packet. Returns the acknowledgement of the server whose offer was requested.
+    pub fn take<'buf>(&mut self, packet: &'buf [u8], now_ms: u64) -> Option<Reply<'buf>> {
+        let reply = Reply::parse(packet, self.xid, self.mac)?;
+        self.is_answered = true;
+        let is_of_server = self.offer.is_some_and(|offer| offer.server == reply.id);
+        match (reply.kind, reply.ip.client) {
+            (OFFER, Some(client)) if self.offer.is_none() => {
+                self.offer = Some(Offer { client, server: reply.id });
+                self.due_ms = now_ms;
+            }
+            (ACK, Some(_)) if is_of_server => return Some(reply),
+            (NAK, _) if is_of_server => self.begin_anew(),
+            _ => {}
+        }
+        None
+    }
+
+    /// Returns the packet to send, if one is due.
+    pub fn packet(&mut self, now_ms: u64) -> Option<[u8; SENT_LEN]> {
+        if now_ms < self.due_ms {
+            return None;
+        }
+        self.due_ms = now_ms.saturating_add(AGAIN_MS);
+        if self.request_count >= REQUEST_COUNT {
+            self.begin_anew();
+        }
+        self.request_count = self.request_count.saturating_add(self.offer.is_some().into());
+        Some(emit(self.mac, self.xid, self.offer))
+    }
+
+    /// Forgets the offer; answers that are still on their way are of another exchange.
+    fn begin_anew(&mut self) {
+        self.offer = None;
+        self.request_count = 0;
+        self.xid = self.xid.wrapping_add(1);
+    }
+}
+
 impl<'map> Reply<'map> {
-    /// Parses a packet; `None` if it is not a well-formed reply in the exchange `xid`.
-    pub fn parse(packet: &'map [u8], xid: u32) -> Option<Self> {
+    /// Parses a packet; `None` if it is not a well-formed reply in the exchange `xid` to the interface with address `mac`.
+    pub fn parse(packet: &'map [u8], xid: u32, mac: [u8; 6]) -> Option<Self> {
         if u8_at(packet, 0)? != 2 || u32_at(packet, 4)? != xid || u32_at(packet, 236)? != MAGIC {
+            return None;
+        }
+        if !packet.get(28..)?.starts_with(&mac) {
             return None;
         }
         let at = |off: usize| packet.get(off..).and_then(|rest| rest.first_chunk()).copied();
@@ -180,6 +265,8 @@ impl<'map> Reply<'map> {
 mod tests {
     use super::*;
 
+    const MAC: [u8; 6] = [1, 2, 3, 4, 5, 6];
+
     #[test]
     fn our_address_stands_in_a_path_where_it_is_asked_for() {
         assert_eq!(around_client(b"/boards/%s/root"), Some((&b"/boards/"[..], &b"/root"[..])));
@@ -193,6 +280,7 @@ mod tests {
         packet[..3].copy_from_slice(&[2, 1, 6]);
         packet[4..8].copy_from_slice(&7u32.to_be_bytes());
         packet[16..24].copy_from_slice(&[10, 0, 2, 15, 10, 0, 2, 2]);
+        packet[28..34].copy_from_slice(&MAC);
         packet[236..].copy_from_slice(&MAGIC.to_be_bytes());
         packet.extend(options);
         packet
@@ -224,25 +312,89 @@ mod tests {
         let options =
             [53, 1, OFFER, 0, 54, 4, 10, 0, 2, 2, 1, 4, 255, 255, 255, 0, 3, 4, 10, 0, 2, 3, 17, 2, b'/', b'r', 255, 9];
         let packet = answer(&options);
-        let offer = Reply::parse(&packet, 7).unwrap();
+        let offer = Reply::parse(&packet, 7, MAC).unwrap();
         assert_eq!((offer.kind, offer.id, offer.root), (OFFER, [10, 0, 2, 2], &b"/r"[..]));
         assert_eq!((offer.ip.client, offer.ip.server), (Some([10, 0, 2, 15]), Some([10, 0, 2, 2])));
         assert_eq!((offer.ip.netmask, offer.ip.gateway), (Some([255, 255, 255, 0]), Some([10, 0, 2, 3])));
-        let mac = [1, 2, 3, 4, 5, 6];
-        let sent = emit(mac, 7, Some(&offer));
+        let sent = emit(MAC, 7, Some(Offer { client: [10, 0, 2, 15], server: offer.id }));
         assert_eq!(sent[OPTIONS_OFF..OPTIONS_OFF + 3], [53, 1, REQUEST]);
         assert_eq!(sent[248..261], [50, 4, 10, 0, 2, 15, 54, 4, 10, 0, 2, 2, 255]);
-        assert_eq!((&sent[28..34], emit(mac, 7, None)[242], emit(mac, 7, None)[248]), (&mac[..], DISCOVER, 255));
+        assert_eq!((&sent[28..34], emit(MAC, 7, None)[242], emit(MAC, 7, None)[248]), (&MAC[..], DISCOVER, 255));
     }
 
     #[test]
     fn what_is_not_ours_or_cut_short_is_nothing() {
         let packet = answer(&[53, 1, ACK, 54, 4, 1, 2, 3, 4, 255]);
-        assert_eq!(Reply::parse(&packet, 8), None, "another exchange");
+        assert_eq!(Reply::parse(&packet, 8, MAC), None, "another exchange");
         for len in 0..packet.len() {
-            assert!(Reply::parse(&packet[..len], 7).is_none_or(|reply| reply.ip.client.is_some()));
+            assert!(Reply::parse(&packet[..len], 7, MAC).is_none_or(|reply| reply.ip.client.is_some()));
         }
-        assert_eq!(Reply::parse(&answer(&[53, 200, 1]), 7), None, "an option runs past the end");
-        assert_eq!(Reply::parse(&emit([0; 6], 7, None), 7), None, "a question");
+        assert_eq!(Reply::parse(&answer(&[53, 200, 1]), 7, MAC), None, "an option runs past the end");
+        assert_eq!(Reply::parse(&emit(MAC, 7, None), 7, MAC), None, "a question");
+    }
+
+    /// Returns the kind of the packet that an exchange sends at a time.
+    fn sent(exchange: &mut Exchange, now_ms: u64) -> Option<u8> {
+        let packet = exchange.packet(now_ms)?;
+        assert_eq!(packet[4..8], exchange.xid.to_be_bytes());
+        Some(packet[OPTIONS_OFF + 2])
+    }
+
+    /// Returns an answer of a server, 10.0.2.`server`, in the exchange's current turn.
+    fn from(exchange: &Exchange, kind: u8, server: u8) -> Vec<u8> {
+        let mut packet = answer(&[53, 1, kind, 54, 4, 10, 0, 2, server, 255]);
+        packet[4..8].copy_from_slice(&exchange.xid.to_be_bytes());
+        packet
+    }
+
+    #[test]
+    fn an_offer_is_requested_and_acknowledged_by_its_server() {
+        let mut exchange = Exchange::new(MAC, 7);
+        assert_eq!((sent(&mut exchange, 0), sent(&mut exchange, 999)), (Some(DISCOVER), None));
+        let ack = from(&exchange, ACK, 2);
+        assert_eq!(exchange.take(&ack, 1), None, "nothing was requested");
+        let offer = from(&exchange, OFFER, 2);
+        assert_eq!(exchange.take(&offer, 10), None);
+        assert_eq!(sent(&mut exchange, 10), Some(REQUEST), "at once");
+        assert_eq!(exchange.take(&from(&exchange, ACK, 3), 20), None, "of another server");
+        assert_eq!(exchange.take(&ack, 20).map(|reply| reply.id), Some([10, 0, 2, 2]));
+    }
+
+    #[test]
+    fn a_refusal_or_a_dead_server_leads_back_to_discover() {
+        let mut exchange = Exchange::new(MAC, 7);
+        sent(&mut exchange, 0);
+        let offer = from(&exchange, OFFER, 2);
+        exchange.take(&offer, 10);
+        assert_eq!(sent(&mut exchange, 10), Some(REQUEST));
+        let refused = from(&exchange, NAK, 3);
+        exchange.take(&refused, 20);
+        assert_eq!(sent(&mut exchange, 1010), Some(REQUEST), "another server's refusal does not count");
+        let refused = from(&exchange, NAK, 2);
+        exchange.take(&refused, 1020);
+        assert_eq!(sent(&mut exchange, 2010), Some(DISCOVER));
+        assert_eq!(exchange.take(&offer, 2020), None);
+        assert_eq!(sent(&mut exchange, 3010), Some(DISCOVER), "an offer of the exchange before does not count");
+
+        let offer = from(&exchange, OFFER, 2);
+        exchange.take(&offer, 4000);
+        let kinds: Vec<_> = (4..10).map(|second| sent(&mut exchange, 1000 * second).unwrap()).collect();
+        assert_eq!(kinds, [REQUEST, REQUEST, REQUEST, REQUEST, DISCOVER, DISCOVER]);
+    }
+
+    #[test]
+    fn packets_for_another_hardware_address_are_not_taken() {
+        let mut exchange = Exchange::new(MAC, 7);
+        sent(&mut exchange, 0);
+        let mut offer = from(&exchange, OFFER, 2);
+        offer[33] ^= 1;
+        assert_eq!((exchange.take(&offer, 10), exchange.is_answered), (None, false));
+        assert_eq!(sent(&mut exchange, 1000), Some(DISCOVER));
+        offer[33] ^= 1;
+        exchange.take(&offer, 1010);
+        assert!(exchange.is_answered);
+        let mut ack = from(&exchange, ACK, 2);
+        ack[28] ^= 1;
+        assert_eq!(exchange.take(&ack, 1020), None);
     }
 }

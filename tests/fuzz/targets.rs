@@ -185,20 +185,21 @@ pub fn disk(data: &[u8]) {
 
 /// What a DHCP server or a command line says of the network is read or refused.
 pub fn network(data: &[u8]) {
-    use initmod::root::nfsroot::{Ip, NfsRoot, Reply, emit};
+    use initmod::root::nfsroot::{Ip, NfsRoot, Offer, Reply, emit};
     _ = Ip::parse(data);
     let said = NfsRoot::parse(data);
     assert!(said.path.len() + said.options.len() <= data.len());
     // As if it answered ours.
     let mut packet = data.to_vec();
-    for (off, bytes) in [(0, &[2][..]), (4, &7_u32.to_be_bytes()), (236, &0x6382_5363_u32.to_be_bytes())] {
+    for (off, bytes) in [(0, &[2][..]), (4, &7_u32.to_be_bytes()), (28, &[0; 6]), (236, &0x6382_5363_u32.to_be_bytes())]
+    {
         if let Some(slot) = packet.get_mut(off..off + bytes.len()) {
             slot.copy_from_slice(bytes);
         }
     }
-    if let Some(reply) = Reply::parse(&packet, 7) {
+    if let Some(reply) = Reply::parse(&packet, 7, [0; 6]) {
         assert!(NfsRoot::parse(reply.root).path.len() <= reply.root.len());
-        assert_eq!(emit([0; 6], 7, Some(&reply))[256..260], reply.id);
+        assert_eq!(emit([0; 6], 7, Some(Offer { client: [0; 4], server: reply.id }))[256..260], reply.id);
     }
 }
 

@@ -11,16 +11,13 @@ use crate::device::rt::net::{Setting, add_route, configure};
 use crate::device::rt::{bind_to_device, clock};
 use crate::loading::kernel::Errno;
 use crate::loading::options::BootOptions;
-use crate::root::nfsroot::{ACK, Ip, Ipv4, NfsRoot, OFFER, Reply, around_client, emit};
+use crate::root::nfsroot::{Exchange, Ip, Ipv4, NfsRoot, Reply, around_client};
 use core::net::{Ipv4Addr, SocketAddrV4};
 use heapless::Vec;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::CWD;
 use rustix::io::Errno as Error;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, bind, sendto, socket_with, sockopt};
-
-/// Wait for an answer before the request is sent again, ms.
-const AGAIN_MS: u64 = 1000;
 
 const SYS_NET: &[u8] = b"/sys/class/net";
 
@@ -49,11 +46,7 @@ enum State {
 
 struct Dhcp {
     socket: OwnedFd,
-    mac: [u8; 6],
-    xid: u32,
-    sent_ms: u64,
-    /// The packet of the first offer.
-    offer: Vec<u8, 1500>,
+    exchange: Exchange,
 }
 
 impl Net {
@@ -84,7 +77,7 @@ impl Net {
             State::Failed => {}
             State::NoLink => {
                 if self.find_link() {
-                    self.state = if self.ip.client.is_some() { self.configure() } else { self.request(now_ms) };
+                    self.state = if self.ip.client.is_some() { self.configure() } else { self.request() };
                 }
             }
             State::Requesting(dhcp) => {
@@ -125,7 +118,7 @@ impl Net {
     }
 
     /// Opens the socket for DHCP requests.
-    fn request(&self, now_ms: u64) -> State {
+    fn request(&self) -> State {
         let begun = || {
             let mut text = [0; 32];
             let address = read_joined(CWD, &[SYS_NET, b"/", &self.device, b"/address"], &mut text)?;
@@ -136,7 +129,7 @@ impl Net {
             bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68)).map_err(errno)?;
             let [_, _, a, b, c, d] = mac;
             let xid = u32::from_be_bytes([a, b, c, d]) ^ clock::stamp_us();
-            Ok(Dhcp { socket, mac, xid, sent_ms: now_ms.saturating_sub(AGAIN_MS), offer: Vec::new() })
+            Ok(Dhcp { socket, exchange: Exchange::new(mac, xid) })
         };
         match begun() {
             Ok(dhcp) => State::Requesting(dhcp),
@@ -179,6 +172,9 @@ impl Net {
         let (device, what): (&[u8], &[u8]) = match self.state {
             State::NoLink if self.ip.device.is_empty() => (b"no network interface has a link", b""),
             State::NoLink => (self.ip.device, b": no such network interface, or it has no link"),
+            State::Requesting(Dhcp { exchange: Exchange { is_answered: true, .. }, .. }) => {
+                (&self.device, b": no DHCP server acknowledges its offer")
+            }
             State::Requesting(_) => (&self.device, b": no DHCP server answers"),
             State::Ready if self.place().is_none() => {
                 (b"no path for the NFS root: set nfsroot= or DHCP option 17", b"")
@@ -218,22 +214,14 @@ impl Dhcp {
     /// Reads an answer, and sends the request again when it is due. Returns the server's acknowledgement.
     fn turn<'buf>(&mut self, now_ms: u64, packet: &'buf mut [u8]) -> Option<Reply<'buf>> {
         let len = rustix::io::read(&self.socket, &mut *packet).unwrap_or(0);
-        let packet = packet.get(..len).unwrap_or_default();
-        match Reply::parse(packet, self.xid) {
-            Some(reply) if reply.kind == ACK && reply.ip.client.is_some() => return Some(reply),
-            Some(reply) if reply.kind == OFFER && self.offer.is_empty() => {
-                let _ = self.offer.extend_from_slice(packet);
-                self.sent_ms = now_ms.saturating_sub(AGAIN_MS);
-            }
-            _ => {}
-        }
-        if now_ms.saturating_sub(self.sent_ms) >= AGAIN_MS {
-            self.sent_ms = now_ms;
-            let request = emit(self.mac, self.xid, Reply::parse(&self.offer, self.xid).as_ref());
+        let given = self.exchange.take(packet.get(..len).unwrap_or_default(), now_ms);
+        if given.is_none()
+            && let Some(request) = self.exchange.packet(now_ms)
+        {
             // If this fails, it is sent again.
             let _ = sendto(&self.socket, &request, SendFlags::empty(), &SocketAddrV4::new(Ipv4Addr::BROADCAST, 67));
         }
-        None
+        given
     }
 }
 
