@@ -53,6 +53,14 @@ fn coldplug_makes_a_whole_pass_in_any_time() {
 }
 
 #[test]
+#[ignore = "takes a minute; `cargo test --test it coldplug -- --include-ignored` runs it"]
+fn a_thousand_coldplugs_without_settle_are_whole() {
+    let root = root();
+    let is_whole = |_: &usize| run_whole(&root, &["initmod", "coldplug"]).status == 0;
+    assert_eq!((0..1000).filter(is_whole).count(), 1000);
+}
+
+#[test]
 fn wait_makes_a_whole_pass_in_any_time() {
     let root = root();
     for timeout in ["0", "1"] {
