@@ -95,7 +95,7 @@ fn indexes(tree: &Tree, modules: &[Module]) -> Result<Vec<IndexFile>> {
 fn read_firmware(args: &BuildArgs, inputs: &Inputs, plan: &ImagePlan<'_>) -> Result<Firmware> {
     let keys = &inputs.board.firmware;
     let dirs: Vec<PathBuf> = args.firmware.iter().chain(&keys.dirs).cloned().collect();
-    let mut firmware = Firmware::default();
+    let mut firmware = Firmware { kver: inputs.indexed.tree.kver.clone(), ..Firmware::default() };
     if dirs.is_empty() {
         return Ok(firmware);
     }

@@ -13,6 +13,8 @@ const SUFFIXES: [&str; 3] = ["", ".zst", ".xz"];
 /// Requested firmware, found and missing.
 #[derive(Debug, Default)]
 pub struct Firmware {
+    /// The kernel release.
+    pub kver: String,
     /// By name below /lib/firmware: the first user, and the content.
     pub found: BTreeMap<String, (String, Vec<u8>)>,
     /// The first user of each missing file, by name.
@@ -26,7 +28,8 @@ impl Firmware {
     /// A file exists but cannot be read.
     pub fn add(&mut self, dirs: &[PathBuf], name: &str, user: &str) -> Result<()> {
         let mut is_found = false;
-        for name in names_below(dirs, name) {
+        let places: Vec<PathBuf> = dirs.iter().flat_map(|dir| self.places(dir)).collect();
+        for name in names_below(&places, name) {
             is_found |= self.add_one(dirs, &name, user)?;
         }
         if !is_found {
@@ -39,16 +42,26 @@ impl Firmware {
         if Path::new(name).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
             return Ok(false);
         }
-        for (dir, suffix) in dirs.iter().flat_map(|dir| SUFFIXES.map(|suffix| (dir, suffix))) {
-            let file = format!("{name}{suffix}");
-            let path = dir.join(&file);
-            if path.is_file() {
-                let data = input::read(&path)?;
-                self.found.entry(file).or_insert_with(|| (user.into(), data));
-                return Ok(true);
+        for dir in dirs {
+            let places = self.places(dir);
+            let files = SUFFIXES.into_iter().flat_map(|suffix| places.iter().map(move |place| (place, suffix)));
+            for (place, suffix) in files {
+                let file = format!("{name}{suffix}");
+                let path = place.join(&file);
+                if path.is_file() {
+                    let data = input::read(&path)?;
+                    self.found.entry(file).or_insert_with(|| (user.into(), data));
+                    return Ok(true);
+                }
             }
         }
         Ok(false)
+    }
+
+    /// Returns where the kernel looks for firmware, below a directory like /lib/firmware, in its order: `fw_path`.
+    fn places(&self, dir: &Path) -> [PathBuf; 4] {
+        let updates = dir.join("updates");
+        [updates.join(&self.kver), updates, dir.join(&self.kver), dir.to_owned()]
     }
 }
 
@@ -81,12 +94,38 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, data).unwrap();
         }
-        let mut firmware = Firmware::default();
+        let mut firmware = Firmware { kver: "6.1".into(), ..Firmware::default() };
         for name in ["x/one.bin", "two.bin", "x/none.bin", "../a/x/one.bin.xz", "x/o*.bin"] {
             firmware.add(&dirs, name, "m").unwrap();
         }
         let found: Vec<_> = firmware.found.iter().map(|(name, (_, data))| (name.as_str(), &data[..])).collect();
         assert_eq!(found, [("two.bin", &b"3"[..]), ("x/one.bin.xz", b"1")]);
         assert_eq!(firmware.missing.keys().collect::<Vec<_>>(), ["../a/x/one.bin.xz", "x/none.bin"]);
+    }
+
+    #[test]
+    fn a_directory_is_searched_in_the_kernels_order() {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, data) in [
+            ("one.bin", "4"),
+            ("6.1/one.bin", "3"),
+            ("updates/one.bin", "2"),
+            ("updates/6.1/one.bin.xz", "1, compressed"),
+            ("two.bin", "4"),
+            ("6.1/two.bin", "3"),
+            ("updates/6.1/three.bin", "1"),
+            ("updates/6.2/four.bin", "of another kernel"),
+        ] {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, data).unwrap();
+        }
+        let mut firmware = Firmware { kver: "6.1".into(), ..Firmware::default() };
+        for name in ["one.bin", "two.bin", "thr*.bin", "four.bin"] {
+            firmware.add(&[dir.path().to_owned()], name, "m").unwrap();
+        }
+        let found: Vec<_> = firmware.found.iter().map(|(name, (_, data))| (name.as_str(), &data[..])).collect();
+        assert_eq!(found, [("one.bin", &b"2"[..]), ("three.bin", b"1"), ("two.bin", b"3")]);
+        assert_eq!(firmware.missing.keys().collect::<Vec<_>>(), ["four.bin"]);
     }
 }
