@@ -40,7 +40,10 @@ fn parse(text: &str) -> Result<Snapshot, (usize, String)> {
         match words[..] {
             [] | ["Module", "Size", ..] => {}
             _ if line.starts_with('#') => {}
-            [name, size, count, ..] if is_number(size) && count.trim_start_matches('-').parse::<u32>().is_ok() => {
+            // A property may have blanks in its value: `KEY=1f0000 0 0 0 0`.
+            [name, size, count, ..]
+                if !name.contains('=') && is_number(size) && count.trim_start_matches('-').parse::<u32>().is_ok() =>
+            {
                 _ = snapshot.names.insert(name.replace('-', "_"));
             }
             [word, ..] if word.starts_with("MODALIAS=") => {
@@ -103,6 +106,9 @@ mod tests {
         let snapshot = parse(text).unwrap();
         assert_eq!(snapshot.names.iter().collect::<Vec<_>>(), ["ext4", "jbd2"]);
         assert_eq!(snapshot.aliases.len(), 3);
+        let input =
+            "PRODUCT=19/0/1/0\nNAME=\"gpio keys 4\"\nKEY=1f0000 0 0 0 0\nE: KEY=10000 0 0\nMODALIAS=input:b0019\n";
+        assert_eq!(parse(input).unwrap().names.len(), 0, "a property with numbers is no module");
         let board: crate::host::board::file::Modules =
             toml::from_str::<toml::Table>(&render(Path::new("s"), &snapshot)).unwrap()["modules"]
                 .clone()
