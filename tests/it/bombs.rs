@@ -33,7 +33,7 @@ fn run(command: &mut Command) -> (i32, String, i64) {
 fn fixture() -> Fixture {
     let fixture = Fixture::new();
     fixture.module("kernel/a.ko", &Ko::new("a"));
-    fixture.put("loader", Ko::new("loader").build()).put("bomb", bomb());
+    fixture.put("loader", Ko::loader().build()).put("bomb", bomb());
     fixture.put("b.toml", "arch = 'x86_64'\n[modules]\nload = ['a']\n");
     fixture
 }

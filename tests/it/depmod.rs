@@ -328,7 +328,7 @@ fn errors_of_several_modules_have_one_order() {
     for _ in 0..10 {
         assert_eq!(said(&fixture, &[]).1, first);
     }
-    fixture.put("loader", Ko::new("loader").build());
+    fixture.put("loader", Ko::loader().build());
     let names: Vec<String> = (0..40).map(|at| format!("'m{at}'")).collect();
     fixture.put("b.toml", format!("arch = 'x86_64'\n[modules]\nnames = [{}]\n", names.join(", ")));
     let build = || {
@@ -389,7 +389,7 @@ fn a_planted_link_moves_no_file() {
 #[test]
 fn an_image_is_not_written_through_a_link_beside_it() {
     let fixture = Fixture::new();
-    fixture.module("kernel/a.ko", &Ko::new("a")).put("loader", Ko::new("loader").build()).put("victim", "safe");
+    fixture.module("kernel/a.ko", &Ko::new("a")).put("loader", Ko::loader().build()).put("victim", "safe");
     fixture.put("b.toml", "arch = 'x86_64'\n[modules]\nload = ['a']\n");
     // The temporary file is named by the process id, which `exec` keeps.
     let script = "ln -s victim .image.$$; exec \"$0\" build --modules \"$1\" --board b.toml --loader loader -o image";

@@ -200,7 +200,7 @@ fn names(dir: &Path) -> Vec<std::ffi::OsString> {
 }
 
 fn build(fixture: &Fixture, args: &[&str]) -> Output {
-    fixture.put("loader", Ko::new("loader").build());
+    fixture.put("loader", Ko::loader().build());
     fixture.put("b.toml", "arch = 'x86_64'\n[modules]\nnames = ['a']\n");
     let mut command = fixture.mkinitmod("build");
     command.args(["--board", "b.toml", "--loader", "loader"]).args(args).output().unwrap()

@@ -8,6 +8,7 @@ use super::loadable;
 use crate::host::arch::Arch;
 use crate::host::board::file::{Board, ModuleFormat};
 use crate::host::board::kconfig::Kconfig;
+use crate::host::dt::tree::cpu_of_64_bits;
 use crate::host::error::{Error, Result};
 use crate::host::image::append::ExistingImage;
 use crate::host::image::compress::Method;
@@ -62,7 +63,8 @@ impl<'a> ImagePlan<'a> {
             strip: args.strip || board.image.strip.unwrap_or(false),
         };
         let method = method(args, board, existing.is_some())?;
-        let notes = check_kernel(board, inputs.kconfig.as_ref(), method, style.signatures, &early)?;
+        let mut notes = check_kernel(board, inputs.kconfig.as_ref(), method, style.signatures, &early)?;
+        notes.extend(other_width(inputs));
         let mut ids: Vec<ModuleId> = selection.picks.iter().map(|pick| pick.id).collect();
         ids.sort_unstable();
         let wanted: Vec<&Module> = ids.into_iter().map(|id| &inputs.indexed.modules.as_slice()[id]).collect();
@@ -100,8 +102,32 @@ fn read_loader(board: &Board, given: Option<&Path>) -> Result<Vec<u8>> {
         }
         (_, error) => error,
     })?;
-    board.arch.check(&loader).map_err(|what| Error::input(path, what))?;
+    board.arch.check(&loader).and_then(|()| check_loader(&loader)).map_err(|what| Error::input(path, what))?;
     Ok(loader)
+}
+
+/// Checks that a program is the loader: it has its name in it, and the image has no libraries.
+fn check_loader(elf: &[u8]) -> Result<(), String> {
+    if interpreter(elf).is_some() {
+        return Err("dynamically linked, and the image has no libraries; build the loader for a musl target".into());
+    }
+    if !elf.windows(b"initmod".len()).any(|text| text == b"initmod") {
+        return Err("not the loader; pass the file initmod that make leaves in target/dist/lib/initmod/ARCH".into());
+    }
+    Ok(())
+}
+
+/// Returns the segment that names the dynamic linker. Source: elf(5), `PT_INTERP`.
+fn interpreter(elf: &[u8]) -> Option<&[u8]> {
+    use object::read::elf::{ElfFile32, ElfFile64, ProgramHeader};
+    let little = object::Endianness::Little;
+    match ElfFile64::<object::Endianness>::parse(elf) {
+        Ok(file) => file.elf_program_headers().iter().find_map(|segment| segment.interpreter(little, elf).ok()?),
+        Err(_) => {
+            let file = ElfFile32::<object::Endianness>::parse(elf).ok()?;
+            file.elf_program_headers().iter().find_map(|segment| segment.interpreter(little, elf).ok()?)
+        }
+    }
 }
 
 /// Returns the compression of the image: that of the arguments or the board, or that which the image's name tells.
@@ -169,6 +195,15 @@ fn check_kernel(
         config.require(option, "an image in this compression")?;
     }
     if signatures == Signatures::Drop { check_unsigned(config) } else { Ok(Vec::new()) }
+}
+
+/// Notes that a board has 64-bit CPUs, and its modules are for a 32-bit kernel: that may be meant.
+fn other_width(inputs: &Inputs) -> Option<String> {
+    let boards = inputs.boards.iter().filter(|_| inputs.board.arch == Arch::Armv7);
+    let cpu = boards.flat_map(|board| &board.trees).find_map(cpu_of_64_bits)?;
+    Some(format!(
+        "the device tree has 64-bit CPUs ({cpu}), and the modules are for a 32-bit kernel; if that is an error, pass --modules of an arm64 kernel"
+    ))
 }
 
 /// Checks that the kernel's configuration allows unsigned modules. Returns a warning if Secure Boot forbids them.

@@ -50,7 +50,13 @@ fn other_magic(module: &Module, kernel: &[u8], kver: &str) -> Option<String> {
         true => "is built with other options than the kernel".into(),
         false => format!("is for Linux {release}, not {kver}"),
     };
-    Some(format!("{what}: vermagic `{}`, the kernel's `{}`", own_text.trim_end(), kernel.trim_end()))
+    let (own_text, kernel) = (own_text.trim_end(), kernel.trim_end());
+    let differences = [("module", own_text, kernel), ("kernel", kernel, own_text)].map(|(owner, these, those)| {
+        let is_only_here = |word: &&str| !those.split(' ').any(|other| other == *word);
+        let words: Vec<&str> = these.split(' ').skip(1).filter(is_only_here).collect();
+        if words.is_empty() { String::new() } else { format!(", only the {owner} has {}", words.join(" ")) }
+    });
+    Some(format!("{what}: vermagic `{own_text}`, the kernel's `{kernel}`{}", differences.concat()))
 }
 
 /// The versions in which modules export a symbol, each with the module.

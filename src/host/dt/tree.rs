@@ -235,6 +235,18 @@ fn first_cell(value: &[u8]) -> Option<u32> {
     cells(value).next()
 }
 
+/// Returns the `compatible` of a CPU that runs 64-bit code: a Cortex-A of Armv8, which begin with the A34 but for the
+/// 32-bit A32. Source: the kernel's Documentation/devicetree/bindings/arm/cpus.yaml.
+pub fn cpu_of_64_bits(tree: &Tree) -> Option<&str> {
+    let cpus = tree.ids().filter(|&id| tree.str(id, "device_type") == Some("cpu"));
+    let mut compatible = cpus.flat_map(|id| tree.compatible(id));
+    compatible.find(|name| {
+        let model =
+            name.strip_prefix("arm,cortex-a").map(|model| model.trim_end_matches(|c: char| !c.is_ascii_digit()));
+        model.and_then(|model| model.parse::<u32>().ok()).is_some_and(|model| model > 32) || *name == "arm,armv8"
+    })
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -287,5 +299,15 @@ pub(crate) mod tests {
         assert!(mmc.is_some() && mmc == tree.find("mmc0") && mmc == tree.by_phandle(7));
         assert_eq!((tree.find("odd"), tree.find("/soc/mmc"), tree.find("mmc1")), (None, None, None));
         assert_eq!((tree.find("/"), tree.path(ROOT).as_str()), (Some(ROOT), "/"));
+    }
+
+    #[test]
+    fn cpus_of_armv8_are_of_64_bits() {
+        let is_64 = |name: &str| {
+            let tree = Tree::of_text(&format!("/cpus/cpu@0\ndevice_type = \"cpu\"\ncompatible = \"{name}\""));
+            cpu_of_64_bits(&tree).is_some()
+        };
+        assert!(["arm,cortex-a53", "arm,cortex-a78ae", "arm,armv8"].into_iter().all(is_64));
+        assert!(!["arm,cortex-a7", "arm,cortex-a17", "arm,cortex-a32", "arm,armv7"].into_iter().any(is_64));
     }
 }

@@ -14,7 +14,7 @@ fn fixture() -> Fixture {
         .module("kernel/net/mac.ko.xz", &Ko::new("mac").export("mac_open"))
         .module("kernel/drivers/net/wifi.ko.xz", &Ko::new("wifi").import("mac_open").depends("mac"))
         .module("kernel/fs/ext4.ko", &Ko::new("ext4").alias("fs-ext4"));
-    fixture.put("loader", Ko::new("loader").build());
+    fixture.put("loader", Ko::loader().build());
     fixture.put("b.toml", "arch = 'x86_64'\n[modules]\nload = ['wifi']\n[modprobe]\nconf = ['options wifi a=1']\n");
     fixture
 }

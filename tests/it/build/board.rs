@@ -25,7 +25,7 @@ fn fixture() -> Fixture {
         .module("kernel/drivers/mmc/host/other-mmc.ko", &Ko::new("other_mmc").info("softdep", "post: nowhere"))
         .module("kernel/net/orphan.ko", &Ko::new("orphan").import("gone").depends("gone"))
         .builtin("kernel/drivers/mmc/core/mmc_block.ko", &[("alias", "mmc:block"), ("license", "GPL")]);
-    fixture.put("loader", Ko::new("loader").build());
+    fixture.put("loader", Ko::loader().build());
     fixture
 }
 
@@ -211,7 +211,7 @@ fn what_another_machine_or_kernel_takes_is_refused() {
         error(&fixture, "[modules]\nnames = ['old']", &[]),
         format!(
             "mkinitmod: lib/modules/{KVER}/kernel/old.ko: is for Linux 6.1.0, not {KVER}: vermagic `6.1.0 SMP mod_unload`, \
-            the kernel's `{KVER} SMP mod_unload modversions`; pass a tree with its build for this kernel, or leave it out: \
+            the kernel's `{KVER} SMP mod_unload modversions`, only the kernel has modversions; pass a tree with its build for this kernel, or leave it out: \
             modules.exclude"
         )
     );

@@ -2,6 +2,7 @@
 //! that the kernel would refuse; and that image and manifest are written both or not at all.
 
 use crate::support::fixture::{Fixture, KVER};
+use crate::support::mkdtb;
 use crate::support::mkko::Ko;
 use crate::support::rootfs::Rootfs;
 use std::fs;
@@ -9,7 +10,7 @@ use std::process::{Command, Output};
 
 fn fixture() -> Fixture {
     let fixture = Fixture::new();
-    fixture.module("kernel/drivers/disk.ko", &Ko::new("disk")).put("loader", Ko::new("loader").build());
+    fixture.module("kernel/drivers/disk.ko", &Ko::new("disk")).put("loader", Ko::loader().build());
     fixture.put("b.toml", "arch = 'x86_64'\nmodules.load = ['disk']\n");
     fixture
 }
@@ -98,12 +99,47 @@ fn a_module_that_the_kernel_would_refuse_is_refused() {
     assert_eq!(
         told("opts"),
         format!(
-            "{path}/opts.ko: is built with other options than the kernel: vermagic `{KVER} SMP preempt mod_unload`, {kernel}; {advice}"
+            "{path}/opts.ko: is built with other options than the kernel: vermagic `{KVER} SMP preempt mod_unload`, {kernel}, \
+            only the module has preempt, only the kernel has modversions; {advice}"
         )
     );
     fixture.module("extra/kabi.ko", &Ko::new("kabi").info("vermagic", "6.12.9 SMP mod_unload modversions "));
     fixture.put("b.toml", "arch = 'x86_64'\nmodules.load = ['kabi']\n");
     assert_eq!(built(&fixture, &["--modules", &tree()]).1.len(), 1, "with symbol versions the release does not count");
+}
+
+#[test]
+fn a_program_that_is_not_the_loader_or_needs_libraries_is_refused() {
+    let fixture = fixture();
+    let told = |program: Vec<u8>| {
+        fixture.put("loader", program);
+        error(&fixture, &["--board", "b.toml", "--modules", &tree(), "-o", "image"])
+    };
+    let advice = "pass the file initmod that make leaves in target/dist/lib/initmod/ARCH";
+    assert_eq!(told(Ko::new("other").build()), format!("mkinitmod: loader: not the loader; {advice}"));
+    // A test program is linked with libc.
+    let own = fs::read(std::env::current_exe().unwrap()).unwrap();
+    let advice = "build the loader for a musl target";
+    assert_eq!(told(own), format!("mkinitmod: loader: dynamically linked, and the image has no libraries; {advice}"));
+}
+
+#[test]
+fn modules_of_a_32_bit_kernel_for_64_bit_cpus_are_noted() {
+    let fixture = Fixture::new();
+    let ko = |name: &str| Ko::new(name).elf32().machine(40).built_for(KVER).build();
+    let path = format!("{}/kernel/m.ko", tree());
+    fixture.put(&path, ko("m")).put("loader", ko("initmod"));
+    let node = "/cpus/cpu@0\ndevice_type = \"cpu\"\ncompatible = \"arm,cortex-a53\"";
+    fixture
+        .put("a53.dtb", mkdtb::dtb(node))
+        .put("b.toml", "arch = 'armv7'\ndt.blob = 'a53.dtb'\nmodules.load = ['m']\n");
+    let mut command = fixture.mkinitmod("build");
+    let output = command.args(["--board", "b.toml", "--loader", "loader", "-o", "image"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("the device tree has 64-bit CPUs (arm,cortex-a53), and the modules are for a 32-bit kernel"),
+        "{text}"
+    );
 }
 
 #[test]

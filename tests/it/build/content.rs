@@ -9,7 +9,7 @@ fn fixture() -> Fixture {
     let fixture = Fixture::new();
     let signed = Ko::new("wifi").info("firmware", "acme/wifi.bin").info("firmware", "acme/gone.bin").signed(&[7; 100]);
     fixture.module("kernel/drivers/net/wifi.ko.xz", &signed);
-    fixture.put("loader", Ko::new("loader").build()).put("fw/acme/wifi.bin.zst", "firmware");
+    fixture.put("loader", Ko::loader().build()).put("fw/acme/wifi.bin.zst", "firmware");
     fixture.put("b.toml", "arch = 'x86_64'\n[modules]\nnames = ['wifi']\n");
     fixture
 }

@@ -32,7 +32,7 @@ fn ssdt() -> Vec<u8> {
 
 fn fixture() -> Fixture {
     let fixture = Fixture::new();
-    fixture.module("kernel/a.ko", &Ko::new("a")).put("loader", Ko::new("loader").build());
+    fixture.module("kernel/a.ko", &Ko::new("a")).put("loader", Ko::loader().build());
     fixture.put("b.toml", "arch = 'x86_64'\n[modules]\nnames = ['a']\n");
     fixture.put("fw/intel-ucode/06-01-01", intel(1)).put("fw/intel-ucode/06-02-01", intel(2));
     fixture
@@ -158,9 +158,7 @@ fn what_is_damaged_or_of_no_use_is_refused() {
         error(&intel(1), &["--config", "config"]),
         "config: CONFIG_MICROCODE is not set, which an early archive needs"
     );
-    fixture
-        .put("b.toml", "arch = 'aarch64'\nmodules.load = ['a']\n")
-        .put("loader", Ko::new("loader").machine(183).build());
+    fixture.put("b.toml", "arch = 'aarch64'\nmodules.load = ['a']\n").put("loader", Ko::loader().machine(183).build());
     fixture.put(&format!("lib/modules/{KVER}/kernel/a.ko"), Ko::new("a").machine(183).built_for(KVER).build());
     assert_eq!(error(&intel(1), &[]), "b.toml: image.early: microcode is for x86_64, not aarch64");
     fixture.put("fw/none/README", "");

@@ -29,7 +29,7 @@ fn fixture() -> Fixture {
         .module("kernel/fs/ext4.ko", &Ko::new("ext4").alias("fs-ext4"))
         .module("kernel/fs/btrfs.ko", &Ko::new("btrfs").alias("fs-btrfs"))
         .builtin("kernel/drivers/mmc/core/mmc_block.ko", &[("alias", "mmc:block")]);
-    fixture.put("loader", Ko::new("loader").build()).put("one.dtb", board("one")).put("two.dtb", board("two"));
+    fixture.put("loader", Ko::loader().build()).put("one.dtb", board("one")).put("two.dtb", board("two"));
     let file = |name: &str, fs: &str, more: &str| {
         format!("arch = 'x86_64'\nroot = 'mmc'\nfs = '{fs}'\n{more}\n[dt]\nblob = '{name}.dtb'\n")
     };
@@ -170,7 +170,7 @@ fn bad_input_is_named_and_the_image_that_was_there_stays() {
             &["--board", "old.toml"],
             format!(
                 "{tree}/kernel/old.ko: is for Linux 6.1.0, not {KVER}: vermagic `6.1.0 SMP mod_unload`, the kernel's `{KVER} SMP \
-            mod_unload modversions`; pass a tree with its build for this kernel, or leave it out: modules.exclude"
+            mod_unload modversions`, only the kernel has modversions; pass a tree with its build for this kernel, or leave it out: modules.exclude"
             ),
         ),
         (

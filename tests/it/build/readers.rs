@@ -19,7 +19,7 @@ const FORMATS: [(&str, &[&str]); 5] = [
 fn images() -> Fixture {
     let fixture = Fixture::new();
     fixture.module("kernel/foo.ko", &Ko::new("foo"));
-    fixture.put("loader", Ko::new("loader").build()).put("b.toml", "arch = 'x86_64'\n[modules]\nload = ['foo']\n");
+    fixture.put("loader", Ko::loader().build()).put("b.toml", "arch = 'x86_64'\n[modules]\nload = ['foo']\n");
     for (format, _) in FORMATS {
         let image = format!("image.{format}");
         let args = ["--board", "b.toml", "--loader", "loader", "--compress", format, "-o", &image];

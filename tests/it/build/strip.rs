@@ -305,7 +305,7 @@ fn an_image_s_modules_are_stripped_where_no_signature_forbids_it() {
     let fixture = Fixture::new();
     fixture.put(&format!("lib/modules/{KVER}/kernel/big.ko"), module(Architecture::X86_64, &[]));
     fixture.append(&format!("lib/modules/{KVER}/modules.order"), "kernel/big.ko\n");
-    fixture.module("kernel/signed.ko.xz", &Ko::new("signed").signed(&[1; 9])).put("loader", Ko::new("loader").build());
+    fixture.module("kernel/signed.ko.xz", &Ko::new("signed").signed(&[1; 9])).put("loader", Ko::loader().build());
     fixture.put("b.toml", "arch = 'x86_64'\n[modules]\nnames = ['big', 'signed']\n[image]\nstrip = true\n");
     let build = |args: &[&str]| {
         let mut mkinitmod = fixture.mkinitmod("build");

@@ -59,7 +59,7 @@ fn fixture() -> Fixture {
         .module("kernel/drivers/net/ethernet/acme_eth.ko", &of("acme_eth", "acme,eth"))
         .module("kernel/fs/ext4/ext4.ko", &Ko::new("ext4").alias("fs-ext4"))
         .builtin("kernel/drivers/mmc/core/mmc_block.ko", &[("alias", "mmc:block")]);
-    fixture.put("loader", Ko::new("loader").build()).put("one.dtb", dtb(BOARD));
+    fixture.put("loader", Ko::loader().build()).put("one.dtb", dtb(BOARD));
     fixture
 }
 

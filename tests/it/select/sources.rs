@@ -16,7 +16,7 @@ fn fixture() -> Fixture {
         .module("kernel/sum-slow.ko", &Ko::new("sum_slow").alias("sum"))
         .module("kernel/wifi.ko", &Ko::new("wifi").alias("of:N*T*Cacme,wifi").alias("of:N*T*Cacme,wifiC*"))
         .builtin("kernel/net/eth.ko", &[("firmware", "eth/boot.fw"), ("firmware", "eth/none.fw")]);
-    fixture.put("loader", Ko::new("loader").build());
+    fixture.put("loader", Ko::loader().build());
     fixture
 }
 

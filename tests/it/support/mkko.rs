@@ -73,6 +73,11 @@ impl Ko {
         }
     }
 
+    /// Returns a file that passes for the loader.
+    pub fn loader() -> Self {
+        Ko::new("initmod")
+    }
+
     /// Returns the module as built for the kernel `release`.
     pub fn built_for(&self, release: &str) -> Self {
         Ko { release: release.into(), ..self.clone() }
