@@ -35,6 +35,10 @@ pub struct RootKind {
     dev_prefixes: &'static [&'static str],
 }
 
+/// Directory of usb-storage and of the drivers for bridges that it leaves to them: each is loaded by its device's alias.
+/// Source: drivers/usb/storage/unusual_*.h, `ignore_ids`.
+pub const USB_STORAGE_DIR: &str = "kernel/drivers/usb/storage";
+
 /// Directory of PCI host drivers, below kernel/drivers/.
 const PCI_HOSTS: &str = "pci/controller/";
 

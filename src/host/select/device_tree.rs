@@ -5,7 +5,7 @@ use super::picker::Picker;
 use super::reason::{Reason, Request};
 use crate::host::dt::needs;
 use crate::host::dt::needs::Needs;
-use crate::host::dt::root::Root;
+use crate::host::dt::root::{Root, USB_STORAGE_DIR};
 use crate::host::dt::tree::Tree;
 use crate::host::error::Result;
 
@@ -64,6 +64,18 @@ impl Picker<'_> {
                         self.load_first(id);
                     }
                 }
+            }
+            if is_first && name == "usb_storage" {
+                self.add_usb_bridges(root);
+            }
+        }
+    }
+
+    /// Picks the drivers for bridges of USB disks. The device loads that of its disk.
+    fn add_usb_bridges(&mut self, root: Option<&Root>) {
+        for id in self.catalogue.by_dir(USB_STORAGE_DIR).modules {
+            if !self.is_excluded(id) {
+                self.pick_requested(id, Request::Implied { root: root.cloned(), name: "bridges of USB disks" });
             }
         }
     }

@@ -179,11 +179,12 @@ fn a_controller_on_pci_has_no_node_but_its_host_has() {
         fixture.put("pci.dtb", dtb(text));
         modules(&fixture, &["--dtb", "pci.dtb", "--root", root])
     };
-    let behind_pci = ["pcie_acme", "xhci_pci", "usb_storage", "sd_mod"];
+    fixture.module("kernel/drivers/usb/storage/ums-toy.ko", &Ko::new("ums_toy").import("usb_stor_probe1"));
+    let behind_pci = ["pcie_acme", "xhci_pci", "usb_storage", "ums_toy", "sd_mod"];
     assert_eq!(select(pcie, "usb"), behind_pci);
     assert_eq!(select(&format!("{pcie}\n{device}"), "usb"), behind_pci, "what is a device hosts no root");
     let native = format!("{pcie}\n{}", device.replace("peripheral", "otg"));
-    assert_eq!(select(&native, "usb"), ["acme_hcd", "usb_storage", "sd_mod"]);
+    assert_eq!(select(&native, "usb"), ["acme_hcd", "usb_storage", "ums_toy", "sd_mod"]);
     assert_eq!(select(pcie, "sata"), ["pcie_acme", "ahci", "sd_mod"]);
 }
 
