@@ -40,14 +40,37 @@ impl<'map> Uevent<'map> {
         lines.filter_map(|line| split_once(line, b'=')).any(|(number, value)| number != b"N" && value == compatible)
     }
 
-    /// Writes the `of:` modalias of the device tree node with its compatible string `number`, from 0 to 9:
-    /// `of:N<name>T<type>C<compatible>`. Returns false if the node has no such string.
+    /// Writes the alias `number`, from 0 on, by which the device is requested if no module matches its modalias. Returns false
+    /// if there is none.
     ///
-    /// Some buses need it: the `spi:` modalias of the kernel has only the first string, and without its vendor.
+    /// The `spi:` modalias has only the first `compatible`, without its vendor: some drivers have `of:` aliases alone. An
+    /// I2C device of a device tree has an `of:` modalias: some drivers have `i2c:` aliases alone. Its bus is not in the
+    /// uevent; the names of other buses' devices differ from those of I2C chips.
+    ///
+    /// Source: drivers/spi/spi.c, drivers/i2c/i2c-core-base.c, `i2c_device_uevent`, `i2c_device_match`.
     ///
     /// # Errors
     /// [`Error::Full`] if it does not fit in `out`.
-    pub fn of_modalias(&self, number: u8, out: &mut VecView<u8>) -> Result<bool, Error> {
+    pub fn fallback_alias(&self, number: u8, out: &mut VecView<u8>) -> Result<bool, Error> {
+        let modalias = self.get(b"MODALIAS").unwrap_or_default();
+        if modalias.starts_with(b"spi:") {
+            return self.of_modalias(number, out);
+        }
+        let first = self.get(b"OF_COMPATIBLE_0").filter(|_| number == 0 && modalias.starts_with(b"of:"));
+        let Some(compatible) = first else { return Ok(false) };
+        out.clear();
+        for part in [&b"i2c:"[..], split_once(compatible, b',').map_or(compatible, |(_, name)| name)] {
+            out.extend_from_slice(part).map_err(|_| Error::Full)?;
+        }
+        Ok(true)
+    }
+
+    /// Writes the `of:` modalias of the device tree node with its compatible string `number`, from 0 to 9:
+    /// `of:N<name>T<type>C<compatible>`. Returns false if the node has no such string.
+    ///
+    /// # Errors
+    /// [`Error::Full`] if it does not fit in `out`.
+    fn of_modalias(&self, number: u8, out: &mut VecView<u8>) -> Result<bool, Error> {
         let mut key = *b"OF_COMPATIBLE_0";
         if let (Some(digit), true) = (key.last_mut(), number < 10) {
             *digit = b'0'.wrapping_add(number);

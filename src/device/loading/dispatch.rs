@@ -362,11 +362,10 @@ impl<'a> Dispatcher<'a> {
     /// Requests the modules of a device.
     fn request_device(&mut self, device: Uevent<'_>, by: By<'_>) {
         let Some(modalias) = device.get(b"MODALIAS") else { return };
-        // An SPI device's modalias has its bus name only; some drivers have only the device tree's name.
-        if !self.requests.modalias(modalias, by) && modalias.starts_with(b"spi:") {
-            let mut of_alias = heapless::Vec::<u8, 512>::new();
+        if !self.requests.modalias(modalias, by) {
+            let mut alias = heapless::Vec::<u8, 512>::new();
             let mut number = 0;
-            while device.of_modalias(number, &mut of_alias) == Ok(true) && !self.requests.resolve(&of_alias, by) {
+            while device.fallback_alias(number, &mut alias) == Ok(true) && !self.requests.resolve(&alias, by) {
                 number = number.saturating_add(1);
             }
         }

@@ -257,6 +257,7 @@ mod tests {
     use super::*;
     use crate::modules::resolve::IndexFile;
     use crate::modules::resolve::tests::Tree as Indexed;
+    use crate::modules::uevent::Uevent;
 
     fn module(modname: &str, aliases: &[&str]) -> Module {
         let info: Vec<u8> = aliases.iter().flat_map(|alias| format!("alias={alias}\0").into_bytes()).collect();
@@ -266,6 +267,77 @@ mod tests {
             modname: modname.into(),
             info: crate::host::modules::module::Strings(info.into()),
             ..Module::default()
+        }
+    }
+
+    /// Rules by which a node gets a module: the node, the module's one alias, and the uevent of the device in /sys, or the
+    /// name that the kernel requests by itself.
+    const RULES: [(&str, &str, &str); 10] = [
+        ("/mmc@1\ncompatible = \"a,new\", \"a,old\"", "of:N*T*Ca,old", "MODALIAS=of:NmmcT(null)Ca,newCa,old"),
+        (
+            "/bmc@1\ndevice_type = \"ipmi\"\ncompatible = \"ipmi-kcs\"",
+            "of:N*Tipmi*Cipmi-kcs*",
+            "MODALIAS=of:NbmcTipmiCipmi-kcs",
+        ),
+        (
+            "/i2c@1/rtc@68\ncompatible = \"dallas,ds1307\"",
+            "i2c:ds1307",
+            "OF_NAME=rtc\nOF_COMPATIBLE_0=dallas,ds1307\nOF_COMPATIBLE_N=1\nMODALIAS=of:NrtcT(null)Cdallas,ds1307",
+        ),
+        (
+            "/spi@1/f@0\ncompatible = \"a,flash\", \"jedec,spi-nor\"",
+            "spi:flash",
+            "OF_NAME=f\nOF_COMPATIBLE_0=a,flash\nOF_COMPATIBLE_1=jedec,spi-nor\nMODALIAS=spi:flash",
+        ),
+        (
+            "/spi@1/f@0\ncompatible = \"a,flash\", \"jedec,spi-nor\"",
+            "of:N*T*Cjedec,spi-nor",
+            "OF_NAME=f\nOF_COMPATIBLE_0=a,flash\nOF_COMPATIBLE_1=jedec,spi-nor\nMODALIAS=spi:flash",
+        ),
+        (
+            "/w@1\ncompatible = \"arm,sp805\", \"arm,primecell\"",
+            "amba:d00141805*",
+            "OF_NAME=w\nOF_COMPATIBLE_0=arm,sp805\nMODALIAS=amba:d00141805",
+        ),
+        (
+            "/mdio/p@1\ncompatible = \"ethernet-phy-id0007.c0f1\"",
+            "mdio:0000000000000111110000001111????",
+            "MODALIAS=mdio:00000000000001111100000011110001",
+        ),
+        ("/mmc@1/wifi@1\ncompatible = \"brcm,bcm4329-fmac\"", "sdio:c*v02D0d4329*", "MODALIAS=sdio:c00v02D0d4329"),
+        (
+            "/usb/ethernet@1\ncompatible = \"usb424,ec00\"",
+            "usb:v0424pEC00d*dc*dsc*dp*ic*isc*ip*in*",
+            "MODALIAS=usb:v0424pEC00d0200dcFFdsc00dp01icFFisc00ipFFin00",
+        ),
+        (
+            "/pcie/wifi@0\ncompatible = \"pci168c,3c\"",
+            "pci:v0000168Cd0000003Csv*sd*bc*sc*i*",
+            "MODALIAS=pci:v0000168Cd0000003Csv00000000sd00000000bc02sc80i00",
+        ),
+    ];
+
+    #[test]
+    fn what_the_host_selects_by_each_rule_the_device_finds_in_sys() {
+        for (node, alias, uevent) in RULES {
+            // SDIO drivers are selected by name.
+            let name = if alias.starts_with("sdio:") { "brcmfmac" } else { "m" };
+            let line = format!("k/{name}.ko:");
+            let modules = [module(name, &[alias])];
+            // depmod writes `-` as `_`.
+            let indexed = Indexed::new(&[&line]).with(IndexFile::Alias, &[(&alias.replace('-', "_"), name)]);
+            let graph = Graph::new(&modules).unwrap();
+            let drivers = Drivers::new(Path::new(""), &modules, &graph, indexed.resolver(), None, false);
+            let tree = Tree::of_text(node);
+            let selected = drivers.of(&tree, tree.ids().next_back().unwrap()).modules.len();
+            let device = Uevent::file(uevent.as_bytes());
+            let finds = |alias: &[u8]| !drivers.resolve(str::from_utf8(alias).unwrap()).is_empty();
+            let by_fallback = || {
+                let mut alias = heapless::Vec::<u8, 512>::new();
+                (0..10).any(|number| device.fallback_alias(number, &mut alias) == Ok(true) && finds(&alias))
+            };
+            let found = finds(device.get(b"MODALIAS").unwrap()) || by_fallback();
+            assert_eq!((selected, found), (1, true), "{node}: {alias}");
         }
     }
 
