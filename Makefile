@@ -27,6 +27,13 @@ TRIPLE_aarch64 := aarch64-unknown-linux-musl
 # serves: no libc is linked either way.
 TRIPLE_armv7    = $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)),armv7-unknown-linux-gnueabihf)
 
+# The compiler puts paths of this machine into the messages of panics. These flags replace them, as a value of cargo's
+# configuration, so that builds in two directories or by two users have the same bytes.
+CARGO_DIR = $(or $(CARGO_HOME),$(HOME)/.cargo)
+SOURCE_DIRS = $(shell ls -d $(CARGO_DIR)/registry/src/*/ 2>/dev/null)
+REMAP = [$(foreach dir,$(SOURCE_DIRS),"--remap-path-prefix=$(dir)=/cargo/",) "--remap-path-prefix=$(CURDIR)=/initmod"]
+HOST_TRIPLE = $(shell rustc -vV | sed -n 's/^host: //p')
+
 .DEFAULT_GOAL := all
 SOAK_COUNT ?= 100
 
@@ -43,14 +50,16 @@ clean:
 	rm -rf tests/fuzz/target
 
 mkinitmod: setup-build
-	$(CARGO) build --release --bin mkinitmod
+	@$(CARGO) fetch --locked --quiet
+	$(CARGO) build --release --bin mkinitmod --config 'target.$(HOST_TRIPLE).rustflags=$(REMAP)'
 	@install -D target/release/mkinitmod $(DIST)/bin/mkinitmod
 
 loaders: $(ARCHES:%=loader-%)
 
 # Features `host` and `device` can't be built together, so each has its own call of cargo.
 loader-%: setup-build
-	$(CARGO) build --profile loader --bin initmod --no-default-features --features device,$(CODECS),$(FEATURES) --target $(TRIPLE_$*)
+	@$(CARGO) fetch --locked --quiet
+	$(CARGO) build --config 'target.$(TRIPLE_$*).rustflags=$(REMAP)' --profile loader --bin initmod --no-default-features --features device,$(CODECS),$(FEATURES) --target $(TRIPLE_$*)
 	@install -D target/$(TRIPLE_$*)/loader/initmod $(DIST)/lib/initmod/$*/initmod
 
 setup-build:

@@ -39,9 +39,9 @@ impl<'map> DepLine<'map> {
     }
 
     /// Splits the line at its colon; `None` for a bare name. The name of a command may have a colon too, but only a
-    /// module file's path has a dot before it.
+    /// module file's path has a dot before it, or begins with `/`.
     fn parts(self) -> Option<(&'map [u8], &'map [u8])> {
-        split_once(self.0, b':').filter(|(path, _)| path.contains(&b'.'))
+        split_once(self.0, b':').filter(|(path, _)| path.contains(&b'.') || path.starts_with(b"/"))
     }
 }
 
@@ -54,6 +54,12 @@ mod tests {
         let line = DepLine::new(b"kernel/a-b.ko.xz: kernel/c.ko  kernel/d.ko");
         assert_eq!((line.path(), &line.modname().unwrap()[..]), (&b"kernel/a-b.ko.xz"[..], &b"a_b"[..]));
         assert_eq!(line.deps().collect::<Vec<_>>(), [&b"kernel/c.ko"[..], b"kernel/d.ko"]);
+    }
+
+    #[test]
+    fn a_file_of_the_command_line_needs_no_suffix() {
+        let line = DepLine::new(b"/tmp/text:");
+        assert_eq!((line.path(), line.deps().count()), (&b"/tmp/text"[..], 0));
     }
 
     #[test]

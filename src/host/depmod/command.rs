@@ -73,7 +73,8 @@ fn run(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     options.unpacked_max.into_iter().for_each(codec::set_unpacked_max);
-    let (kver, files) = (options.kver()?, options.files()?);
+    let kver = options.kver()?;
+    let files = if options.all || options.quick { &[] } else { options.files()? };
     let (root, out_root) = (root_at(options.basedir.as_deref())?, root_at(options.out_root())?);
     let below = options.below(&kver);
     let unresolved = root.join(&below);
@@ -85,7 +86,7 @@ fn run(options: &Options) -> Result<ExitCode> {
     if options.quick && options.show {
         return Ok(ExitCode::SUCCESS);
     }
-    let is_whole = files.is_empty() || options.all || options.quick;
+    let is_whole = files.is_empty();
     if is_whole && !dir.is_dir() {
         return Err(no_tree(options, &dir));
     }

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod boards;
+mod command_lines;
 mod images;
 mod memory;
 mod stock;

@@ -207,6 +207,7 @@ impl Kernel for Console<'_> {
         }
         // A module file has .ko in its name, a modname no dot.
         if !path.contains(&b'.')
+            && !path.starts_with(b"/")
             && let Ok(name) = modname(path)
         {
             return self.without_file(&name);
