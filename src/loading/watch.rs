@@ -5,7 +5,7 @@
 //! begins -> 5 s: Report -> the limit: GiveUp
 //! ```
 
-/// Time after which a step is slow, as its message says: nothing but the steps that need it waits for it, ms.
+/// Time after which a step is slow, and is reported so: nothing but the steps that need it waits for it, ms.
 const SLOW_MS: u64 = 5000;
 
 /// What to do about a worker.

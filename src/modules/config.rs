@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_lines_are_told_with_file_and_number() {
+    fn bad_lines_are_reported_with_file_and_number() {
         let bad: Vec<_> = config().bad_lines().collect();
         assert_eq!(bad, [Line { file: b"/etc/modprobe.d/a.conf", number: 4, text: b"bogus line" }]);
     }

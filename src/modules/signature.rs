@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_tells_issuer_serial_hash_and_signature() {
+    fn a_message_has_issuer_serial_hash_and_signature() {
         let module = signed(&by_issuer(), &[]);
         let want = Signature {
             id_type: b"PKCS#7",

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn each_file_system_tells_its_name_uuid_and_label() {
+    fn each_file_system_has_a_name_uuid_and_label() {
         for (fs_type, head, btrfs) in all() {
             let found = identify(&head, &btrfs).unwrap();
             assert_eq!((found.fs_type, found.device_count), (fs_type, if fs_type == b"btrfs" { 2 } else { 1 }));
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn ext2_and_ext3_are_told_apart() {
+    fn ext2_and_ext3_differ() {
         let ext = |features: &[(usize, &[u8])]| {
             let magic: (usize, &[u8]) = (1080, &[0x53, 0xef]);
             identify(&device(&[&[magic][..], features].concat()), &[]).unwrap().fs_type

@@ -256,10 +256,10 @@ mod tests {
             }
         }
 
-        fn zstd_of(content: &[u8], level: i32, says_size: bool) -> Vec<u8> {
+        fn zstd_of(content: &[u8], level: i32, has_size: bool) -> Vec<u8> {
             let mut packer = ::zstd::Encoder::new(Vec::new(), level).unwrap();
             packer.include_checksum(true).unwrap();
-            if says_size {
+            if has_size {
                 packer.set_pledged_src_size(Some(content.len() as u64)).unwrap();
             }
             packer.write_all(content).and_then(|()| packer.finish()).unwrap()

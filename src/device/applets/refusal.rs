@@ -38,7 +38,7 @@ impl KernelLog {
             let text = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
             let about = text.strip_prefix(modname).is_some_and(|rest| rest.starts_with(b":"));
             if about || text.starts_with(b"Lockdown: ") || text.ends_with(b" is rejected") {
-                line(Level::Error, &[b"the kernel says: ", text]);
+                line(Level::Error, &[b"the kernel: ", text]);
                 has_lines = true;
             }
         }

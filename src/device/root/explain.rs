@@ -247,7 +247,7 @@ fn report_last_words(fs_type: &[u8]) {
         }
     });
     if !last.is_empty() {
-        line(Level::Error, &[b"the kernel says: ", &last]);
+        line(Level::Error, &[b"the kernel: ", &last]);
     }
 }
 

@@ -130,10 +130,10 @@ fn interpreter(elf: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Returns the compression of the image: that of the arguments or the board, or that which the image's name tells.
+/// Returns the compression of the image: that of the arguments or the board, or that which the image's name stands for.
 ///
 /// # Errors
-/// The two contradict each other. With --append the name is that of a sequence of archives: it tells nothing.
+/// The two contradict each other. With --append the name is that of a sequence of archives: it stands for none.
 fn method(args: &BuildArgs, board: &Board, has_existing: bool) -> Result<Method> {
     let given = args.compress.or(board.image.compress);
     let named = args.output.as_deref().filter(|_| !has_existing).and_then(Method::of_name);

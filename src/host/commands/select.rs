@@ -30,7 +30,6 @@ struct Output<'a> {
     /// Modules to load first, in this order.
     load: Vec<String>,
     /// For several boards: the modules to load first on each, by the first `compatible` of its device tree.
-    #[serde(rename = "lanes")]
     load_lists: BTreeMap<&'a str, Vec<String>>,
     builtin: Vec<Named>,
     /// Names that were not found and may be missing.

@@ -56,7 +56,7 @@ impl Method {
         }
     }
 
-    /// Returns the compression that the end of an image's name tells.
+    /// Returns the compression that the end of an image's name stands for.
     pub fn of_name(path: &Path) -> Option<Method> {
         match path.extension()?.to_str()? {
             "cpio" => Some(Method::None),

@@ -74,7 +74,7 @@ fn each_board_has_a_lane_and_all_have_one() {
 }
 
 #[test]
-fn select_tells_the_lanes() {
+fn select_lists_what_each_board_loads_first() {
     let fixture = fixture();
     let select = |args: &[&str]| {
         let mut mkinitmod = fixture.mkinitmod("select");
@@ -83,7 +83,7 @@ fn select_tells_the_lanes() {
     };
     assert!(select(&[]).contains("\nloaded first on acme,two: gpio_acme mmc_two btrfs\n"), "{}", select(&[]));
     let json: serde_json::Value = serde_json::from_str(&select(&["--json"])).unwrap();
-    assert_eq!(json["lanes"]["acme,one"], serde_json::json!(["gpio_acme", "mmc_one", "ext4"]));
+    assert_eq!(json["load_lists"]["acme,one"], serde_json::json!(["gpio_acme", "mmc_one", "ext4"]));
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) struct Insertion<'a> {
     tree: &'a Tree,
     resolver: Resolver<'static>,
     buffers: &'static mut PlanBuffers,
-    /// Room for the lines of module files that are named by path.
+    /// Memory for the lines of module files that are named by path.
     lines: &'static mut [u8],
     console: Console<'a>,
 }
@@ -104,23 +104,23 @@ impl<'a> Insertion<'a> {
         let (dir, slash): (&[u8], &[u8]) =
             if file.starts_with(b"/") { (b"", b"") } else { (working_dir(&mut cwd), b"/") };
         let lines = mem::take(&mut self.lines);
-        let mut room = &mut *lines;
+        let mut rest = &mut *lines;
         let mut put = |part: &[u8]| {
-            let (here, behind) = mem::take(&mut room).split_at_mut_checked(part.len())?;
+            let (here, behind) = mem::take(&mut rest).split_at_mut_checked(part.len())?;
             here.copy_from_slice(part);
-            room = behind;
+            rest = behind;
             Some(())
         };
         let parts = [dir, slash, file, b":"];
         let whole = parts.iter().try_for_each(|part| put(part));
         let whole = whole.and_then(|()| needs.deps().try_for_each(|dep| put(b" ").and_then(|()| put(dep))));
-        let room_len = room.len();
-        let split = lines.len().checked_sub(room_len).and_then(|len| lines.split_at_mut_checked(len));
-        let (Some(()), Some((line, room))) = (whole, split) else {
+        let rest_len = rest.len();
+        let split = lines.len().checked_sub(rest_len).and_then(|len| lines.split_at_mut_checked(len));
+        let (Some(()), Some((line, rest))) = (whole, split) else {
             fatal("%: the paths are too long", &[file]);
             return None;
         };
-        self.lines = room;
+        self.lines = rest;
         Some(DepLine::new(line))
     }
 

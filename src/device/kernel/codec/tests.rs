@@ -80,7 +80,7 @@ fn lzma_rs_agrees() {
 }
 
 #[test]
-fn formats_are_told_by_their_magic() {
+fn compressions_are_recognized_by_their_magic() {
     assert_eq!(Compression::of(GZ[0].1), Some(Compression::Gz));
     assert_eq!(Compression::of(XZ[0].1), Some(Compression::Xz));
     assert_eq!(Compression::of(ZST[0].1), Some(Compression::Zst));
