@@ -58,7 +58,7 @@ pub struct SoftEdge<'map> {
 pub struct Plan<'buf, 'map> {
     /// The modules, in load order.
     pub steps: &'buf mut VecView<Step<'map>>,
-    /// Where the lines of targets begin whose softdeps are being followed or were.
+    /// Addresses of the dep lines whose softdeps are being followed, or were.
     visited: &'buf mut VecView<*const u8>,
     /// The matches of softdeps, as a stack.
     matches: &'buf mut VecView<Match<'map>>,

@@ -21,7 +21,7 @@ pub(crate) fn delete_module(modname: &[u8], force: bool) -> Result<(), Errno> {
     rustix::system::delete_module(name.as_c_str(), flags).map_err(errno)
 }
 
-/// Looks up whether a module is in, or part of the kernel.
+/// Returns whether a module is loaded, built into the kernel, or neither.
 pub(crate) fn presence(modname: &[u8], resolver: &Resolver<'_>) -> Presence {
     if resolver.indexes.is_builtin(modname).unwrap_or(false) {
         return Presence::Builtin;

@@ -113,7 +113,7 @@ pub struct TreeKeys {
 pub struct Modules {
     /// Modules or aliases to load first, in this order.
     pub load: Vec<String>,
-    /// Modnames.
+    /// Modules by their modnames.
     pub names: Vec<String>,
     /// Shell patterns of modnames.
     pub globs: Vec<String>,
@@ -136,7 +136,7 @@ pub struct Modules {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lists {
-    /// Modnames.
+    /// Modules by their modnames.
     pub names: Vec<String>,
     /// Patterns of modnames.
     pub globs: Vec<String>,
