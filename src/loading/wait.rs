@@ -112,7 +112,7 @@ impl Wait {
             return if is_idle { Action::GiveUp(Why::Unnamed) } else { Action::Load };
         }
         if self.is_mounted {
-            return if is_idle || self.limits.ends_at_root { Action::Done } else { Action::Load };
+            return if is_idle { Action::Done } else { Action::Load };
         }
         if is_listed_done || left == Left::Slow { Action::Look } else { self.go_on() }
     }
@@ -131,7 +131,12 @@ impl Wait {
     /// Returns what to do after mount(2).
     pub fn tried(&mut self, result: Result<(), Errno>) -> Action {
         match result {
-            Ok(()) => self.is_mounted = true,
+            Ok(()) => {
+                self.is_mounted = true;
+                if self.limits.ends_at_root {
+                    return Action::Done;
+                }
+            }
             // The node exists, but the disk or its medium is not ready yet; or the server of an NFS root is not.
             Err(
                 errno @ (Errno::ENXIO
@@ -262,7 +267,7 @@ mod tests {
         };
         for (name, limits, machine, end, end_ms, mount_count, report_count) in [
             ("there at once, and the rest is loaded", NORMAL, QUICK, Action::Done, 400, 1, 0),
-            ("coldplug=root ends with the mount", with(|l| l.ends_at_root = true), QUICK, Action::Done, 220, 1, 0),
+            ("coldplug=root ends with the mount", with(|l| l.ends_at_root = true), QUICK, Action::Done, 200, 1, 0),
             ("late, and reported once", NORMAL, late, Action::Done, 10_020, 1, 1),
             ("never, 30 s after the last module", NORMAL, never, absent(30_400), 30_400, 0, 1),
             ("rootwait=5", with(|l| l.patience_ms = 5000), never, absent(5400), 5400, 0, 1),
