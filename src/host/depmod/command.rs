@@ -102,6 +102,9 @@ fn run(options: &Options) -> Result<ExitCode> {
     if options.quick && is_up_to_date(&tree, &out_dir) {
         return Ok(ExitCode::SUCCESS);
     }
+    if !options.show {
+        check_writable(&out_dir)?;
+    }
     report_missing(options, &tree);
 
     let (modules, faults) = read_modules(&tree, options);
@@ -138,6 +141,14 @@ fn run(options: &Options) -> Result<ExitCode> {
 fn root_at(dir: Option<&Path>) -> Result<Root> {
     let dir = dir.unwrap_or(Path::new("/"));
     Root::new(dir).map_err(Error::io(dir))
+}
+
+/// Fails where the indexes could not be written after all the work: on a read-only file system, or without the right to.
+fn check_writable(dir: &Path) -> Result<()> {
+    match rustix::fs::access(dir, rustix::fs::Access::WRITE_OK) {
+        Err(error) if dir.exists() => Err(Error::io(dir)(error.into())),
+        _ => Ok(()),
+    }
 }
 
 /// Reports the files of the kernel's build that the tree lacks, like kmod: --show takes no lists of built-in modules.
