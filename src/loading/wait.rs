@@ -29,7 +29,7 @@ pub enum Action {
     Done,
 }
 
-/// What a turn of loading left to do.
+/// Work that is left after a turn of loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
     /// Modules to load, or news.

@@ -8,7 +8,7 @@
 /// Time after which a step is slow, and is reported so: nothing but the steps that need it waits for it, ms.
 const SLOW_MS: u64 = 5000;
 
-/// What to do about a worker.
+/// Action that a worker requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alarm {
     /// Report that its step is slow.

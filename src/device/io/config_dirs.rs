@@ -39,7 +39,7 @@ const NO_PLACE: u8 = u8::MAX;
 /// Bit in the number of a place that is a file.
 const IS_FILE: u8 = 0x80;
 
-/// Buffer for the names of all files, bytes: more than any machine has, and no memory is used that is not needed.
+/// Buffer for the names of all files, 16,384 at most: more than any machine has, and no memory is used that is not needed.
 pub(crate) type Names = heapless::Vec<Entry, 0x4000>;
 
 /// Calls `each` with the files `*.conf` of several directories, in the order of their names, and with the directory

@@ -55,7 +55,7 @@ impl PlanBuffers {
     };
 }
 
-/// What of the modules may be loaded for a device.
+/// The modules that may be loaded for a device.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// All but those of `rd.driver.post=`.

@@ -1,5 +1,5 @@
 //! `modprobe [-a] [-q] [-v] [-n] [-D] NAME [PARAM...]` of a loader without the feature `tools`: what the kernel's own
-//! request_module and a boot need. Loading itself is in probe.rs, with either.
+//! request_module and a boot need. Loading itself is in insert.rs, with either.
 
 use super::flags::Flags;
 use super::insert;

@@ -56,7 +56,7 @@ const NAME_LENS: std::ops::RangeInclusive<usize> = 4..=23;
 /// Finds the kernel in a boot image and scans it. Returns `None` if there is none.
 ///
 /// # Errors
-/// What may be the kernel exceeds the limit of [`Content::Kernel`].
+/// A stream in the image unpacks to more than the limit of [`Content::Kernel`].
 fn scan(data: &[u8]) -> std::result::Result<Option<Kernel>, String> {
     let is_elf = data.starts_with(b"\x7fELF");
     // arm64's boot header has its magic at offset 56.

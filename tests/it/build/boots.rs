@@ -1,5 +1,5 @@
-//! What `build` refuses or tells because the image could not boot: the wrong directory, no module, no file system, modules
-//! that the kernel would refuse; and that image and manifest are written both or not at all.
+//! Images and inputs that `build` refuses or warns of because the image could not boot: the wrong directory, no module,
+//! no file system, modules that the kernel would refuse; and that image and manifest are written both or not at all.
 
 use crate::support::fixture::{Fixture, KVER};
 use crate::support::mkdtb;

@@ -6,7 +6,7 @@ use crate::support::mkko::Ko;
 use crate::support::modprobe::Modprobe;
 use std::fs;
 
-/// How often each command runs: whether it is short is a matter of scheduling.
+/// Number of runs of each command: whether it is cut short is a matter of scheduling.
 const RUNS: usize = 50;
 
 const NAMES: [&str; 3] = ["aa", "bb", "cc"];

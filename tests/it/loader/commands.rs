@@ -1,4 +1,4 @@
-//! What the commands print and where, beside the cases of tests/trees.
+//! Output of the commands and its place, beside the cases of tests/trees.
 
 use crate::support::fakekernel::{Outcome, Troubles, run};
 use crate::support::fixture::Fixture;

@@ -173,7 +173,7 @@ struct Console<'a> {
     flags: &'a Flags,
     /// The module asked for; empty once somebody else was faster.
     target: Modname,
-    /// What a dry run has listed, by path or modname.
+    /// Paths and modnames that a dry run has listed.
     named: SeenSet<'static>,
     kernel_log: Option<KernelLog>,
 }
