@@ -70,11 +70,18 @@ impl Tree {
     /// # Errors
     /// The directory is missing, an entry cannot be read, or there is no module.
     pub fn open(dir: &Path) -> Result<Tree> {
-        let tree = Tree::open_with(&Root::default(), dir, &DepmodConfig::default())?;
-        if tree.files.is_empty() {
-            return Err(Error::input(dir, "no kernel modules in this directory"));
+        Tree::open_with(&Root::default(), dir, &DepmodConfig::default())?.with_modules()
+    }
+
+    /// Returns the tree, if it has a module.
+    ///
+    /// # Errors
+    /// There is no module.
+    pub fn with_modules(self) -> Result<Tree> {
+        if self.files.is_empty() {
+            return Err(Error::input(&self.dir, "no kernel modules in this directory"));
         }
-        Ok(tree)
+        Ok(self)
     }
 
     /// Opens the tree at `dir`, which may be empty, and the external directories that `config` names. Links in the tree

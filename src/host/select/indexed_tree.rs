@@ -141,10 +141,7 @@ fn open(dir: &Path, depmod_config: &[PathBuf]) -> Result<Tree> {
         format!("{external}: skipped, an external directory of the target's depmod.d; the tree lacks its modules")
     }));
     let root = Root::default();
-    let mut tree = Tree::open_with(&root, dir, &config)?;
-    if tree.files.is_empty() {
-        return Err(Error::input(dir, "no kernel modules in this directory"));
-    }
+    let mut tree = Tree::open_with(&root, dir, &config)?.with_modules()?;
     let other = tree.other_in_dep(&root)?;
     if let Some((modname, listed, used)) = other.first() {
         let more = if other.len() > 1 { format!(" (and {} more)", other.len() - 1) } else { String::new() };

@@ -7,6 +7,9 @@ use crate::device::kernel::insert::{IGNORE_MODVERSIONS, IGNORE_VERMAGIC, MODPROB
 use crate::getopt::Spec;
 use core::ffi::CStr;
 
+/// Most places that `-C` may name; one more is an error.
+const PLACE_COUNT: usize = 16;
+
 /// H, T, M, G, X and E are internal letters: their options have only a long form.
 pub(crate) const SPEC: Spec = "a all\nr remove\nH-remove-holders\nH-remove-dependencies\nw=wait\nR resolve-alias\nR show-alias\n\
     T-first-time\ni ignore-install\ni ignore-remove\nb use-blacklist\nf force\nM-force-modversion\nG-force-vermagic\n\
@@ -37,7 +40,7 @@ pub(crate) struct Flags {
     verbose: bool,
     quiet: bool,
     // In which tree.
-    pub(super) places: heapless::Vec<&'static [u8], 16>,
+    pub(super) places: heapless::Vec<&'static [u8], PLACE_COUNT>,
     pub(super) root: &'static [u8],
     pub(super) kver: Option<&'static [u8]>,
     pub(super) inherited: Inherited,
