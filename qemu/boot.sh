@@ -3,7 +3,8 @@
 # Two limits end a boot that does not reach its end. Neither counts the time in which QEMU waits for a CPU: on a busy machine a
 # limit of wall time would fail good cases.
 #
-#   cpu_limit_s   CPU time of QEMU, all threads: ends a guest that is busy for ever
+#   cpu_limit_s   CPU time of QEMU, all threads: ends a guest that is busy for ever. Several times what the slowest case takes, as
+#                 a CPU that others share counts more time for the same work
 #   idle_limit_s  time in which QEMU wants no CPU, in all: ends a guest that waits for ever. Guests wait by the wall clock, as
 #                 with rootwait=15; no case waits for as long as 30 s.
 # shellcheck shell=bash disable=SC2034,SC2154 # variables of qemu/run and qemu/case.sh
@@ -59,7 +60,7 @@ command_line() {
   [ -z "$dtb" ] || qemu+=(-dtb "$kernel_dir/dtb/$dtb")
   printf -v expected '%s,' "${expect[@]}"
   qemu+=(-kernel "$kernel_dir/vmlinuz" -initrd "$initrd"
-    -append "console=$console panic=-1 root=${root:-$device} ${lab_root:+lab.root=$lab_root }lab.expect=${expected%,} ${append[*]}")
+    -append "console=$console panic=-1 root=${root:-$device} ${lab_root:+lab.root=$lab_root }lab.expect=${expected%,}${cpus:+ maxcpus=$cpus} ${append[*]}")
 }
 
 idle_limit_s=120

@@ -10,6 +10,8 @@
 #   edit-root.sh   hook: changes the files of the shared root, for a root of the case's own
 #   steps          shell commands that qemu/init runs in the root that root.sh is for
 #
+# A machine with -icount has a clock that counts instructions: no load of the host makes a module slow there. It wants one CPU.
+#
 # A hook is a program: HOOK DIR TREE KERNEL. It works on the files in DIR; TREE is the path of the module tree in there,
 # lib/modules/KVER; KERNEL is the directory of the kernel (see qemu/kernel) that the tree is of. edit-root.sh gets DIR alone.
 # shellcheck shell=bash disable=SC2034,SC2154 # variables of read_toml and qemu/run
@@ -38,13 +40,14 @@ expect          strings  modules that have to be loaded in the end
 want            strings  regular expressions: each has to match a line on the console
 until           string   regular expression: the case ends well at the line that matches, short of the real root
 tags            strings  names that qemu/run --tag selects by
-cpu_limit_s     integer  seconds of CPU time that QEMU may use (default 120: see qemu/boot.sh)
+cpu_limit_s     integer  seconds of CPU time that QEMU may use (default 400: see qemu/boot.sh)
 '
 machine_keys='
 arch            string   architecture: amd64, arm64 or armhf
 machine         strings  QEMU and the arguments that make the machine
 dtb             string   the device tree, of the kernel package; a machine without makes its own
 console         string   console= of the kernel command line
+cpus            integer  CPUs that the kernel uses, of those that the machine has (default: all)
 disk            string   the disk that the root is on, as for the key on
 '
 
@@ -72,7 +75,7 @@ load_case() {
     armhf) loader_arch=armv7 ;;
     *) die "qemu/machines/$board.toml: arch: not one of amd64, arm64, armhf: $arch" ;;
   esac
-  fs=${fs:-ext4} disk=${on:-$disk} nfs_path=${nfs_path:-/} cpu_limit_s=${cpu_limit_s:-120}
+  fs=${fs:-ext4} disk=${on:-$disk} nfs_path=${nfs_path:-/} cpu_limit_s=${cpu_limit_s:-400}
   fs_image=$out/root-$arch-$fs.img root_image=$out/root-$arch-$fs${table:+-$table}.img
 }
 

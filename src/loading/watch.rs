@@ -2,10 +2,11 @@
 //! Has no clock and calls no kernel.
 //!
 //! ```text
-//! begins -> 5 s: Report -> the limit: GiveUp
+//! begins -> 5 s in which no other ended: Report -> the limit: GiveUp
 //! ```
 
-/// Time after which a step is slow, and is reported so: nothing but the steps that need it waits for it, ms.
+/// Time after which a step is slow, and is reported so: nothing but the steps that need it waits for it, ms. It runs anew
+/// when another step ends: on a slow machine all modules take long, and none of them hangs.
 const SLOW_MS: u64 = 5000;
 
 /// Action that a worker requires.
@@ -28,9 +29,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Notes the number of the step that the worker is at, 0 for none, and returns what to do about it. `limit_ms` is the
-    /// longest time for a step; 0 for no limit.
-    pub fn saw(&mut self, step: u32, now_ms: u64, limit_ms: u64) -> Option<Alarm> {
+    /// Notes the number of the step that the worker is at, 0 for none, and returns what to do about it. `quiet_ms` is the
+    /// time since a step of any worker ended, `limit_ms` the longest time for a step; 0 for no limit.
+    pub fn saw(&mut self, step: u32, now_ms: u64, quiet_ms: u64, limit_ms: u64) -> Option<Alarm> {
         if step != self.step {
             *self = Watch { step, since_ms: now_ms, is_slow: false };
         }
@@ -39,7 +40,7 @@ impl Watch {
             None
         } else if limit_ms != 0 && spent_ms >= limit_ms {
             Some(Alarm::GiveUp)
-        } else if !self.is_slow && spent_ms >= SLOW_MS {
+        } else if !self.is_slow && spent_ms.min(quiet_ms) >= SLOW_MS {
             self.is_slow = true;
             Some(Alarm::Report)
         } else {
@@ -58,7 +59,7 @@ mod tests {
         let times = (0..=until_ms).step_by(100);
         let alarm = |now_ms| {
             let step = steps.iter().rev().find(|(from_ms, _)| *from_ms <= now_ms).map_or(0, |(_, step)| *step);
-            watch.saw(step, now_ms, limit_ms).map(|alarm| (now_ms, alarm))
+            watch.saw(step, now_ms, u64::MAX, limit_ms).map(|alarm| (now_ms, alarm))
         };
         times.filter_map(alarm).collect()
     }
@@ -76,13 +77,22 @@ mod tests {
     #[test]
     fn only_a_reported_step_is_slow() {
         let mut watch = Watch::default();
-        assert_eq!(watch.saw(1, 0, 6000), None);
+        assert_eq!(watch.saw(1, 0, 0, 6000), None);
         assert!(!watch.is_slow);
-        assert_eq!(watch.saw(1, 5000, 6000), Some(Alarm::Report));
+        assert_eq!(watch.saw(1, 5000, 5000, 6000), Some(Alarm::Report));
         assert!(watch.is_slow);
-        assert_eq!(watch.saw(2, 5100, 6000), None);
+        assert_eq!(watch.saw(2, 5100, 100, 6000), None);
         assert!(!watch.is_slow);
-        assert_eq!(watch.saw(2, 8100, 3000), Some(Alarm::GiveUp), "a limit below 5 s: no report");
+        assert_eq!(watch.saw(2, 8100, 3100, 3000), Some(Alarm::GiveUp), "a limit below 5 s: no report");
+    }
+
+    #[test]
+    fn a_step_is_not_slow_while_others_end() {
+        let mut watch = Watch::default();
+        assert_eq!(watch.saw(1, 0, 0, 60_000), None);
+        assert_eq!(watch.saw(1, 30_000, 4900, 60_000), None);
+        assert_eq!(watch.saw(1, 30_100, 5000, 60_000), Some(Alarm::Report));
+        assert_eq!(watch.saw(1, 60_000, 100, 60_000), Some(Alarm::GiveUp), "the limit counts from its own start");
     }
 
     #[test]

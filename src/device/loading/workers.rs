@@ -78,6 +78,8 @@ pub(crate) struct Workers {
     out: Vec<StepId, OUT_COUNT>,
     /// For each [`Worker::place`] the step that runs, counted from 1; 0 for none. In memory shared with the workers.
     at: &'static [AtomicU32],
+    /// When the latest answer came, ms.
+    answered_ms: u64,
     /// Whether a worker died without a step in `at`; it may have taken a job from the pipe.
     has_lost_one: bool,
 }
@@ -96,8 +98,15 @@ impl Workers {
     pub(crate) fn start(count: u32, sys: &Inserter<'_>) -> Workers {
         let jobs = if count > 0 { pipe_with(PipeFlags::CLOEXEC | PipeFlags::DIRECT).ok() } else { None };
         let at = jobs.as_ref().and_then(|_| share()).unwrap_or_default();
-        let mut workers =
-            Workers { live: Vec::new(), started_count: 0, jobs, out: Vec::new(), at, has_lost_one: false };
+        let mut workers = Workers {
+            live: Vec::new(),
+            started_count: 0,
+            jobs,
+            out: Vec::new(),
+            at,
+            answered_ms: 0,
+            has_lost_one: false,
+        };
         for _ in 0..count {
             workers.add(sys);
         }
@@ -184,6 +193,7 @@ impl Workers {
             let why = if is_ready && rustix::io::read(&worker.answers, &mut words) == Ok(words.len()) {
                 let answer = Answer { worker: worker.number, ..decode(&words) };
                 worker.watch = Watch::default();
+                self.answered_ms = now_ms;
                 if self.returned(answer.id) {
                     each(answer);
                 }
@@ -191,7 +201,7 @@ impl Workers {
             } else if is_ready {
                 crate::device::kernel::child::wait_for(worker.pid).err().unwrap_or(Refusal::Killed(0))
             } else {
-                match worker.watch.saw(at, now_ms, limit_ms) {
+                match worker.watch.saw(at, now_ms, now_ms.saturating_sub(self.answered_ms), limit_ms) {
                     None => continue,
                     Some(Alarm::Report) => {
                         self.add(sys);
@@ -407,7 +417,15 @@ mod tests {
         let at: &[AtomicU32] = Box::leak(Box::new([const { AtomicU32::new(0) }; 2]));
         let jobs = pipe_with(PipeFlags::CLOEXEC | PipeFlags::DIRECT).unwrap();
         let out = Vec::from_slice(&[StepId(7)]).unwrap();
-        let mut workers = Workers { live: Vec::new(), started_count: 0, jobs: Some(jobs), out, at, has_lost_one: true };
+        let mut workers = Workers {
+            live: Vec::new(),
+            started_count: 0,
+            jobs: Some(jobs),
+            out,
+            at,
+            answered_ms: 0,
+            has_lost_one: true,
+        };
         let mut reported = std::vec::Vec::new();
         let mut report = |workers: &mut Workers| {
             workers.report_lost(&mut |answer| reported.push((answer.id, answer.result)));
