@@ -3,7 +3,8 @@
 
 use super::error::{Error, Result};
 use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat, major, minor};
-use std::fs::File;
+use std::ffi::OsString;
+use std::fs::{DirEntry, File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -25,6 +26,37 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 /// Those of [`open`], and it cannot be read.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     open(path).and_then(read_to_end).map_err(Error::io(path))
+}
+
+/// Returns the metadata of what `path` leads to; `None` if nothing is there.
+///
+/// # Errors
+/// It may be there and cannot be reached: a directory that cannot be searched, a loop of links.
+pub(crate) fn metadata(path: &Path) -> Result<Option<Metadata>> {
+    match std::fs::metadata(path) {
+        Ok(meta) => Ok(Some(meta)),
+        Err(error) => absent(error).map(|()| None).map_err(Error::io(path)),
+    }
+}
+
+/// Returns the names in the directory at `path`, sorted; none if there is no directory.
+///
+/// # Errors
+/// It is there and cannot be read to its end.
+pub(crate) fn names(path: &Path) -> Result<Vec<OsString>> {
+    let entries: io::Result<Vec<DirEntry>> = std::fs::read_dir(path).and_then(Iterator::collect);
+    let entries = entries.or_else(|error| absent(error).map(|()| Vec::new())).map_err(Error::io(path))?;
+    let mut names: Vec<OsString> = entries.iter().map(DirEntry::file_name).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Returns `Ok` for the error of a missing file or directory.
+fn absent(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(()),
+        _ => Err(error),
+    }
 }
 
 /// Reads the file at `path` that the user named: a regular file, or a pipe up to its end, like `<(COMMAND)` of a shell.
@@ -113,6 +145,20 @@ mod tests {
         }
         assert!(read_named(&fifo).unwrap_err().to_string().contains("a FIFO without a writer"));
         assert_eq!(read(Path::new("/dev/null")).unwrap(), b"");
+    }
+
+    #[test]
+    fn only_absence_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("b"), "").unwrap();
+        std::fs::write(dir.path().join("a"), "").unwrap();
+        std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+        assert_eq!(names(dir.path()).unwrap(), ["a", "b", "loop"]);
+        for gone in ["no", "a/no"] {
+            assert_eq!(names(&dir.path().join(gone)).unwrap(), [""; 0], "{gone}");
+            assert!(metadata(&dir.path().join(gone)).unwrap().is_none(), "{gone}");
+        }
+        assert!(names(&dir.path().join("loop")).is_err() && metadata(&dir.path().join("loop")).is_err());
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Root {
         Ok(Root { path: std::path::absolute(path)? })
     }
 
-    /// Returns the root's absolute path.
+    /// Returns the root's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -76,6 +76,30 @@ impl Root {
         Ok(done)
     }
 
+    /// Finds the root of the target that `dir` lies in, where it is `depth` names below ROOT/`place` or ROOT/usr/`place`:
+    /// `lib/modules` and 1 for ROOT/lib/modules/KVER. Returns the root, and the directory with its links resolved below
+    /// it; for another directory no root, and the directory itself.
+    ///
+    /// # Errors
+    /// Those of [`Root::resolve`].
+    pub fn of_target(dir: &Path, place: &str, depth: usize) -> io::Result<(Option<Root>, PathBuf)> {
+        let root_of = |path: &Path| {
+            let place_dir = path.ancestors().nth(depth).filter(|above| above.ends_with(place))?;
+            let root = place_dir.ancestors().nth(Path::new(place).components().count())?;
+            Some(root.parent().filter(|_| root.ends_with("usr")).unwrap_or(root).to_owned())
+        };
+        let absolute = std::path::absolute(dir)?;
+        let real = fs::canonicalize(dir).unwrap_or_default();
+        for path in [dir, &absolute, &real] {
+            let Some(root) = root_of(path).map(|path| Root { path }) else { continue };
+            let resolved = root.follow(path)?;
+            // A path without links stays as it was given, for messages.
+            let is_same = resolved.components().eq(path.components());
+            return Ok((Some(root), if is_same { path.to_owned() } else { resolved }));
+        }
+        Ok((None, dir.to_owned()))
+    }
+
     /// Resolves all links of `path`, which begins with the root's path. Returns `path` itself if the root is `/`: the kernel
     /// resolves it.
     ///
@@ -83,7 +107,9 @@ impl Root {
     /// Those of [`Root::resolve`].
     pub fn follow(&self, path: &Path) -> io::Result<PathBuf> {
         match path.strip_prefix(&self.path) {
-            Ok(below) if self.path != Path::new("/") => Ok(self.path.join(self.resolve(below)?)),
+            Ok(below) if self.path != Path::new("/") && path.is_absolute() == self.path.is_absolute() => {
+                Ok(self.path.join(self.resolve(below)?))
+            }
             _ => Ok(path.to_owned()),
         }
     }
@@ -119,5 +145,27 @@ mod tests {
             assert_eq!(root.resolve(Path::new(path)).unwrap(), Path::new(want), "{path}");
         }
         assert!(root.resolve(Path::new("loop/a")).is_err());
+    }
+
+    #[test]
+    fn the_root_of_a_target_is_found_above_its_modules() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().canonicalize().unwrap();
+        fs::create_dir_all(dir.join("usr/lib/modules/6")).unwrap();
+        symlink("/usr/lib", dir.join("lib")).unwrap();
+        symlink(dir.join("usr/lib/modules/6"), dir.join("tree")).unwrap();
+        let found = |path: &str, place: &str, depth| {
+            let (root, resolved) = Root::of_target(&dir.join(path), place, depth).unwrap();
+            let below = resolved.strip_prefix(&dir).unwrap().to_str().unwrap().to_owned();
+            (root.map(|root| root.path == dir), below)
+        };
+        let tree = (Some(true), "usr/lib/modules/6".to_owned());
+        for path in ["lib/modules/6", "usr/lib/modules/6", "tree"] {
+            assert_eq!(found(path, "lib/modules", 1), tree, "{path}");
+        }
+        assert_eq!(found("usr/lib", "lib/modules", 1), (None, "usr/lib".into()));
+        assert_eq!(found("lib/firmware", "lib/firmware", 0), (Some(true), "usr/lib/firmware".into()));
+        let relative = Root::of_target(Path::new("lib/modules/no-such"), "lib/modules", 1).unwrap();
+        assert_eq!(relative, (Some(Root { path: PathBuf::new() }), "lib/modules/no-such".into()));
     }
 }

@@ -7,9 +7,9 @@ use crate::host::arch::Arch;
 use crate::host::depmod;
 use crate::host::depmod::IndexFile;
 use crate::host::dt::tree::strings;
-use crate::host::error::{Error, Result};
+use crate::host::error::Result;
 use crate::host::image::depmod_inputs;
-use crate::host::image::firmware::Firmware;
+use crate::host::image::firmware::{Firmware, FirmwareDir};
 use crate::host::image::pack;
 use crate::host::image::pack::Packed;
 use crate::host::input;
@@ -18,7 +18,6 @@ use crate::host::modules::tree::{Builtin, Tree};
 use crate::host::select::builtin::Builtins;
 use crate::host::select::left_out::left_out;
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 /// The files for an image, except the loader and the early files, which the plan has.
 #[derive(Debug)]
@@ -94,13 +93,11 @@ fn indexes(tree: &Tree, modules: &[Module]) -> Result<Vec<IndexFile>> {
 /// `firmware.builtin` also that of built-in drivers. Without a directory of firmware there is none, and none is missing.
 fn read_firmware(args: &BuildArgs, inputs: &Inputs, plan: &ImagePlan<'_>) -> Result<Firmware> {
     let keys = &inputs.board.firmware;
-    let dirs: Vec<PathBuf> = args.firmware.iter().chain(&keys.dirs).cloned().collect();
+    let dirs = args.firmware.iter().chain(&keys.dirs).map(|dir| FirmwareDir::new(dir));
+    let dirs = dirs.collect::<Result<Vec<_>>>()?;
     let mut firmware = Firmware { kver: inputs.indexed.tree.kver.clone(), ..Firmware::default() };
     if dirs.is_empty() {
         return Ok(firmware);
-    }
-    if let Some(dir) = dirs.iter().find(|dir| !dir.is_dir()) {
-        return Err(Error::input(dir, "not a directory (--firmware or firmware.dirs)"));
     }
     for (name, user) in firmware_names(inputs, plan) {
         firmware.add(&dirs, &name, &user)?;

@@ -13,6 +13,7 @@ use crate::host::dt::vmlinux::Kernel;
 use crate::host::dt::{blob, overlay};
 use crate::host::error::{Error, Result};
 use crate::host::image::pack;
+use crate::host::input;
 use crate::host::modules::cache;
 use crate::host::select::catalogue::Catalogue;
 use crate::host::select::for_board::select;
@@ -205,10 +206,10 @@ fn read_root(args: &SourceArgs, board: &Board) -> Result<Option<Root>> {
 fn read_trees(args: &SourceArgs, board: &Board, indexed: &IndexedTree) -> Result<Vec<DeviceTree>> {
     let mut dirs: Vec<PathBuf> = vec![Path::new(".").join(board.path.parent().unwrap_or(Path::new("")))];
     dirs.extend(args.dtbs.clone());
-    dirs.extend(indexed.dtb_dirs());
     let find = |name: &PathBuf, key: &str| {
         let found = dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file());
-        found.ok_or_else(|| board.fault(key, no_blob(name, &dirs)))
+        let found = found.or_else(|| indexed.device_tree(name));
+        found.map_or_else(|| Err(board.fault(key, no_blob(name, &[&dirs[..], &indexed.dtb_dirs()].concat())?)), Ok)
     };
     let (blobs, overlays) = if args.dtb.is_empty() {
         let blob = board.dt.blob.iter().map(|name| find(name, "dt.blob"));
@@ -236,11 +237,17 @@ fn is_given(name: &Path) -> bool {
 }
 
 /// Returns the message on a missing device tree, with the closest name.
-fn no_blob(name: &Path, dirs: &[PathBuf]) -> String {
+///
+/// # Errors
+/// One of `dirs` cannot be read: it may have the device tree.
+fn no_blob(name: &Path, dirs: &[PathBuf]) -> Result<String> {
     let sub = name.parent().unwrap_or(Path::new(""));
-    let files = dirs.iter().filter_map(|dir| std::fs::read_dir(dir.join(sub)).ok()).flatten().flatten();
-    let names: Vec<String> = files.map(|entry| sub.join(entry.file_name()).to_string_lossy().into_owned()).collect();
+    let mut names = Vec::new();
+    for dir in dirs {
+        let below = input::names(&dir.join(sub))?.into_iter();
+        names.extend(below.map(|name| sub.join(name).to_string_lossy().into_owned()));
+    }
     let near = spelling::closest(&name.to_string_lossy(), names.iter().map(String::as_str));
     let advice = near.map_or("pass --dtbs DIR".into(), |near| format!("did you mean `{near}`?"));
-    format!("`{}` is neither beside the board file nor among the kernel's device trees; {advice}", name.display())
+    Ok(format!("`{}` is neither beside the board file nor among the kernel's device trees; {advice}", name.display()))
 }

@@ -175,9 +175,9 @@ fn no_tree(options: &Options, dir: &Path) -> Error {
 
 fn read_config(options: &Options, kver: &str) -> Result<DepmodConfig> {
     if options.config.is_empty() {
-        DepmodConfig::read(&depmod_d::DIRS.map(PathBuf::from), kver)
+        DepmodConfig::read(&Root::default(), &depmod_d::DIRS.map(PathBuf::from), kver)
     } else {
-        DepmodConfig::read(&options.config, kver)
+        DepmodConfig::read(&Root::default(), &options.config, kver)
     }
 }
 

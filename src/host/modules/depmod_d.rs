@@ -3,6 +3,7 @@
 
 use crate::host::error::{Error, Result};
 use crate::host::input;
+use crate::host::root::Root;
 use regex_lite::Regex;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,17 +14,9 @@ use std::path::{Path, PathBuf};
 pub const DIRS: [&str; 5] =
     ["/etc/depmod.d", "/run/depmod.d", "/usr/local/lib/depmod.d", "/usr/lib/depmod.d", "/lib/depmod.d"];
 
-/// Returns where the depmod.d of the target's root may lie, for its module tree at `dir`: ROOT/lib/modules/KVER or
-/// ROOT/usr/lib/modules/KVER. For another path there is none.
-pub fn dirs_of_target(dir: &Path) -> Vec<PathBuf> {
-    let given = std::path::absolute(dir).unwrap_or_default();
-    let real = fs::canonicalize(dir).unwrap_or_default();
-    let root_of = |path: &Path| {
-        let root = path.parent().filter(|modules| modules.ends_with("lib/modules"))?.parent()?.parent()?;
-        Some(root.parent().filter(|_| root.ends_with("usr")).unwrap_or(root).to_owned())
-    };
-    let root = root_of(&given).or_else(|| root_of(&real));
-    root.map_or(Vec::new(), |root| DIRS.map(|dir| root.join(dir.trim_start_matches('/'))).into())
+/// Returns the places of depmod.d in a target's root.
+pub fn dirs_of_target(root: &Root) -> Vec<PathBuf> {
+    DIRS.map(|dir| root.join(Path::new(dir))).into()
 }
 
 /// The configuration of depmod for one kernel.
@@ -58,28 +51,34 @@ pub struct Rank(usize);
 
 impl DepmodConfig {
     /// Reads the configuration at `paths`, files or directories, for the kernel `kver`. Missing paths are ignored. Of a
-    /// directory the `*.conf` files are read; of two files of one name, the first. Files are read in name order.
+    /// directory the `*.conf` files are read; of two files of one name, the first. Files are read in name order. Links
+    /// are resolved below `root`; one to /dev/null disables its name.
     ///
     /// # Errors
-    /// An existing file cannot be read.
-    pub fn read(paths: &[PathBuf], kver: &str) -> Result<DepmodConfig> {
+    /// A path exists and cannot be read.
+    pub fn read(root: &Root, paths: &[PathBuf], kver: &str) -> Result<DepmodConfig> {
         let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
         for path in paths {
-            let Ok(meta) = fs::metadata(path) else { continue };
+            let real = root.follow(path).map_err(Error::io(path))?;
+            let Some(meta) = input::metadata(&real)? else { continue };
             if !meta.is_dir() {
                 files.entry(path.file_name().unwrap_or_default().into()).or_insert(path.clone());
                 continue;
             }
-            for entry in fs::read_dir(path).map_err(Error::io(path))? {
-                let entry = entry.map_err(Error::io(path))?;
-                if is_conf(&entry.file_name()) && !entry.path().is_dir() {
-                    files.entry(entry.file_name()).or_insert(entry.path());
+            for entry in fs::read_dir(&real).map_err(Error::io(path))? {
+                let name = entry.map_err(Error::io(path))?.file_name();
+                if is_conf(&name) && !real.join(&name).is_dir() {
+                    files.entry(name.clone()).or_insert(real.join(name));
                 }
             }
         }
         let mut config = DepmodConfig::default();
         for path in files.values() {
-            let text = if paths.contains(path) { input::read_named(path)? } else { input::read(path)? };
+            if fs::read_link(path).is_ok_and(|target| target == Path::new("/dev/null")) {
+                continue;
+            }
+            let real = root.follow(path).map_err(Error::io(path))?;
+            let text = if paths.contains(path) { input::read_named(&real)? } else { input::read(&real)? };
             config.parse(path, &text, kver);
         }
         Ok(config)

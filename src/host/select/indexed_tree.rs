@@ -33,6 +33,8 @@ use std::path::{Path, PathBuf};
 pub struct IndexedTree {
     /// The tree.
     pub tree: Tree,
+    /// The target's root, if the tree lies in one: ROOT of ROOT/lib/modules/KVER.
+    root: Option<Root>,
     /// All readable modules, in depmod's order.
     pub modules: Vec<Module>,
     graph: Graph,
@@ -52,7 +54,8 @@ impl IndexedTree {
         depmod_config: &[PathBuf],
     ) -> Result<IndexedTree> {
         check_level(dir)?;
-        let mut tree = open(dir, depmod_config)?;
+        let (root, real) = Root::of_target(dir, "lib/modules", 1).map_err(Error::io(dir))?;
+        let mut tree = open(root.as_ref(), &real, depmod_config)?;
         if let Some(path) = builtin {
             tree.builtin = Some(input::read_named(path)?);
         }
@@ -61,7 +64,7 @@ impl IndexedTree {
         let owners = SymbolOwners::new(&modules);
         let graph = Graph::with(&modules, &owners)?;
         let files = depmod::emit(tree.builtin(), &modules, &owners, &graph)?.files;
-        Ok(IndexedTree { graph, tree, modules, files })
+        Ok(IndexedTree { graph, tree, root, modules, files })
     }
 
     /// Returns the modprobe configuration of a device: these lines of modprobe.d, and the tree's softdeps and weakdeps.
@@ -101,46 +104,50 @@ impl IndexedTree {
     /// Returns the path of NAME in the tree, or of boot/NAME-KVER in the root that holds the tree, if it exists. Fedora,
     /// Arch, openSUSE, and Debian since Linux 7 install the former. Source: kernel-install(8).
     pub fn boot_file(&self, name: &str) -> Option<PathBuf> {
-        let in_boot = self.roots().map(|root| root.join(format!("boot/{name}-{}", self.tree.kver)));
-        std::iter::once(self.tree.dir.join(name)).chain(in_boot).find(|path| path.is_file())
+        let in_boot = self.root.iter().map(|root| root.path().join(format!("boot/{name}-{}", self.tree.kver)));
+        self.first_file(std::iter::once(self.tree.dir.join(name)).chain(in_boot))
+    }
+
+    /// Finds a device tree by its path in the directories where distributions install those of the tree's kernel.
+    pub fn device_tree(&self, name: &Path) -> Option<PathBuf> {
+        self.first_file(self.dtb_dirs().into_iter().map(|dir| dir.join(name)))
     }
 
     /// Returns the directories where distributions install device trees for the tree's kernel.
     pub fn dtb_dirs(&self) -> Vec<PathBuf> {
-        let kver = &self.tree.kver;
-        let below = |root: PathBuf| {
-            let places =
-                ["usr/lib/linux-image-KVER", "lib/linux-image-KVER", "boot/dtbs/KVER", "boot/dtb-KVER", "boot"];
-            places.map(|place| root.join(place.replace("KVER", kver)))
-        };
-        self.roots().flat_map(below).chain([self.tree.dir.join("dtb")]).collect()
+        let places = ["usr/lib/linux-image-KVER", "lib/linux-image-KVER", "boot/dtbs/KVER", "boot/dtb-KVER", "boot"];
+        let places = places.map(|place| place.replace("KVER", &self.tree.kver));
+        let of_root = self.root.iter().flat_map(|root| places.each_ref().map(|place| root.path().join(place)));
+        of_root.chain([self.tree.dir.join("dtb")]).collect()
     }
 
-    /// Yields the roots that may hold the tree: ROOT of ROOT/lib/modules/KVER, and the directory above it for ROOT/usr.
-    fn roots(&self) -> impl Iterator<Item = PathBuf> {
-        let full = std::fs::canonicalize(&self.tree.dir).unwrap_or_else(|_| self.tree.dir.clone());
-        let roots: Vec<PathBuf> = full.ancestors().skip(3).take(2).map(Path::to_owned).collect();
-        roots.into_iter()
+    /// Returns the first of `paths` that leads to a file, with its links resolved below the tree's root.
+    fn first_file(&self, paths: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+        let root = self.root.clone().unwrap_or_default();
+        paths.filter_map(|path| root.follow(&path).ok()).find(|path| path.is_file())
     }
 }
 
-/// Opens the tree at `dir` by the rules of `depmod_config`, or else of the target's own depmod.d.
-fn open(dir: &Path, depmod_config: &[PathBuf]) -> Result<Tree> {
+/// Opens the tree at `dir` in a target's root, by the rules of `depmod_config`, or else of the target's own depmod.d.
+fn open(root: Option<&Root>, dir: &Path, depmod_config: &[PathBuf]) -> Result<Tree> {
     let full = std::fs::canonicalize(dir).map_err(Error::io(dir))?;
     let kver = full.file_name().unwrap_or_default().to_string_lossy();
     let mut config = if depmod_config.is_empty() {
-        DepmodConfig::read(&depmod_d::dirs_of_target(dir), &kver)?
+        match root {
+            Some(root) => DepmodConfig::read(root, &depmod_d::dirs_of_target(root), &kver)?,
+            None => DepmodConfig::default(),
+        }
     } else {
         if let Some(missing) = depmod_config.iter().find(|path| !path.exists()) {
             return Err(Error::input(missing, "no such file or directory (--depmod-config)"));
         }
-        DepmodConfig::read(depmod_config, &kver)?
+        DepmodConfig::read(&Root::default(), depmod_config, &kver)?
     };
+    let root = root.cloned().unwrap_or_default();
     let mut warnings = std::mem::take(&mut config.warnings);
     warnings.extend(config.externals.drain(..).map(|external| {
         format!("{external}: skipped, an external directory of the target's depmod.d; the tree lacks its modules")
     }));
-    let root = Root::default();
     let mut tree = Tree::open_with(&root, dir, &config)?.with_modules()?;
     let other = tree.other_in_dep(&root)?;
     if let Some((modname, listed, used)) = other.first() {
@@ -154,11 +161,16 @@ fn open(dir: &Path, depmod_config: &[PathBuf]) -> Result<Tree> {
 }
 
 /// Refuses a root in the place of its module tree.
+///
+/// # Errors
+/// The directory is a root, or its lib/modules cannot be read.
 fn check_level(dir: &Path) -> Result<()> {
     let above = ["lib/modules", "usr/lib/modules"].map(|place| dir.join(place));
-    let entries = above.iter().filter_map(|above| std::fs::read_dir(above).ok()).flatten().flatten();
-    let mut trees: Vec<String> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).map(named).collect();
-    trees.sort();
+    let mut trees = Vec::new();
+    for above in above {
+        let paths = input::names(&above)?.into_iter().map(|name| above.join(name));
+        trees.extend(paths.filter(|path| path.is_dir()).map(named));
+    }
     match trees[..] {
         [] => Ok(()),
         _ => Err(Error::input(dir, format!("a root, not a module tree; pass {}", trees.join(" or ")))),

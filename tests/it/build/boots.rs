@@ -164,6 +164,46 @@ fn the_images_name_tells_its_compression() {
 }
 
 #[test]
+fn absolute_links_of_a_target_stay_below_its_root() {
+    let fixture = Fixture::new();
+    let tree = format!("usr/lib/modules/{KVER}");
+    fs::rename(fixture.root().join("lib"), fixture.root().join("usr-lib")).unwrap();
+    fs::create_dir(fixture.root().join("usr")).unwrap();
+    fs::rename(fixture.root().join("usr-lib"), fixture.root().join("usr/lib")).unwrap();
+    let link = |target: &str, link: &str| {
+        let link = fixture.root().join(link);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, link).unwrap();
+    };
+    fixture.put("opt/vendor/wifi.ko", Ko::new("wifi").built_for(KVER).build()).put("loader", Ko::loader().build());
+    fixture.put(&format!("{tree}/kernel/disk.ko"), Ko::new("disk").built_for(KVER).build());
+    fixture
+        .put("etc/vendor/depmod.conf", "search vendor built-in\n")
+        .put("etc/vendor/config", "# CONFIG_BLK_DEV_INITRD is not set\n");
+    fixture
+        .put("etc/vendor/builtin", "kernel/fs/ext4/ext4.ko\n")
+        .put("b.toml", "arch = 'x86_64'\nmodules.load = ['wifi']\n");
+    link("/usr/lib", "lib");
+    link("/opt/vendor", &format!("{tree}/vendor"));
+    link("/etc/vendor/depmod.conf", "etc/depmod.d/v.conf");
+    link("/dev/null", "etc/depmod.d/no.conf");
+    link("/etc/vendor/config", &format!("boot/config-{KVER}"));
+    fs::remove_file(fixture.root().join(&tree).join("modules.builtin")).unwrap();
+    link("/etc/vendor/builtin", &format!("{tree}/modules.builtin"));
+    fixture.put(&format!("{tree}/kernel/wifi.ko"), Ko::new("wifi").built_for(KVER).build());
+    let modules = ["--modules", &*self::tree()];
+    let told = error(&fixture, &[&modules[..], &["--board", "b.toml", "-o", "image"]].concat());
+    assert!(told.contains(&format!("boot/config-{KVER}")) || told.contains("etc/vendor/config"), "{told}");
+    fs::remove_file(fixture.root().join("boot").join(format!("config-{KVER}"))).unwrap();
+    let (told, files) = built(&fixture, &modules);
+    assert_eq!((told.as_str(), files), ("", vec![format!("lib/modules/{KVER}/vendor/wifi.ko")]));
+    let outside = fixture.root().join(format!("{tree}/kernel/passwd.ko"));
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_mkinitmod"), &outside).unwrap();
+    let (told, _) = built(&fixture, &modules);
+    assert!(told.contains("passwd.ko: skipped: cannot follow the symbolic link"), "a link to the host's files: {told}");
+}
+
+#[test]
 fn image_and_manifest_are_written_both_or_not_at_all() {
     let fixture = fixture();
     let args = ["--board", "b.toml", "--modules", &*tree()];
