@@ -26,6 +26,7 @@ pub(crate) fn joined(boards: &[Board]) -> Result<Board> {
             ("image.loader-as", agree(&mut image.loader_as, &more.loader_as)),
             ("tree.modules", agree(&mut all.tree.modules, &board.tree.modules)),
             ("tree.builtin", agree(&mut all.tree.builtin, &board.tree.builtin)),
+            ("tree.symvers", agree(&mut all.tree.symvers, &board.tree.symvers)),
             ("tree.config", agree(&mut all.tree.config, &board.tree.config)),
         ];
         if let Some((key, _)) = choices.iter().find(|(_, agrees)| !agrees) {

@@ -103,6 +103,8 @@ pub struct TreeKeys {
     pub modules: Option<PathBuf>,
     /// A modules.builtin file in place of the tree's.
     pub builtin: Option<PathBuf>,
+    /// Module.symvers of the kernel: the versions of its symbols.
+    pub symvers: Option<PathBuf>,
     /// The kernel's configuration: names built-in options, and explains missing modules.
     pub config: Option<PathBuf>,
 }
@@ -250,7 +252,9 @@ impl Board {
         board.path = path.into();
         board.check()?;
         let dir = path.parent().unwrap_or(Path::new(""));
-        for path in [&mut board.tree.modules, &mut board.tree.builtin, &mut board.tree.config].into_iter().flatten() {
+        let tree = &mut board.tree;
+        let paths = [&mut tree.modules, &mut tree.builtin, &mut tree.symvers, &mut tree.config];
+        for path in paths.into_iter().flatten() {
             *path = dir.join(&*path);
         }
         for firmware in &mut board.firmware.dirs {

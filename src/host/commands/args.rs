@@ -89,6 +89,10 @@ pub struct SourceArgs {
     /// modules.builtin of the kernel [default: that of the module tree]
     #[arg(long, value_name = "FILE")]
     pub builtin: Option<PathBuf>,
+    /// Module.symvers of the kernel, to check modules against; also a System.map or vmlinux that has the versions
+    /// [default: Module.symvers or symvers of the module tree, ROOT/boot/symvers-KVER, ..., if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub symvers: Option<PathBuf>,
     /// depmod.d of the target, which decides between module files of one name; a directory or file [default: that of
     /// the module tree's root: ROOT/etc/depmod.d, ROOT/usr/lib/depmod.d, ...]
     #[arg(long, value_name = "DIR")]

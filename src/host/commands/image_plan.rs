@@ -68,7 +68,7 @@ impl<'a> ImagePlan<'a> {
         let mut ids: Vec<ModuleId> = selection.picks.iter().map(|pick| pick.id).collect();
         ids.sort_unstable();
         let wanted: Vec<&Module> = ids.into_iter().map(|id| &inputs.indexed.modules.as_slice()[id]).collect();
-        loadable::check(&inputs.indexed, &wanted)?;
+        loadable::check(inputs, existing.as_ref(), &wanted)?;
         if existing.is_none() {
             bootable::check(inputs, &selection, &wanted)?;
         }

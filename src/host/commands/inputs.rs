@@ -33,6 +33,8 @@ pub struct Inputs {
     pub indexed: IndexedTree,
     /// The kernel's image, which lists its built-in drivers, if it was read.
     pub kernel: Option<Kernel>,
+    /// The path of the kernel's image, if an argument named it.
+    pub kernel_path: Option<PathBuf>,
     /// The kernel's configuration, if there is one.
     pub kconfig: Option<Kconfig>,
     /// Configuration of modprobe, from the tree and the board. A catalogue borrows it.
@@ -82,7 +84,8 @@ impl Inputs {
         let kconfig = board.tree.config.clone().or_else(|| indexed.boot_file("config"));
         let kconfig = kconfig.as_deref().map(Kconfig::read).transpose()?;
         let config_text = indexed.config_text(&board.modprobe.config_text());
-        Ok(Inputs { board, boards: board_inputs, indexed, kernel, kconfig, config_text })
+        let kernel_path = args.kernel.clone();
+        Ok(Inputs { board, boards: board_inputs, indexed, kernel, kernel_path, kconfig, config_text })
     }
 
     /// Selects the modules of all boards.
@@ -153,6 +156,7 @@ fn tree_keys(args: &SourceArgs, keys: TreeKeys) -> TreeKeys {
     TreeKeys {
         modules: args.modules.clone().or(keys.modules),
         builtin: args.builtin.clone().or(keys.builtin),
+        symvers: args.symvers.clone().or(keys.symvers),
         config: args.config.clone().or(keys.config),
     }
 }

@@ -5,6 +5,7 @@ pub mod manifest;
 pub mod report;
 pub mod inputs;
 mod bootable;
+mod symbol_versions;
 mod loadable;
 mod image_plan;
 mod image_files;

@@ -15,6 +15,7 @@ pub mod scan;
 pub mod symbols;
 pub mod graph;
 pub mod vermagic;
+pub mod versions;
 
 pub use progress::Progress;
 pub use scan::read_tree;

@@ -221,7 +221,10 @@ impl<'data, Elf: FileHeader<Endian = Endianness>, R: ReadRef<'data>> Reader<'dat
         }
         let Some(section) = self.sections.get(usize::from(index.0)) else { return Ok(None) };
         let bytes = self.bytes(section)?;
-        Ok(usize::try_from(value).ok().and_then(|off| bytes.get(off..)).and_then(|word| self.u32(word)))
+        // An address in a vmlinux, an offset in a module: its sections have the address 0.
+        let off = value.checked_sub(section.sh_addr(self.endian).into());
+        let off = off.and_then(|off| usize::try_from(off).ok());
+        Ok(off.and_then(|off| bytes.get(off..)).and_then(|word| self.u32(word)))
     }
 
     /// Reads the versions of imported symbols, from `__versions` and from `__version_ext_*`.

@@ -108,6 +108,20 @@ impl IndexedTree {
         self.first_file(std::iter::once(self.tree.dir.join(name)).chain(in_boot))
     }
 
+    /// Returns the path of the kernel's Module.symvers, if it is in the tree or its root. Fedora, openSUSE and others
+    /// install it as symvers, compressed; headers of distributions have it behind the link `build`.
+    pub fn symvers(&self) -> Option<PathBuf> {
+        let endings = ["", ".gz", ".xz", ".zst"];
+        let in_tree = ["Module.symvers".to_owned(), "build/Module.symvers".to_owned()].into_iter();
+        let in_tree = in_tree.chain(endings.map(|ending| format!("symvers{ending}")));
+        let in_tree = in_tree.map(|name| self.tree.dir.join(name));
+        let kver = &self.tree.kver;
+        let in_root = endings.map(|ending| format!("boot/symvers-{kver}{ending}")).into_iter();
+        let in_root = in_root.chain([format!("usr/src/linux-headers-{kver}/Module.symvers")]);
+        let in_root = in_root.filter_map(|name| Some(self.root.as_ref()?.path().join(name)));
+        self.first_file(in_tree.chain(in_root))
+    }
+
     /// Finds a device tree by its path in the directories where distributions install those of the tree's kernel.
     pub fn device_tree(&self, name: &Path) -> Option<PathBuf> {
         self.first_file(self.dtb_dirs().into_iter().map(|dir| dir.join(name)))

@@ -20,7 +20,7 @@ fn fixture() -> Fixture {
 }
 
 /// Emits an archive of path, mode, links and content. Those with several links are one file.
-fn archive(entries: &[(&str, u32, u32, &[u8])]) -> Vec<u8> {
+pub(super) fn archive(entries: &[(&str, u32, u32, &[u8])]) -> Vec<u8> {
     use std::io::Write;
     let mut out = Vec::new();
     for (path, mode, nlink, data) in entries {

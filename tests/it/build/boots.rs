@@ -21,10 +21,18 @@ fn build(fixture: &Fixture, args: &[&str]) -> Output {
     command.output().expect("mkinitmod runs")
 }
 
-fn error(fixture: &Fixture, args: &[&str]) -> String {
+pub(super) fn error(fixture: &Fixture, args: &[&str]) -> String {
     let output = build(fixture, args);
     assert_eq!(output.status.code(), Some(1), "{args:?}");
     String::from_utf8(output.stderr).unwrap().trim_end().replace(&*fixture.root().to_string_lossy(), "")
+}
+
+/// Returns the warnings of a build that succeeds.
+pub(super) fn told(fixture: &Fixture, args: &[&str]) -> String {
+    let output = build(fixture, args);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    told
 }
 
 /// Builds `image` for b.toml. Returns the warnings, and the paths of the image's modules.

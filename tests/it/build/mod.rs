@@ -8,3 +8,4 @@ mod early;
 mod family;
 mod readers;
 mod strip;
+mod versions;

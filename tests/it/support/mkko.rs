@@ -43,6 +43,7 @@ pub struct Ko {
     crc_symbols: bool,
     signature: Option<Vec<u8>>,
     release: String,
+    other_crcs: Vec<(String, u32)>,
 }
 
 struct Section {
@@ -70,6 +71,7 @@ impl Ko {
             crc_symbols: true,
             signature: None,
             release: "6.12.0".into(),
+            other_crcs: Vec::new(),
         }
     }
 
@@ -142,6 +144,12 @@ impl Ko {
         self
     }
 
+    /// Sets another version of a symbol than [`crc`], as from another build.
+    pub fn crc(mut self, symbol: &str, crc: u32) -> Self {
+        self.other_crcs.push((symbol.into(), crc));
+        self
+    }
+
     /// Leaves `__crc_` symbols out; then exports are to be read from `__ksymtab_strings`.
     pub fn without_crcs(mut self) -> Self {
         self.crc_symbols = false;
@@ -169,7 +177,7 @@ impl Ko {
                 sections.push(Section::new("__versions", SHT_PROGBITS, SHF_ALLOC, data));
             }
             Versions::Extended => {
-                let crcs = versioned.iter().flat_map(|symbol| self.u32(crc(symbol))).collect();
+                let crcs = versioned.iter().flat_map(|symbol| self.u32(self.crc_of(symbol))).collect();
                 sections.push(Section::new("__version_ext_crcs", SHT_PROGBITS, SHF_ALLOC, crcs));
                 sections.push(Section::new("__version_ext_names", SHT_PROGBITS, SHF_ALLOC, strings(&versioned)));
             }
@@ -194,6 +202,11 @@ impl Ko {
             file.extend(SIGNATURE_MAGIC);
         }
         file
+    }
+
+    fn crc_of(&self, symbol: &str) -> u32 {
+        let other = self.other_crcs.iter().find(|(name, _)| name == symbol);
+        other.map_or_else(|| crc(symbol), |(_, crc)| *crc)
     }
 
     fn undefined(&self) -> impl Iterator<Item = &String> {
@@ -223,7 +236,7 @@ impl Ko {
 
     /// `struct modversion_info`: a long and a name, 64 bytes.
     fn version(&self, symbol: &str) -> Vec<u8> {
-        let mut entry = self.word(u64::from(crc(symbol)));
+        let mut entry = self.word(u64::from(self.crc_of(symbol)));
         let room = 63 - entry.len();
         entry.extend(symbol.bytes().take(room));
         entry.resize(64, 0);
@@ -239,7 +252,7 @@ impl Ko {
         };
         for export in &self.exports {
             if self.crc_symbols {
-                add(&format!("__crc_{export}"), STB_GLOBAL, SHN_ABS, crc(export));
+                add(&format!("__crc_{export}"), STB_GLOBAL, SHN_ABS, self.crc_of(export));
             }
             add(export, STB_GLOBAL | STT_FUNC, 1, 0);
         }
