@@ -47,14 +47,14 @@ pub(crate) fn boot(buffers: &'static mut Buffers, args: Args, env: Args) -> ! {
     };
     let total_ms = now_ms().saturating_sub(start_ms);
     let Ok(root) = root else { died() };
-    line(Level::Notice, &[b"root ", root.text, b" is ", root.node_path(), b" (", &fs_type, b")"]);
+    line(Level::Notice, "root % is % (%)", &[root.text, root.node_path(), &fs_type]);
     if options.has_break {
         explain::pause(env);
     }
     report_summary(&dispatcher, start_ms, total_ms);
     child::reap();
     let error = root.switch(args, env);
-    line(Level::Error, &[b"cannot start an init in the root ", root.text, b": ", log::errno_prose(error)]);
+    line(Level::Error, "cannot start an init in the root %: %", &[root.text, log::errno_prose(error)]);
     loop {
         hold(&options, env);
     }
@@ -87,7 +87,7 @@ fn reach(
             (Action::Done, _) => break,
             (action, root) => {
                 if let (Action::Report, Ok(root)) = (action, root) {
-                    line(Level::Notice, &[b"waiting for the root ", root.text]);
+                    line(Level::Notice, "waiting for the root %", &[root.text]);
                 }
                 let wait_ms = if wait.is_mounted() { 0 } else { POLL_MS };
                 let left = match dispatcher {
@@ -111,14 +111,15 @@ fn reach(
 #[inline(never)]
 fn report_unreached(root: &Result<Root<'_>, &'static [u8]>, why: Why) {
     match (root, why) {
-        (Err(prose), _) => line(Level::Error, &[*prose]),
+        (Err(prose), _) => line(Level::Error, "%", &[*prose]),
         (Ok(root), Why::Unmountable(errno)) => explain::report_unmountable(root, errno),
         (Ok(root), Why::Absent(waited_ms)) => {
             root.report_net();
             let waited = Decimal::new(waited_ms / 1000);
             line(
                 Level::Error,
-                &[root.text, b" did not appear within ", waited.text(), explain::seconds_and_advice(root)],
+                "% did not appear within %%",
+                &[root.text, waited.text(), explain::seconds_and_advice(root)],
             );
         }
         (Ok(_), Why::Unnamed) => {}
@@ -145,7 +146,7 @@ fn mount_kernel_file_systems() {
         if let Err(error) = mounted
             && error != rustix::io::Errno::BUSY
         {
-            line(Level::Error, &[b"cannot mount ", place.to_bytes(), b": ", log::errno_prose(errno(error))]);
+            line(Level::Error, "cannot mount %: %", &[place.to_bytes(), log::errno_prose(errno(error))]);
         }
     }
     let _ = mkdir(mount::MOUNT_POINT, Mode::from_raw_mode(0o755));
@@ -157,17 +158,8 @@ fn report_summary(dispatcher: &Option<Dispatcher<'_>>, start_ms: u64, total_ms: 
     let summary = dispatcher.as_ref().map(|dispatcher| dispatcher.requests.sum_up(start_ms, Some(total_ms)));
     let [loaded, modules_ms, kernel_ms] = summary.map_or([0; 3], |all| [all.modules, all.modules_ms, all.kernel_ms]);
     let [loaded, modules_ms, kernel_ms, total_ms] = [loaded, modules_ms, kernel_ms, total_ms].map(Decimal::new);
-    let parts = [
-        loaded.text(),
-        b" modules in ",
-        modules_ms.text(),
-        b" ms (kernel ",
-        kernel_ms.text(),
-        b" ms), root after ",
-        total_ms.text(),
-        b" ms",
-    ];
-    line(Level::Notice, &parts);
+    let args = [loaded.text(), modules_ms.text(), kernel_ms.text(), total_ms.text()];
+    line(Level::Notice, "% modules in % ms (kernel % ms), root after % ms", &args);
 }
 
 /// Reports the block devices and stops the boot: reboots after the seconds of `panic=`, or runs the image's shell, after which the boot
@@ -176,12 +168,12 @@ fn hold(options: &BootOptions<'_>, env: Args) {
     explain::report_devices();
     if let Some(seconds) = options.reboot_after_s {
         let in_s = Decimal::new(seconds.into());
-        line(Level::Error, &[b"cannot continue booting; reboot in ", in_s.text(), b" s, as panic= requests"]);
+        line(Level::Error, "cannot continue booting; reboot in % s, as panic= requests", &[in_s.text()]);
         sleep_ms(u64::from(seconds).saturating_mul(1000));
         // Fails only without CAP_SYS_BOOT.
         let _ = reboot(RebootCommand::Restart);
     }
-    line(Level::Error, &[b"cannot continue booting; fix the image or the command line and reset"]);
+    line(Level::Error, "cannot continue booting; fix the image or the command line and reset", &[]);
     if !explain::shell(env) {
         loop {
             sleep_ms(3_600_000);

@@ -12,6 +12,8 @@ impl Errno {
     pub const EPERM: Errno = Errno(1);
     /// No such file. Module: it uses an unknown symbol.
     pub const ENOENT: Errno = Errno(2);
+    /// A device or file that cannot be read.
+    pub const EIO: Errno = Errno(5);
     /// Mount: the disk is not ready.
     pub const ENXIO: Errno = Errno(6);
     /// Module: not for this kernel.

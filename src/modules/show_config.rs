@@ -10,8 +10,8 @@ use super::name::{Alias, normalize};
 use super::resolve::{Failure, IndexFile, Indexes};
 use crate::bytes::words;
 
-/// Callback that prints text, given in parts.
-pub type Put<'a> = dyn FnMut(&[&[u8]]) + 'a;
+/// Callback that prints a template, in which each `%` stands for the next of the arguments.
+pub type Put<'a> = dyn FnMut(&'static str, &[&[u8]]) + 'a;
 
 /// The directives in the order of the output.
 const VERBS: [&[u8]; 7] = [b"blacklist", b"install", b"remove", b"alias", b"options", b"softdep", b"weakdep"];
@@ -32,27 +32,27 @@ pub fn config(config: &Config<'_>, put: &mut Put<'_>) {
             if kind != at {
                 continue;
             }
-            put(&[verb, b" "]);
+            put("% ", &[verb]);
             normal(name, put);
             if kind > 0 {
-                put(&[b" "]);
+                put(" ", &[]);
             }
             match directive {
                 Directive::Alias(..) => normal(rest, put),
                 Directive::Softdep(..) => softdep(rest, put),
                 Directive::Options(..) => {
-                    rest.iter().for_each(|&byte| put(&[&[if byte == b'\t' { b' ' } else { byte }]]));
+                    rest.iter().for_each(|&byte| put("%", &[&[if byte == b'\t' { b' ' } else { byte }]]));
                 }
                 Directive::Weakdep(..) => {
                     let mut before: &[u8] = b"";
                     for word in words(rest) {
-                        put(&[before, word]);
+                        put("%%", &[before, word]);
                         before = b" ";
                     }
                 }
-                _ => put(&[rest]),
+                _ => put("%", &[rest]),
             }
-            put(&[b"\n"]);
+            put("\n", &[]);
         }
         match at {
             0 => blacklist(config.cmdline, put),
@@ -65,18 +65,17 @@ pub fn config(config: &Config<'_>, put: &mut Put<'_>) {
 fn blacklist(cmdline: &[u8], put: &mut Put<'_>) {
     for param in cmdline::params(cmdline).filter(|param| param.key == BLACKLIST) {
         for name in param.value.unwrap_or_default().split(|&byte| byte == b',') {
-            put(&[b"blacklist ", name, b"\n"]);
+            put("blacklist %\n", &[name]);
         }
     }
 }
 
 fn options(cmdline: &[u8], put: &mut Put<'_>) {
     for (module, param) in cmdline::options(cmdline).filter(|(module, param)| !is_blacklist(module, param)) {
-        put(&[b"options "]);
+        put("options ", &[]);
         normal(module, put);
-        put(&[b" "]);
-        put(&param.parts());
-        put(&[b"\n"]);
+        put(" %%%%%", &param.parts());
+        put("\n", &[]);
     }
 }
 
@@ -88,7 +87,7 @@ fn softdep(text: &[u8], put: &mut Put<'_>) {
     for (side, title) in [(Side::Pre, &b"pre:"[..]), (Side::Post, b"post:")] {
         let mut before = title;
         for (_, word) in softdep_words(text).filter(|(on, _)| *on == side) {
-            put(&[before, b" ", word]);
+            put("% %", &[before, word]);
             before = b"";
         }
     }
@@ -96,7 +95,7 @@ fn softdep(text: &[u8], put: &mut Put<'_>) {
 
 fn normal(name: &[u8], put: &mut Put<'_>) {
     let mut normal = Alias::new();
-    put(&[normalize(name, &mut normal).map_or(name, |()| &normal)]);
+    put("%", &[normalize(name, &mut normal).map_or(name, |()| &normal)]);
 }
 
 const BLACKLIST: &[u8] = b"modprobe.blacklist";
@@ -108,7 +107,7 @@ const BLACKLIST: &[u8] = b"modprobe.blacklist";
 pub fn indexes(indexes: &Indexes<'_>, put: &mut Put<'_>) -> Result<(), Failure> {
     let [_, alias, symbols, ..] = &indexes.0;
     let mut dump = |index: &Index<'_>, file| {
-        let mut each = |key: &[u8], value: super::index::Value<'_>| put(&[b"alias ", key, b" ", value.text, b"\n"]);
+        let mut each = |key: &[u8], value: super::index::Value<'_>| put("alias % %\n", &[key, value.text]);
         index.walk(&mut each).map_err(|fault| Failure::Index(file, fault))
     };
     dump(alias, IndexFile::Alias)?;
@@ -126,7 +125,12 @@ mod tests {
             remove r-m  cmd x\ninstall i-n cmd\nblacklist b-l\nsoftdep x gcm\nbogus\n";
         let config = Config::new(text, b"quiet mod-b.x=\"y z\" mod.f modprobe.blacklist=k-l,m");
         let mut out = Vec::new();
-        super::config(&config, &mut |parts| parts.iter().for_each(|part| out.extend_from_slice(part)));
+        super::config(&config, &mut |template, args| {
+            let mut args = args.iter();
+            let parts =
+                template.bytes().map(|byte| if byte == b'%' { args.next().unwrap().to_vec() } else { vec![byte] });
+            out.extend(parts.flatten());
+        });
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "blacklist b_l\nblacklist k-l\nblacklist m\ninstall i_n cmd\nremove r_m  cmd x\nalias q_[a-b]_c d_e\n\

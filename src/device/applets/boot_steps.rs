@@ -169,11 +169,11 @@ pub(crate) fn wait(buffers: &'static mut Buffers, args: Args, env: Args) -> i32 
         end(dispatcher, start_ms);
     }
     if let Some(node) = wanted.node {
-        put(false, &[node.as_bytes(), b"\n"]);
+        put(false, "%\n", &[node.as_bytes()]);
         return 0;
     }
     let waited = Decimal::new(patience_ms.into());
-    line(Level::Error, &[text, b" did not appear within ", waited.text(), b" ms"]);
+    line(Level::Error, "% did not appear within % ms", &[text, waited.text()]);
     LATE
 }
 

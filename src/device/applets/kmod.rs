@@ -69,7 +69,7 @@ fn static_nodes(mut args: Args, operands: &mut VecView<&'static [u8]>) -> i32 {
     let text = match devname {
         Ok(text) => text,
         Err(Errno::ENOENT) => {
-            line(Level::Notice, &[b"WARNING: modules.devname of this kernel not found - ignoring"]);
+            line(Level::Notice, "WARNING: modules.devname of this kernel not found - ignoring", &[]);
             return 0;
         }
         Err(errno) => {
@@ -101,10 +101,10 @@ fn to_file(file: &[u8]) -> Result<(), Errno> {
     while let Some(len) = dirs.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == b'/')) {
         at = at.saturating_add(len).saturating_add(1);
         // Exists: fine. Fails otherwise: so does what comes next.
-        let _ = mkdirat(CWD, path(&[dirs.get(..at).unwrap_or_default()])?.as_c_str(), Mode::from_raw_mode(0o755));
+        let _ = mkdirat(CWD, path("%", &[dirs.get(..at).unwrap_or_default()])?.as_c_str(), Mode::from_raw_mode(0o755));
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-    let file = openat(CWD, path(&[file])?.as_c_str(), flags, Mode::from_raw_mode(0o666)).map_err(errno)?;
+    let file = openat(CWD, path("%", &[file])?.as_c_str(), flags, Mode::from_raw_mode(0o666)).map_err(errno)?;
     rustix::stdio::dup2_stdout(&file).map_err(errno)
 }
 

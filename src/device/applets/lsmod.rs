@@ -4,11 +4,12 @@ use super::options::take;
 use super::print::{Out, error};
 use crate::bytes::{decimal, words};
 use crate::device::buffers::Buffers;
-use crate::device::io::file::read;
+use crate::device::io::file::{open, read_whole};
 use crate::device::io::log::{Decimal, errno_prose};
 use crate::device::kernel::delete::{each_holder, number};
 use crate::device::rt::Args;
 use crate::getopt::Spec;
+use crate::loading::kernel::Errno;
 use heapless::VecView;
 use rustix::fs::CWD;
 
@@ -29,7 +30,7 @@ pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, _: Args) -> i3
         Err(status) => return status,
     };
     let mut out = Out::new();
-    out.put(&[b"Module                  Size  Used by\n"]);
+    out.part(b"Module                  Size  Used by\n");
     let (mut off, mut status) = (0usize, 0);
     for line in modules.split(|&byte| byte == b'\n') {
         if !line.is_empty() && one(line, &mut out).is_none() {
@@ -48,7 +49,8 @@ pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, _: Args) -> i3
 pub(super) fn loaded(text: &mut VecView<u8>) -> Result<&[u8], i32> {
     // Cannot fail: that is its capacity.
     let _ = text.resize(text.capacity(), 0);
-    read(CWD, b"/proc/modules", text).map_err(|errno| {
+    let modules = open(CWD, b"/proc/modules");
+    modules.and_then(|file| read_whole(&file, text).ok_or(Errno::EIO)).map_err(|errno| {
         error("could not get list of modules: /proc/modules: %", &[errno_prose(errno)]);
         1
     })
@@ -62,13 +64,13 @@ fn one(line: &[u8], out: &mut Out) -> Option<()> {
     let users = if users == b"-" { 0 } else { decimal(users)? };
     let size = Decimal::new(number(name, b"coresize").unwrap_or(size).into());
     let users = Decimal::new(number(name, b"refcnt").unwrap_or(users).into());
-    out.put(&[name, pad(19, name), b" ", pad(8, size.text()), size.text(), b"  ", users.text()]);
+    out.fill("%% %%  %", &[name, pad(19, name), pad(8, size.text()), size.text(), users.text()]);
     let mut separator: &[u8] = b" ";
     each_holder(name, &mut |holder| {
-        out.put(&[separator, holder]);
+        out.fill("%%", &[separator, holder]);
         separator = b",";
     });
-    out.put(&[b"\n"]);
+    out.part(b"\n");
     Some(())
 }
 

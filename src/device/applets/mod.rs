@@ -78,7 +78,7 @@ impl Command {
 
 /// Prints how the loader is called when it is not PID 1; returns the exit status.
 pub(super) fn usage() -> i32 {
-    put(true, &[b"usage: initmod COMMAND [ARG...]  (a link named COMMAND does the same; PID 1 boots)\ncommands:\n"]);
-    COMMANDS.iter().for_each(|command| put(true, &[command.name, b"\n"]));
+    put(true, "usage: initmod COMMAND [ARG...]  (a link named COMMAND does the same; PID 1 boots)\ncommands:\n", &[]);
+    COMMANDS.iter().for_each(|command| put(true, "%\n", &[command.name]));
     1
 }

@@ -98,7 +98,7 @@ impl Modinfo {
             let mut cwd = [0; 1024];
             let (dir, slash): (&[u8], &[u8]) =
                 if operand.starts_with(b"/") { (b"", b"") } else { (working_dir(&mut cwd), b"/") };
-            let shown = path(&[dir, slash, operand]);
+            let shown = path("%%%", &[dir, slash, operand]);
             return self.file(shown.as_ref().map_or(operand, Path::as_bytes), operand);
         }
         if self.asked.by_name {
@@ -137,7 +137,7 @@ impl Modinfo {
     fn file_of_tree(&mut self, line: DepLine<'static>) -> i32 {
         let file = line.path();
         let dir: &[u8] = if file.starts_with(b"/") { b"" } else { &self.tree.path };
-        let shown = path(&[dir, file]);
+        let shown = path("%%", &[dir, file]);
         self.file(shown.as_ref().map_or(file, Path::as_bytes), file)
     }
 
@@ -231,12 +231,12 @@ impl Modinfo {
         let (end, bare) = (self.asked.end, self.asked.field.is_some());
         for param in params.iter().rev() {
             let title: &[u8] = if bare { b"" } else { b"parm:           " };
-            self.out.put(&[title, param.name, b":"]);
+            self.out.fill("%%:", &[title, param.name]);
             match (param.description, param.type_name) {
-                (Some(description), Some(type_name)) => self.out.put(&[description, b" (", type_name, b")", end]),
-                (Some(description), None) => self.out.put(&[description, end]),
-                (None, Some(type_name)) if bare => self.out.put(&[b" (", type_name, b")", end]),
-                (None, type_name) => self.out.put(&[type_name.unwrap_or_default(), end]),
+                (Some(description), Some(type_name)) => self.out.fill("% (%)%", &[description, type_name, end]),
+                (Some(description), None) => self.out.fill("%%", &[description, end]),
+                (None, Some(type_name)) if bare => self.out.fill(" (%)%", &[type_name, end]),
+                (None, type_name) => self.out.fill("%%", &[type_name.unwrap_or_default(), end]),
             }
         }
     }
@@ -245,11 +245,11 @@ impl Modinfo {
     fn field(&mut self, key: &[u8], value: &[u8]) -> bool {
         match self.asked.field {
             Some(field) if field == key => {
-                self.out.put(&[value, self.asked.end]);
+                self.out.fill("%%", &[value, self.asked.end]);
                 return true;
             }
             Some(_) => {}
-            None if self.asked.end == b"\0" => self.out.put(&[key, b"=", value, b"\0"]),
+            None if self.asked.end == b"\0" => self.out.fill("%=%\0", &[key, value]),
             None => {
                 self.title(key, value);
             }
@@ -263,7 +263,7 @@ impl Modinfo {
             return self.field(key, value);
         }
         let pad = b"               ".get(key.len()..).unwrap_or_default();
-        self.out.put(&[key, b":", pad, value, self.asked.end]);
+        self.out.fill("%:%%%", &[key, pad, value, self.asked.end]);
         false
     }
 
@@ -283,9 +283,9 @@ impl Modinfo {
                 _ => b":",
             };
             let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'?');
-            self.out.put(&[separator, &[digit(byte >> 4), digit(byte & 15)]]);
+            self.out.fill("%%", &[separator, &[digit(byte >> 4), digit(byte & 15)]]);
         }
-        self.out.put(&[self.asked.end]);
+        self.out.part(self.asked.end);
     }
 }
 

@@ -41,12 +41,12 @@ pub(super) fn take(
             Ok(None) => return Ok(()),
             Err(misuse) => {
                 speak_up(); // kmod's -q does not reach getopt
-                line(Level::Error, &[misuse.prose.as_bytes(), b": ", misuse.option]);
+                line(Level::Error, "%: %", &[misuse.prose.as_bytes(), misuse.option]);
                 return Err(1);
             }
         };
         match letter {
-            b'V' => put(false, &[b"initmod version ", env!("CARGO_PKG_VERSION").as_bytes(), FEATURES]),
+            b'V' => put(false, VERSION, &[]),
             b'h' => help(spec, synopsis),
             _ => {
                 if letter == b's' {
@@ -63,19 +63,22 @@ pub(super) fn take(
     }
 }
 
-const FEATURES: &[u8] = match (cfg!(feature = "zst"), cfg!(feature = "xz"), cfg!(feature = "gz")) {
-    (true, true, true) => b", like kmod 34\n+ZSTD +XZ +ZLIB\n",
-    (false, false, false) => b", like kmod 34\n-ZSTD -XZ -ZLIB\n",
-    _ => b", like kmod 34\n",
+/// The output of --version.
+const VERSION: &str = match (cfg!(feature = "zst"), cfg!(feature = "xz"), cfg!(feature = "gz")) {
+    (true, true, true) => concat!("initmod version ", env!("CARGO_PKG_VERSION"), ", like kmod 34\n+ZSTD +XZ +ZLIB\n"),
+    (false, false, false) => {
+        concat!("initmod version ", env!("CARGO_PKG_VERSION"), ", like kmod 34\n-ZSTD -XZ -ZLIB\n")
+    }
+    _ => concat!("initmod version ", env!("CARGO_PKG_VERSION"), ", like kmod 34\n"),
 };
 
 /// Prints how a command is called and the names of its options; what they do is in the manual pages of kmod.
 fn help(spec: Spec, synopsis: &str) {
-    put(false, &[b"usage: ", synopsis.as_bytes(), b"\n"]);
+    put(false, "usage: %\n", &[synopsis.as_bytes()]);
     for entry in spec.as_bytes().split(|&byte| byte == b'\n') {
         let [letter, kind, name @ ..] = entry else { continue };
         let short: &[u8] = if *kind == b'-' { b"    " } else { &[b'-', *letter, b',', b' '] };
         let value: &[u8] = if *kind == b'=' { b" VALUE" } else { b"" };
-        put(false, &[b"  ", short, b"--", name, value, b"\n"]);
+        put(false, "  %--%%\n", &[short, name, value]);
     }
 }

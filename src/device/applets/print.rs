@@ -1,6 +1,6 @@
 //! Messages and output of the commands, worded and graded as kmod's.
 
-use crate::device::io::log::{Level, fill, line, put};
+use crate::device::io::log::{Level, fill, graded, put};
 use crate::device::modules::tree::{Tree, report_failure};
 use crate::modules::resolve::Failure;
 
@@ -15,14 +15,7 @@ pub(crate) fn fatal(template: &'static str, args: &[&[u8]]) {
 }
 
 pub(crate) fn say(grade: &[u8], template: &'static str, args: &[&[u8]]) {
-    let mut text = heapless::Vec::<u8, 1024>::new();
-    // The log cuts long lines too.
-    fill(template, args, &mut |part| {
-        for &byte in part {
-            let _ = text.push(byte);
-        }
-    });
-    line(Level::Error, &[grade, &text]);
+    graded(Level::Error, grade, template, args);
 }
 
 /// Reports why a name can't be looked up; returns the exit status.
@@ -44,11 +37,6 @@ impl Out {
         Out(heapless::Vec::new())
     }
 
-    #[cfg_attr(not(feature = "tools"), allow(dead_code, reason = "of the tools"))]
-    pub(crate) fn put(&mut self, parts: &[&[u8]]) {
-        parts.iter().for_each(|part| self.part(part));
-    }
-
     /// Prints a template, each `%` of which stands for the next of `args`.
     pub(crate) fn fill(&mut self, template: &'static str, args: &[&[u8]]) {
         fill(template, args, &mut |part| self.part(part));
@@ -58,7 +46,7 @@ impl Out {
         if self.0.extend_from_slice(part).is_err() {
             self.flush();
             if self.0.extend_from_slice(part).is_err() {
-                put(false, &[part]);
+                put(false, "%", &[part]);
             }
         }
     }
@@ -70,7 +58,7 @@ impl Out {
     }
 
     pub(crate) fn flush(&mut self) {
-        put(false, &[&self.0]);
+        put(false, "%", &[&self.0]);
         self.0.clear();
     }
 }

@@ -38,7 +38,7 @@ impl KernelLog {
             let text = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
             let about = text.strip_prefix(modname).is_some_and(|rest| rest.starts_with(b":"));
             if about || text.starts_with(b"Lockdown: ") || text.ends_with(b" is rejected") {
-                line(Level::Error, &[b"the kernel: ", text]);
+                line(Level::Error, "the kernel: %", &[text]);
                 has_lines = true;
             }
         }
@@ -50,11 +50,11 @@ impl KernelLog {
         let has_lines = modname(name).is_ok_and(|name| self.repeat(&name));
         if errno == Errno::EPERM {
             let mut buf = [0; 64];
-            if read(CWD, b"/proc/sys/kernel/modules_disabled", &mut buf) == Ok(b"1\n") {
-                line(Level::Error, &[b"kernel.modules_disabled is 1: no module goes in or out until the next boot"]);
+            if read(CWD, b"/proc/sys/kernel/modules_disabled", &mut buf) == Some(b"1\n") {
+                line(Level::Error, "kernel.modules_disabled is 1: no module goes in or out until the next boot", &[]);
             }
-            if let Ok(text) = read(CWD, b"/sys/kernel/security/lockdown", &mut buf) {
-                line(Level::Error, &[b"lockdown: ", text.trim_ascii()]);
+            if let Some(text) = read(CWD, b"/sys/kernel/security/lockdown", &mut buf) {
+                line(Level::Error, "lockdown: %", &[text.trim_ascii()]);
             }
         }
         of_file(errno, has_lines, file);
@@ -72,15 +72,16 @@ fn of_file(errno: Errno, has_lines: bool, file: &dyn Fn() -> Option<OwnedFd>) {
         match Signature::of(image.bytes()) {
             Ok(Some(signature)) => line(
                 Level::Error,
-                &[b"it is signed by '", signature.signer, b"' with ", signature.hash, b", which this kernel rejects"],
+                "it is signed by '%' with %, which this kernel rejects",
+                &[signature.signer, signature.hash],
             ),
-            Ok(None) => line(Level::Error, &[b"it is not signed"]),
-            Err(_) => line(Level::Error, &[b"its signature is damaged"]),
+            Ok(None) => line(Level::Error, "it is not signed", &[]),
+            Err(_) => line(Level::Error, "its signature is damaged", &[]),
         }
         return;
     }
     let uname = rustix::system::uname();
-    let Ok(elf) = Elf::new(image.bytes()) else { return line(Level::Error, &[b"it is no ELF file"]) };
+    let Ok(elf) = Elf::new(image.bytes()) else { return line(Level::Error, "it is no ELF file", &[]) };
     let (vermagic, kver) = (elf.info(b"vermagic").unwrap_or(b"?"), uname.release().to_bytes());
-    line(Level::Error, &[b"it was built for '", vermagic, b"', this kernel is '", kver, b"'"]);
+    line(Level::Error, "it was built for '%', this kernel is '%'", &[vermagic, kver]);
 }

@@ -16,11 +16,11 @@ pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, _: Args) -> i3
     let mut out = Out::new();
     each_device(&mut |device, _| {
         if let Some(modalias) = device.get(b"MODALIAS") {
-            out.put(&[b"MODALIAS=", modalias, b"\n"]);
+            out.fill("MODALIAS=%\n", &[modalias]);
         }
     });
     match loaded(&mut buffers.config) {
-        Ok(modules) => out.put(&[modules]),
+        Ok(modules) => out.part(modules),
         Err(status) => return status,
     }
     0

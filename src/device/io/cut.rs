@@ -33,7 +33,7 @@ extern "C" fn handle(_: i32, info: &BusInfo) {
     let maps = read(CWD, b"/proc/self/maps", &mut maps).unwrap_or_default();
     // Without /proc, one page at a time.
     let (end, path) = mapping(maps, info.address).unwrap_or((info.address.wrapping_add(1), b"?"));
-    line(Level::Error, &[b"/", path, b": cut short while in use, or its disk fails"]);
+    line(Level::Error, "/%: cut short while in use, or its disk fails", &[path]);
     // The page length of the kernel is one of three.
     let mut page_len = 0x1000_usize;
     while page_len <= 0x1_0000 {

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "boot")]
 use super::path::{Path, path};
-use super::path::{Text, c_str, errno, join};
+use super::path::{PathText, c_str, errno, join};
 use crate::loading::kernel::Errno;
 use core::mem::MaybeUninit;
 use rustix::fd::{BorrowedFd, OwnedFd};
@@ -13,49 +13,55 @@ pub(crate) const DIR_LEN: usize = 2048;
 
 /// Opens a file for reading, without waiting for another side where it is a FIFO. `path` is relative to `dir`, or absolute.
 pub(crate) fn open(dir: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
-    open_joined(dir, &[path])
+    open_joined(dir, "%", &[path])
 }
 
-/// Like [`open`], with the path in parts.
-pub(crate) fn open_joined(dir: BorrowedFd<'_>, parts: &[&[u8]]) -> Result<OwnedFd, Errno> {
+/// Like [`open`], with the path as a template, in which each `%` stands for the next of `args`.
+pub(crate) fn open_joined(dir: BorrowedFd<'_>, template: &'static str, args: &[&[u8]]) -> Result<OwnedFd, Errno> {
     // Where it is used, as to hand it on is to copy all of it.
-    let mut path = Text::new();
-    join(parts, &mut path)?;
-    // A FIFO in the place of a file must not block.
+    let mut path = PathText::new();
+    join(template, args, &mut path)?;
+    // A FIFO in the place of a file must not block, a drive not close its tray.
     openat(dir, c_str(&path), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
 }
 
-/// Reads a file from its start until it ends or `buf` is full, and returns what was read. For files of /proc and /sys,
-/// which have no length.
-pub(crate) fn read<'buf>(dir: BorrowedFd<'_>, path: &[u8], buf: &'buf mut [u8]) -> Result<&'buf [u8], Errno> {
-    read_joined(dir, &[path], buf)
+/// Reads a file from its start until it ends or `buf` is full, and returns what was read; `None` where that fails. For
+/// files of /proc and /sys, which have no length.
+pub(crate) fn read<'buf>(dir: BorrowedFd<'_>, path: &[u8], buf: &'buf mut [u8]) -> Option<&'buf [u8]> {
+    read_joined(dir, "%", &[path], buf)
 }
 
-/// Like [`read`], with the path in parts.
+/// Like [`read`], with the path as a template, in which each `%` stands for the next of `args`.
 pub(crate) fn read_joined<'buf>(
     dir: BorrowedFd<'_>,
-    parts: &[&[u8]],
+    template: &'static str,
+    args: &[&[u8]],
     buf: &'buf mut [u8],
-) -> Result<&'buf [u8], Errno> {
-    let file = open_joined(dir, parts)?;
+) -> Option<&'buf [u8]> {
+    read_whole(&open_joined(dir, template, args).ok()?, buf)
+}
+
+/// Like [`read`], with an open file.
+pub(crate) fn read_whole<'buf>(file: &OwnedFd, buf: &'buf mut [u8]) -> Option<&'buf [u8]> {
     let mut len = 0usize;
     while let Some(rest) = buf.get_mut(len..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::read(&file, rest) {
+        match rustix::io::read(file, rest) {
             Ok(0) => break,
             Ok(more) => len = len.saturating_add(more),
             Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(errno(error)),
+            Err(_) => return None,
         }
     }
-    Ok(buf.get(..len).unwrap_or_default())
+    buf.get(..len)
 }
 
-/// Reads where a symbolic link leads.
+/// Reads where a symbolic link leads. Each `%` of its path stands for the next of `args`.
 #[cfg(feature = "boot")]
-pub(crate) fn link(parts: &[&[u8]]) -> Option<Path> {
+pub(crate) fn link(template: &'static str, args: &[&[u8]]) -> Option<Path> {
     let mut buf = [MaybeUninit::uninit(); 1024];
-    let (target, _) = rustix::fs::readlinkat_raw(rustix::fs::CWD, path(parts).ok()?.as_c_str(), &mut buf).ok()?;
-    path(&[target]).ok()
+    let (target, _) =
+        rustix::fs::readlinkat_raw(rustix::fs::CWD, path(template, args).ok()?.as_c_str(), &mut buf).ok()?;
+    path("%", &[target]).ok()
 }
 
 /// The type of a directory entry; unknown on file systems that do not give it to getdents.

@@ -98,8 +98,13 @@ pub(crate) fn to_kmsg() {
     }
 }
 
-/// Writes one line, made of `parts`, with the program's name in front.
-pub(crate) fn line(level: Level, parts: &[&[u8]]) {
+/// Writes one line with the program's name in front; each `%` of the template stands for the next of `args`.
+pub(crate) fn line(level: Level, template: &'static str, args: &[&[u8]]) {
+    graded(level, b"", template, args);
+}
+
+/// Like [`line`], with a grade such as `ERROR: ` in front of the template.
+pub(crate) fn graded(level: Level, grade: &[u8], template: &'static str, args: &[&[u8]]) {
     if QUIET.load(Ordering::Relaxed) {
         return;
     }
@@ -117,10 +122,12 @@ pub(crate) fn line(level: Level, parts: &[&[u8]]) {
         Level::Debug => b"<31>",
     };
     // A long line is cut: its beginning matters most.
-    for part in [head, name, b": "].iter().chain(parts) {
+    let mut add = |part: &[u8]| {
         let left_len = LINE_LEN.saturating_sub(1).saturating_sub(line.len());
         let _ = line.extend_from_slice(part.get(..left_len).unwrap_or(part));
-    }
+    };
+    [head, name, b": ", grade].iter().for_each(|part| add(part));
+    fill(template, args, &mut add);
     let _ = line.push(b'\n');
     let fd = if kmsg < 0 { rustix::stdio::raw_stderr() } else { kmsg };
     write_all(fd, &line);
@@ -139,12 +146,14 @@ pub(crate) fn fill(template: &'static str, args: &[&[u8]], put: &mut dyn FnMut(&
     put(rest);
 }
 
-/// Writes to stdout or stderr as it is.
-pub(crate) fn put(to_stderr: bool, parts: &[&[u8]]) {
+/// Writes to stdout or stderr, without the program's name. Each `%` of the template stands for the next of `args`.
+pub(crate) fn put(to_stderr: bool, template: &'static str, args: &[&[u8]]) {
     let mut text = heapless::Vec::<u8, 8192>::new();
-    for &byte in parts.iter().flat_map(|part| part.iter()) {
-        let _ = text.push(byte);
-    }
+    fill(template, args, &mut |part| {
+        for &byte in part {
+            let _ = text.push(byte);
+        }
+    });
     write_all(if to_stderr { rustix::stdio::raw_stderr() } else { rustix::stdio::raw_stdout() }, &text);
 }
 
@@ -267,6 +276,6 @@ const fn packed(out: &mut [u8]) -> usize {
 
 /// Ends the process after an internal error. A child is a failed module; PID 1 is a kernel panic that names the loader.
 pub fn died() -> ! {
-    line(Level::Error, &[b"internal error, please report"]);
+    line(Level::Error, "internal error, please report", &[]);
     crate::device::rt::exit(134)
 }

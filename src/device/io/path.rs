@@ -1,5 +1,6 @@
 //! Paths and file names, as NUL-terminated text in buffers of fixed size.
 
+use super::log::fill;
 use crate::loading::kernel::Errno;
 use core::ffi::CStr;
 use heapless::VecView;
@@ -11,12 +12,15 @@ pub(crate) fn errno(error: rustix::io::Errno) -> Errno {
     Errno(error.raw_os_error())
 }
 
-/// A string for the kernel, with its NUL. One size for all, as each would have code of its own.
+/// A string for the kernel, with its NUL: the options of a module, a command.
 pub(crate) type Text = heapless::Vec<u8, 8192>;
+
+/// Buffer of a path with its NUL. Source: PATH_MAX.
+pub(crate) type PathText = heapless::Vec<u8, 4096>;
 
 /// A path with its NUL.
 #[derive(Clone)]
-pub(crate) struct Path(Text);
+pub(crate) struct Path(PathText);
 
 impl Path {
     pub(crate) fn as_c_str(&self) -> &CStr {
@@ -29,23 +33,26 @@ impl Path {
     }
 }
 
-/// Joins the parts of a path as they are.
-pub(crate) fn path(parts: &[&[u8]]) -> Result<Path, Errno> {
+/// Makes a path from a template, in which each `%` stands for the next of `args`.
+pub(crate) fn path(template: &'static str, args: &[&[u8]]) -> Result<Path, Errno> {
     let mut path = heapless::Vec::new();
-    join(parts, &mut path)?;
+    join(template, args, &mut path)?;
     Ok(Path(path))
 }
 
-/// Appends the parts and a NUL to `out`, which is empty, for [`c_str`].
+/// Appends a filled template and a NUL to `out`, for [`c_str`].
 ///
 /// # Errors
-/// `ENAMETOOLONG` where they are too long, `EINVAL` where they have a NUL in them.
-pub(crate) fn join(parts: &[&[u8]], out: &mut VecView<u8>) -> Result<(), Errno> {
-    for part in parts {
-        out.extend_from_slice(part).map_err(|_| Errno::ENAMETOOLONG)?;
+/// `ENAMETOOLONG` where that is too long, `EINVAL` where there is a NUL in it.
+pub(crate) fn join(template: &'static str, args: &[&[u8]], out: &mut VecView<u8>) -> Result<(), Errno> {
+    let mut fits = true;
+    fill(template, args, &mut |part| fits &= out.extend_from_slice(part).is_ok());
+    if !fits {
+        return Err(Errno::ENAMETOOLONG);
     }
     let is_text = !out.contains(&0);
-    out.push(0).ok().filter(|()| is_text).ok_or(Errno::EINVAL)
+    out.push(0).map_err(|_| Errno::ENAMETOOLONG)?;
+    if is_text { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 /// Borrows what [`join`] has made, or the empty string.

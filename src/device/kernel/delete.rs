@@ -16,7 +16,7 @@ const O_TRUNC: i32 = 0o1000;
 
 /// Removes a module from the kernel.
 pub(crate) fn delete_module(modname: &[u8], force: bool) -> Result<(), Errno> {
-    let name = path(&[modname])?;
+    let name = path("%", &[modname])?;
     let flags = if force { O_NONBLOCK | O_TRUNC } else { O_NONBLOCK };
     rustix::system::delete_module(name.as_c_str(), flags).map_err(errno)
 }
@@ -27,13 +27,13 @@ pub(crate) fn presence(modname: &[u8], resolver: &Resolver<'_>) -> Presence {
         return Presence::Builtin;
     }
     // On its way in it has a directory, and as yet no initstate in it.
-    if open_joined(CWD, &[b"/sys/module/", modname]).is_ok() { Presence::Loaded } else { Presence::Absent }
+    if open_joined(CWD, "/sys/module/%", &[modname]).is_ok() { Presence::Loaded } else { Presence::Absent }
 }
 
 /// Reads a number that /sys/module has of a module.
 pub(crate) fn number(modname: &[u8], file: &[u8]) -> Option<u32> {
     let mut text = [0; 16];
-    decimal(read_joined(CWD, &[b"/sys/module/", modname, b"/", file], &mut text).ok()?.trim_ascii())
+    decimal(read_joined(CWD, "/sys/module/%/%", &[modname, file], &mut text)?.trim_ascii())
 }
 
 /// Counts the users of a module.
@@ -43,7 +43,7 @@ pub(crate) fn refcnt(modname: &[u8]) -> Option<u32> {
 
 /// Calls `each` with the modules that use a module.
 pub(crate) fn each_holder(modname: &[u8], each: &mut dyn FnMut(&[u8])) {
-    if let Ok(path) = path(&[b"/sys/module/", modname, b"/holders"]) {
+    if let Ok(path) = path("/sys/module/%/holders", &[modname]) {
         each_entry(CWD, path.as_bytes(), &mut |name, _| each(name));
     }
 }

@@ -60,7 +60,7 @@ impl<'a> Inserter<'a> {
     /// Loads the module file at `path`, relative to the tree or absolute.
     pub(crate) fn insert(&self, path: &[u8], options: &[u8]) -> Result<(), Refusal> {
         let mut params = Text::new();
-        join(&[options], &mut params).map_err(Refusal::Kernel)?;
+        join("%", &[options], &mut params).map_err(Refusal::Kernel)?;
         let params = c_str(&params);
 
         let file = open(self.dir, path).map_err(Refusal::File)?;
@@ -116,7 +116,7 @@ impl<'a> Inserter<'a> {
         if crate::device::io::file::is_in_memory(self.dir)
             && !path.starts_with(b"/")
             && !path.windows(2).any(|window| window == b"..")
-            && let Ok(path) = self::path(&[path])
+            && let Ok(path) = self::path("%", &[path])
         {
             // A file that stays costs memory only.
             let _ = unlinkat(self.dir, path.as_c_str(), AtFlags::empty());
@@ -137,8 +137,8 @@ impl<'a> Inserter<'a> {
                 .map_err(|_| too_long(Errno::EINVAL))?;
             rest = behind.strip_prefix(VARIABLE).unwrap_or_default();
         }
-        join(&[rest], &mut script).map_err(too_long)?;
-        let variable = path(&[b"MODPROBE_MODULE=", modname]).map_err(too_long)?;
+        join("%", &[rest], &mut script).map_err(too_long)?;
+        let variable = path("MODPROBE_MODULE=%", &[modname]).map_err(too_long)?;
 
         let status = in_child(|| {
             let argv = Strings::new([c"sh", c"-c", c_str(&script)].into_iter());

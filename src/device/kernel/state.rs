@@ -7,8 +7,8 @@ use rustix::fs::CWD;
 /// Reads /sys/module/MODNAME/initstate.
 pub(crate) fn state_of(modname: &[u8]) -> State {
     let mut text = [0; 16];
-    match read_joined(CWD, &[b"/sys/module/", modname, b"/initstate"], &mut text) {
-        Ok(b"live\n") => State::Live,
+    match read_joined(CWD, "/sys/module/%/initstate", &[modname], &mut text) {
+        Some(b"live\n") => State::Live,
         _ => State::Unknown,
     }
 }

@@ -230,7 +230,7 @@ impl<'a> Dispatcher<'a> {
         let slow = self.workers.wait(&self.kernel.sys, socket, times_ms, &mut |answer| drop(answers.push(answer)));
         if let Some((earlier, step)) = slow.and_then(|id| self.requests.plan.step(id)) {
             let (_, alias, by) = self.requests.recorder.request(earlier.len());
-            line(Level::Error, &[stem(step.path()), b": still loading after 5 s; requested by ", by, b" as ", alias]);
+            line(Level::Error, "%: still loading after 5 s; requested by % as %", &[stem(step.path()), by, alias]);
         }
         for answer in &answers {
             self.take_answer(answer);

@@ -95,7 +95,7 @@ impl Recorder {
             By::Path(path) => keep(self.texts, path),
             By::Device(dir) => {
                 let fd = crate::bytes::Decimal::new(rustix::fd::AsRawFd::as_raw_fd(dir).unsigned_abs().into());
-                let link = crate::device::io::file::link(&[b"/proc/self/fd/", fd.text()]);
+                let link = crate::device::io::file::link("/proc/self/fd/%", &[fd.text()]);
                 let link = link.as_ref().map_or(&b""[..], |link| link.as_bytes());
                 keep(self.texts, link.strip_prefix(b"/sys").unwrap_or(link))
             }
@@ -169,7 +169,7 @@ impl Recorder {
     fn write(&self, emit: &mut dyn FnMut(Style, &mut VecView<u8>) -> bool) {
         let mut text = heapless::Vec::<u8, LINE_LEN>::new();
         if emit(Style::Words, &mut text) {
-            line(Level::Debug, &[&text]);
+            line(Level::Debug, "%", &[&text]);
         }
         text.clear();
         if let Some(file) = &self.file

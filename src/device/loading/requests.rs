@@ -121,7 +121,7 @@ impl Requests {
     pub(crate) fn named(&mut self, by: &[u8], name: &[u8]) -> bool {
         let is_known = self.resolve(name, By::Word(by));
         if !is_known {
-            line(Level::Error, &[by, b": ", name, b": no such module in this image"]);
+            line(Level::Error, "%: %: no such module in this image", &[by, name]);
         }
         is_known
     }
@@ -212,6 +212,6 @@ impl Kernel for BootKernel<'_> {
             return;
         }
         let level = if step.need == Need::Required { Level::Error } else { Level::Notice };
-        line(level, &[stem(step.path()), b": ", cause, detail]);
+        line(level, "%: %%", &[stem(step.path()), cause, detail]);
     }
 }

@@ -22,12 +22,12 @@ pub(crate) fn locate(place: &[u8], name: &[u8], out: &mut VecView<u8>) -> Result
         let mut rest = read(CWD, b"/proc/device-tree/compatible", &mut buf).unwrap_or_default();
         while let Some((compatible, behind)) = split_once(rest, 0) {
             rest = behind;
-            join(&[b"/etc/initmod/boards/", compatible, suffix], out)?;
+            join("/etc/initmod/boards/%%", &[compatible, suffix], out)?;
             if statat(CWD, c_str(out), AtFlags::empty()).is_ok() {
                 return Ok(());
             }
             out.clear();
         }
     }
-    join(&[place, b"/", name], out)
+    join("%/%", &[place, name], out)
 }

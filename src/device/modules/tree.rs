@@ -96,7 +96,7 @@ impl Tree {
         let resolver = Resolver { indexes: self.indexes(), config: Config::new(text, cmdline) };
         for bad in resolver.config.bad_lines() {
             let number = Decimal::new(bad.number.into());
-            line(Level::Error, &[bad.file, b":", number.text(), b": not understood: ", bad.text]);
+            line(Level::Error, "%:%: not understood: %", &[bad.file, number.text(), bad.text]);
         }
         resolver
     }
@@ -152,21 +152,18 @@ pub(crate) fn report_failure(dir: &[u8], name: &[u8], failure: Failure) {
         Failure::Index(file, fault) => {
             let off = Decimal::new(fault.off.into());
             let (file, prose) = (file.file_name().as_bytes(), fault.error.prose().as_bytes());
-            line(Level::Error, &[dir, file, b": node at ", off.text(), b" ", prose]);
+            line(Level::Error, "%%: node at % %", &[dir, file, off.text(), prose]);
         }
-        Failure::Name(error) => line(Level::Error, &[name, b" ", error.prose().as_bytes()]),
+        Failure::Name(error) => line(Level::Error, "% %", &[name, error.prose().as_bytes()]),
     }
 }
 
 /// Reports that the image has no modules for this kernel, and which kernels it has modules for.
 fn report_no_tree(errno: Errno) {
     let uname = rustix::system::uname();
-    line(
-        Level::Error,
-        &[b"no modules for this kernel: ", MODULES, uname.release().to_bytes(), b": ", errno_prose(errno)],
-    );
+    line(Level::Error, "no modules for this kernel: %%: %", &[MODULES, uname.release().to_bytes(), errno_prose(errno)]);
     each_entry(CWD, MODULES, &mut |kver, _| {
-        line(Level::Error, &[b"this image was built for ", kver]);
+        line(Level::Error, "this image was built for %", &[kver]);
     });
 }
 
@@ -224,5 +221,5 @@ fn report_unread(dir: &[u8], name: &[u8], errno: Errno, is_lost: bool) {
         FAILED.store(true, Ordering::Relaxed);
     }
     let dir = dir.strip_suffix(b"/").unwrap_or(dir);
-    line(Level::Error, &[dir, b"/", name, b": ", errno_prose(errno)]);
+    line(Level::Error, "%/%: %", &[dir, name, errno_prose(errno)]);
 }

@@ -22,8 +22,8 @@ pub(crate) fn parse(text: &[u8]) -> Option<RootDev<'_>> {
 /// The message for a `root=` in another form.
 pub(crate) const NOT_UNDERSTOOD: &[u8] = b"root= is not understood: this loader takes root=/dev/... only";
 
-/// Calls `report` with the parts of one line, the names of the block devices.
-pub(crate) fn describe(report: &mut dyn FnMut(&[&[u8]])) {
+/// Calls `report` with the names of the block devices, each behind a blank.
+pub(crate) fn describe(report: &mut dyn FnMut(&[u8])) {
     let mut list = heapless::Vec::<u8, 512>::new();
     each_entry(CWD, b"/sys/class/block", &mut |name, _| {
         // Names that do not fit are left out.
@@ -33,7 +33,7 @@ pub(crate) fn describe(report: &mut dyn FnMut(&[&[u8]])) {
         }
     });
     if !list.is_empty() {
-        report(&[b"here:", &list]);
+        report(&list);
     }
 }
 

@@ -5,5 +5,5 @@ use crate::loading::kernel::Errno;
 use heapless::VecView;
 
 pub(crate) fn locate(place: &[u8], name: &[u8], out: &mut VecView<u8>) -> Result<(), Errno> {
-    join(&[place, b"/", name], out)
+    join("%/%", &[place, name], out)
 }

@@ -12,7 +12,7 @@ pub(crate) fn report(_: Option<&Modules>) {}
 
 /// Reports why the root cannot be mounted.
 pub(crate) fn report_unmountable(root: &Root<'_>, errno: Errno) {
-    line(Level::Error, &[b"mounting ", root.node_path(), b" failed: ", mount_prose(errno, false)]);
+    line(Level::Error, "mounting % failed: %", &[root.node_path(), mount_prose(errno, false)]);
 }
 
 /// Returns the end of the message that the root did not appear in time: the unit of seconds.
@@ -25,11 +25,7 @@ pub(crate) fn report_left_behind(_: &[u8], _: &Root<'_>, _: Errno, _: bool) {}
 
 /// Reports the block devices that are there.
 pub(crate) fn report_devices() {
-    blockdev::describe(&mut |parts| {
-        let mut all = heapless::Vec::<&[u8], 8>::from_array([&b"block devices "[..]]);
-        let _ = all.extend_from_slice(parts);
-        line(Level::Error, &all);
-    });
+    blockdev::describe(&mut |names| line(Level::Error, "block devices here:%", &[names]));
 }
 
 /// Continues without a shell.

@@ -3,7 +3,7 @@
 
 use super::node::block_node;
 use crate::bytes::decimal;
-use crate::device::io::file::{each_entry, read};
+use crate::device::io::file::{each_entry, open, read_joined};
 use crate::device::io::log::Decimal;
 use crate::device::io::path::{Name, Path, path};
 use crate::device::rt::ioctl::scan_device;
@@ -46,13 +46,12 @@ pub(crate) const NOT_UNDERSTOOD: &[u8] =
 fn numbered_node(major: u32, minor: u32) -> Option<Path> {
     let [major, minor] = [major, minor].map(|number| Decimal::new(number.into()));
     let mut text = [0; 1024];
-    let uevent = path(&[b"/sys/dev/block/", major.text(), b":", minor.text(), b"/uevent"]).ok()?;
-    let uevent = read(CWD, uevent.as_bytes(), &mut text).ok()?;
-    path(&[b"/dev/", Uevent::file(uevent).get(b"DEVNAME")?]).ok()
+    let uevent = read_joined(CWD, "/sys/dev/block/%:%/uevent", &[major.text(), minor.text()], &mut text)?;
+    path("/dev/%", &[Uevent::file(uevent).get(b"DEVNAME")?]).ok()
 }
 
-/// Calls `report` with the parts of a line for each block device that is not empty.
-pub(crate) fn describe(report: &mut dyn FnMut(&[&[u8]])) {
+/// Calls `report` with the name and the content of each block device that is not empty.
+pub(crate) fn describe(report: &mut dyn FnMut(&[u8], &[u8])) {
     let mut last = Name::new();
     while let Some(name) = first(&mut |name| name > last.as_slice() && !is_idle(name)) {
         let mut text = heapless::Vec::<u8, 900>::new();
@@ -74,7 +73,7 @@ pub(crate) fn describe(report: &mut dyn FnMut(&[&[u8]])) {
             add(b" PARTUUID=", &|text| uuid.emit(text));
             add(b" PARTLABEL=", &|text| label.emit(text));
         });
-        report(&[b"/dev/", &name, b":", if text.is_empty() { b" no known file system or partition" } else { &text }]);
+        report(&name, if text.is_empty() { b" no known file system or partition" } else { &text });
         last = name;
     }
 }
@@ -86,7 +85,7 @@ pub(crate) fn describe(report: &mut dyn FnMut(&[&[u8]])) {
 /// Source: btrfs-device(8), `scan`.
 pub(crate) fn fs_type(node: &Path, out: &mut Name) -> u32 {
     let (mut uuid, mut missing_count) = (heapless::Vec::<u8, 36>::new(), 0);
-    if let Some(device) = open_device(node.as_bytes()) {
+    if let Ok(device) = open(CWD, node.as_bytes()) {
         with_superblock_of(&device, &mut |found| {
             let _ = out.extend_from_slice(found.fs_type);
             missing_count = found.device_count;
@@ -128,10 +127,9 @@ fn first(fits: &mut dyn FnMut(&[u8]) -> bool) -> Option<Name> {
 /// Whether a device is empty: a loop device without a file, a RAM disk. Floppy drives count as empty, as reads take long.
 fn is_idle(name: &[u8]) -> bool {
     let mut text = [0; 32];
-    let size = path(&[b"/sys/class/block/", name, b"/size"]);
     name.starts_with(b"fd")
         || name.starts_with(b"ram")
-        || size.is_ok_and(|size| read(CWD, size.as_bytes(), &mut text).is_ok_and(|size| size == b"0\n"))
+        || read_joined(CWD, "/sys/class/block/%/size", &[name], &mut text) == Some(b"0\n")
 }
 
 fn matches_tag(name: &[u8], tag: Tag, text: &[u8]) -> bool {
@@ -150,17 +148,11 @@ fn matches_tag(name: &[u8], tag: Tag, text: &[u8]) -> bool {
 fn node(name: &[u8]) -> Option<Path> {
     let mut text = Name::from_slice(name).ok()?;
     text.iter_mut().filter(|byte| **byte == b'!').for_each(|byte| *byte = b'/');
-    path(&[b"/dev/", &text]).ok()
-}
-
-fn open_device(node: &[u8]) -> Option<OwnedFd> {
-    let node = path(&[node]).ok()?;
-    // NONBLOCK: does not wait for a medium and does not close a drive's tray.
-    openat(CWD, node.as_c_str(), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).ok()
+    path("/dev/%", &[&text]).ok()
 }
 
 fn with_superblock(name: &[u8], each: &mut dyn FnMut(Superblock<'_>)) {
-    if let Some(device) = node(name).and_then(|node| open_device(node.as_bytes())) {
+    if let Some(device) = node(name).and_then(|node| open(CWD, node.as_bytes()).ok()) {
         with_superblock_of(&device, each);
     }
 }
@@ -175,7 +167,7 @@ fn with_superblock_of(device: &OwnedFd, each: &mut dyn FnMut(Superblock<'_>)) {
 /// Calls `each` with the partition's UUID and label in its disk's partition table.
 fn with_partition(name: &[u8], each: &mut dyn FnMut(Uuid<'_>, Label<'_>)) {
     let Some((disk, number)) = partition(name) else { return };
-    let Some(disk) = node(&disk).and_then(|node| open_device(node.as_bytes())) else { return };
+    let Some(disk) = node(&disk).and_then(|node| open(CWD, node.as_bytes()).ok()) else { return };
     let (mut sector, mut entry) = ([0; SECTOR_LEN], [0; ENTRY_LEN]);
     for block_len in BLOCK_LENS {
         if let Some(entry_off) = gpt_entry_off(read_at(&disk, block_len, &mut sector), block_len, number) {
@@ -193,10 +185,10 @@ fn with_partition(name: &[u8], each: &mut dyn FnMut(Uuid<'_>, Label<'_>)) {
 /// Returns a partition's disk and number; `None` for other devices.
 fn partition(name: &[u8]) -> Option<(Name, u32)> {
     let mut text = [0; 16];
-    let number = path(&[b"/sys/class/block/", name, b"/partition"]).ok()?;
-    let number = decimal(read(CWD, number.as_bytes(), &mut text).ok()?.trim_ascii())?;
+    let number = read_joined(CWD, "/sys/class/block/%/partition", &[name], &mut text)?;
+    let number = decimal(number.trim_ascii())?;
     // ../../devices/.../block/DISK/NAME
-    let link = crate::device::io::file::link(&[b"/sys/class/block/", name])?;
+    let link = crate::device::io::file::link("/sys/class/block/%", &[name])?;
     let disk = link.as_bytes().rsplit(|&byte| byte == b'/').nth(1)?;
     Some((Name::from_slice(disk).ok()?, number))
 }

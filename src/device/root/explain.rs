@@ -33,12 +33,12 @@ pub(crate) fn report(modules: Option<&Modules>) {
     let is_likely = |name: &[u8]| LIKELY.iter().any(|end| name.ends_with(end));
     let deferred = list.unwrap_or_default();
     for likely in [true, false] {
-        if list.is_err() {
+        if list.is_none() {
             // Without debugfs: controllers without a driver, and devices whose waiting_for_supplier is 1.
             each_entry(CWD, PLATFORM, &mut |name, _| {
                 if is_likely(name) == likely
                     && (likely || is_waiting(name))
-                    && link(&[PLATFORM, b"/", name, b"/driver"]).is_none()
+                    && link("%/%/driver", &[PLATFORM, name]).is_none()
                 {
                     report_suppliers(name, modules);
                 }
@@ -48,7 +48,7 @@ pub(crate) fn report(modules: Option<&Modules>) {
             let (name, reason) = split_once(entry, b'\t').unwrap_or((entry, b""));
             if is_likely(name) == likely && !report_suppliers(name, modules) {
                 let reason = if reason.is_empty() { b"the kernel gives no reason" } else { reason };
-                line(Level::Error, &[name, b" is deferred: ", reason]);
+                line(Level::Error, "% is deferred: %", &[name, reason]);
             }
         }
     }
@@ -60,7 +60,7 @@ pub(crate) fn report(modules: Option<&Modules>) {
             && device.get(b"DRIVER").is_none()
             && driver(modalias, modules).is_none()
         {
-            line(Level::Error, &[b"storage device without a driver in this image: ", modalias]);
+            line(Level::Error, "storage device without a driver in this image: %", &[modalias]);
         }
     });
 }
@@ -74,7 +74,7 @@ const LIKELY: [&[u8]; 6] = [b".mmc", b".usb", b".sata", b".pcie", b".ufs", b"nan
 /// `waiting_for_supplier_show`.
 fn is_waiting(name: &[u8]) -> bool {
     let mut answer = [0; 4];
-    read_joined(CWD, &[PLATFORM, b"/", name, b"/waiting_for_supplier"], &mut answer) == Ok(b"1\n")
+    read_joined(CWD, "%/%/waiting_for_supplier", &[PLATFORM, name], &mut answer) == Some(b"1\n")
 }
 
 /// Reports the suppliers of a device that have no driver, by the kernel's links or else by the device tree. Returns whether
@@ -82,18 +82,18 @@ fn is_waiting(name: &[u8]) -> bool {
 fn report_suppliers(name: &[u8], modules: Option<&Modules>) -> bool {
     let mut is_reported = false;
     each_entry(CWD, b"/sys/bus", &mut |bus, _| {
-        let Ok(device) = path(&[b"/sys/bus/", bus, b"/devices/", name]) else { return };
+        let Ok(device) = path("/sys/bus/%/devices/%", &[bus, name]) else { return };
         let mut last: Option<Path> = None;
         let mut report = |supplier: Path, last: &mut Option<Path>| {
             let is_last = last.as_ref().is_some_and(|last| last.as_bytes() == supplier.as_bytes());
-            if !is_last && link(&[supplier.as_bytes(), b"/driver"]).is_none() {
+            if !is_last && link("%/driver", &[supplier.as_bytes()]).is_none() {
                 is_reported = true;
                 report_supplier(&device, &supplier, modules);
                 *last = Some(supplier);
             }
         };
         each_entry(CWD, device.as_bytes(), &mut |entry, _| {
-            if let Ok(supplier) = path(&[device.as_bytes(), b"/", entry, b"/supplier"])
+            if let Ok(supplier) = path("%/%/supplier", &[device.as_bytes(), entry])
                 && entry.starts_with(b"supplier:")
             {
                 report(supplier, &mut last);
@@ -115,7 +115,7 @@ fn report_supplier(device: &Path, supplier: &Path, modules: Option<&Modules>) {
     find_property(device, supplier, &mut property);
     let [open, close]: [&[u8]; 2] = if property.is_empty() { [b"", b""] } else { [b" (", b")"] };
     let mut buf = [0; 4096];
-    let uevent = read_joined(CWD, &[supplier.as_bytes(), b"/uevent"], &mut buf);
+    let uevent = read_joined(CWD, "%/uevent", &[supplier.as_bytes()], &mut buf);
     let uevent = Uevent::file(uevent.unwrap_or_default());
     let known = modules.and_then(|modules| driver(uevent.get(b"MODALIAS")?, modules));
     let left_out = modules.and_then(|modules| left_out(uevent, &modules.tree));
@@ -136,25 +136,25 @@ fn report_supplier(device: &Path, supplier: &Path, modules: Option<&Modules>) {
         ),
     };
     let (consumer, name) = (basename(consumer.as_bytes()), basename(name.as_bytes()));
-    line(Level::Error, &[consumer, b" waits for ", name, open, &property, close, b": ", who, what]);
+    line(Level::Error, "% waits for %%%%: %%", &[consumer, name, open, &property, close, who, what]);
 }
 
 /// Returns the path of a device's device-tree node, or of the device if it has none.
 fn node_name(device: &Path) -> Option<Path> {
-    link(&[device.as_bytes(), b"/of_node"]).or_else(|| link(&[device.as_bytes()]))
+    link("%/of_node", &[device.as_bytes()]).or_else(|| link("%", &[device.as_bytes()]))
 }
 
 /// Writes to `found` the property of the device's node that refers to the supplier: the first with its phandle.
 fn find_property(device: &Path, supplier: &Path, found: &mut Name) {
     let (mut phandle, mut buf) = ([0; 4], [0; 256]);
-    let handle = read_joined(CWD, &[supplier.as_bytes(), b"/of_node/phandle"], &mut phandle);
-    let Ok(handle @ [_, _, _, _]) = handle else { return };
-    let Ok(node) = open_joined(CWD, &[device.as_bytes(), b"/of_node"]) else { return };
+    let handle = read_joined(CWD, "%/of_node/phandle", &[supplier.as_bytes()], &mut phandle);
+    let Some(handle @ [_, _, _, _]) = handle else { return };
+    let Ok(node) = open_joined(CWD, "%/of_node", &[device.as_bytes()]) else { return };
     each_entry(node.as_fd(), b".", &mut |property, _| {
         if found.is_empty()
             && cells_of(property).is_some()
             && read(node.as_fd(), property, &mut buf)
-                .is_ok_and(|cells| cells.as_chunks::<4>().0.iter().any(|cell| cell == handle))
+                .is_some_and(|cells| cells.as_chunks::<4>().0.iter().any(|cell| cell == handle))
         {
             let _ = found.extend_from_slice(property);
         }
@@ -195,7 +195,7 @@ fn report_firmware() {
         if let Some(at) = text.windows(WORDS.len()).position(|window| window == WORDS)
             && let Some((name, _)) = split_once(text.get(at.saturating_add(WORDS.len())..).unwrap_or_default(), b' ')
         {
-            line(Level::Error, &[b"firmware is missing from this image: ", name]);
+            line(Level::Error, "firmware is missing from this image: %", &[name]);
         }
     });
 }
@@ -226,14 +226,14 @@ pub(crate) fn report_unmountable(root: &Root<'_>, errno: Errno) {
     if found.is_empty() || is_known {
         let is: &[u8] = if found.is_empty() { b"" } else { b", which holds " };
         let why = mount_prose(errno, !found.is_empty());
-        line(Level::Error, &[b"mounting ", node, is, &found, b", failed: ", why]);
+        line(Level::Error, "mounting %%%, failed: %", &[node, is, &found, why]);
         if !found.is_empty() {
             report_last_words(&found);
         }
         return;
     }
     let fix = b", whose module is missing from this image, or failed; rebuild it with mkinitmod build --fs TYPE";
-    line(Level::Error, &[b"mounting ", node, b" failed: it holds ", &found, fix]);
+    line(Level::Error, "mounting % failed: it holds %%", &[node, &found, fix]);
 }
 
 /// Repeats the kernel's last line on file systems of a type: `EXT4-fs (vda1): ...`, `ext4: ...`.
@@ -247,7 +247,7 @@ fn report_last_words(fs_type: &[u8]) {
         }
     });
     if !last.is_empty() {
-        line(Level::Error, &[b"the kernel: ", &last]);
+        line(Level::Error, "the kernel: %", &[&last]);
     }
 }
 
@@ -260,26 +260,24 @@ pub(crate) fn seconds_and_advice(root: &Root<'_>) -> &'static [u8] {
 /// Reports why a mount of the initramfs cannot be moved to the root.
 pub(crate) fn report_left_behind(place: &[u8], root: &Root<'_>, errno: Errno, has_dir: bool) {
     let why: &[u8] = if has_dir { b": " } else { b": no such directory, and mkdir failed: " };
-    line(Level::Error, &[b"cannot move ", place, b" to the root ", root.text, why, errno_prose(errno)]);
+    line(Level::Error, "cannot move % to the root %%%", &[place, root.text, why, errno_prose(errno)]);
 }
 
 /// Reports the block devices that are there.
 pub(crate) fn report_devices() {
     let mut is_any = false;
-    blockdev::describe(&mut |parts| {
+    blockdev::describe(&mut |name, content| {
         is_any = true;
-        let mut all = heapless::Vec::<&[u8], 8>::from_array([&b"block device "[..]]);
-        let _ = all.extend_from_slice(parts);
-        line(Level::Error, &all);
+        line(Level::Error, "block device /dev/%:%", &[name, content]);
     });
     if !is_any {
-        line(Level::Error, &[b"no block devices: the driver of the disk, or of its bus, is missing"]);
+        line(Level::Error, "no block devices: the driver of the disk, or of its bus, is missing", &[]);
     }
 }
 
 /// Runs a shell before the switch to the root, for `rd.break`.
 pub(crate) fn pause(env: Args) {
-    line(Level::Notice, &[b"rd.break: the root is mounted on ", MOUNT_POINT.to_bytes()]);
+    line(Level::Notice, "rd.break: the root is mounted on %", &[MOUNT_POINT.to_bytes()]);
     shell(env);
 }
 
@@ -288,7 +286,7 @@ pub(crate) fn shell(env: Args) -> bool {
     if statat(CWD, c"/bin/sh", AtFlags::empty()).is_err() {
         return false;
     }
-    line(Level::Notice, &[b"starting /bin/sh; the boot continues when it ends"]);
+    line(Level::Notice, "starting /bin/sh; the boot continues when it ends", &[]);
     let status = crate::device::kernel::child::in_child(|| {
         let argv = Strings::new([c"sh"].into_iter());
         execve(c"/bin/sh", &argv, &Strings::new(env.map(|var| var as &core::ffi::CStr)));

@@ -148,7 +148,7 @@ impl<'a> Root<'a> {
                     .map_err(|_| Errno::EINVAL)?;
             }
         }
-        let (fs_type, data) = (path(&[fs_type])?, path(&[&data])?);
+        let (fs_type, data) = (path("%", &[fs_type])?, path("%", &[&data])?);
         mount(node.as_c_str(), MOUNT_POINT, fs_type.as_c_str(), flags, data.as_c_str()).map_err(errno)
     }
 }

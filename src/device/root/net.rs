@@ -19,8 +19,6 @@ use rustix::fs::CWD;
 use rustix::io::Errno as Error;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, bind, sendto, socket_with, sockopt};
 
-const SYS_NET: &[u8] = b"/sys/class/net";
-
 /// The network, as it is brought up.
 pub(crate) struct Net {
     ip: Ip<'static>,
@@ -102,15 +100,15 @@ impl Net {
     fn find_link(&mut self) -> bool {
         let Ok(socket) = socket() else { return false };
         let (wanted, found) = (self.ip.device, &mut self.device);
-        each_entry(CWD, SYS_NET, &mut |name, _| {
+        each_entry(CWD, b"/sys/class/net", &mut |name, _| {
             let (mut carrier, mut kind) = ([0; 4], [0; 8]);
-            let is_ethernet = read_joined(CWD, &[SYS_NET, b"/", name, b"/type"], &mut kind) == Ok(b"1\n");
+            let is_ethernet = read_joined(CWD, "/sys/class/net/%/type", &[name], &mut kind) == Some(b"1\n");
             if !found.is_empty() || !is_ethernet || !(wanted.is_empty() || wanted == name) {
                 return;
             }
             // If this fails, it has no link.
             let _ = configure(&socket, Setting::Up, name);
-            if read_joined(CWD, &[SYS_NET, b"/", name, b"/carrier"], &mut carrier) == Ok(b"1\n") {
+            if read_joined(CWD, "/sys/class/net/%/carrier", &[name], &mut carrier) == Some(b"1\n") {
                 let _ = found.extend_from_slice(name);
             }
         });
@@ -121,8 +119,8 @@ impl Net {
     fn request(&self) -> State {
         let begun = || {
             let mut text = [0; 32];
-            let address = read_joined(CWD, &[SYS_NET, b"/", &self.device, b"/address"], &mut text)?;
-            let mac = mac(address).ok_or(Errno::EINVAL)?;
+            let address = read_joined(CWD, "/sys/class/net/%/address", &[&self.device], &mut text);
+            let mac = address.and_then(mac).ok_or(Errno::EINVAL)?;
             let socket = socket().map_err(errno)?;
             sockopt::set_socket_broadcast(&socket, true).map_err(errno)?;
             bind_to_device(socket.as_raw_fd(), &self.device).map_err(Errno)?;
@@ -155,14 +153,15 @@ impl Net {
         if let Err(error) = done() {
             return self.failed(errno(error));
         }
-        line(Level::Notice, &[&self.device, b" is ", &dotted(client)]);
+        line(Level::Notice, "% is %", &[&self.device, &dotted(client)]);
         State::Ready
     }
 
     fn failed(&self, error: Errno) -> State {
         line(
             Level::Error,
-            &[&self.device, b": cannot configure the interface: ", crate::device::io::log::errno_prose(error)],
+            "%: cannot configure the interface: %",
+            &[&self.device, crate::device::io::log::errno_prose(error)],
         );
         State::Failed
     }
@@ -181,7 +180,7 @@ impl Net {
             }
             State::Ready | State::Failed => return,
         };
-        line(Level::Error, &[device, what]);
+        line(Level::Error, "%%", &[device, what]);
     }
 
     /// Returns the source to mount, `SERVER:PATH`; `None` without a path.
@@ -190,7 +189,7 @@ impl Net {
         let client = dotted(self.ip.client.unwrap_or_default());
         let parts = around_client(place).map(|(before, behind)| [before, &client, behind]);
         let [before, client, behind] = parts.unwrap_or([place, b"", b""]);
-        path(&[&dotted(server), b":", before, client, behind]).ok()
+        path("%:%%%", &[&dotted(server), before, client, behind]).ok()
     }
 
     /// Writes the options of mount(2) and then `flags`, as far as they fit.

@@ -39,7 +39,7 @@ pub(crate) fn cells_of(property: &[u8]) -> Option<&'static [u8]> {
 /// Calls `each` with the suppliers of `device`. If a supplier's node has no device yet, its nearest ancestor counts, whose
 /// driver creates it.
 pub(crate) fn each_supplier(device: &Path, each: &mut dyn FnMut(Path)) {
-    let Ok(node) = open_joined(CWD, &[device.as_bytes(), b"/of_node"]) else { return };
+    let Ok(node) = open_joined(CWD, "%/of_node", &[device.as_bytes()]) else { return };
     each_entry(node.as_fd(), b".", &mut |property, _| {
         let (Some(cells), mut buf) = (cells_of(property), [0; 256]) else { return };
         let (words, _) = read(node.as_fd(), property, &mut buf).unwrap_or_default().as_chunks::<4>();
@@ -52,7 +52,8 @@ pub(crate) fn each_supplier(device: &Path, each: &mut dyn FnMut(Path)) {
             }
             let mut count = [0; 4];
             let is_read = !cells.is_empty()
-                && read_joined(CWD, &[supplier.as_bytes(), b"/", cells], &mut count).is_ok_and(|text| text.len() == 4);
+                && read_joined(CWD, "%/%", &[supplier.as_bytes(), cells], &mut count)
+                    .is_some_and(|text| text.len() == 4);
             for _ in 0..if is_read { u32::from_be_bytes(count).min(64) } else { 0 } {
                 words.next();
             }
@@ -64,7 +65,7 @@ pub(crate) fn each_supplier(device: &Path, each: &mut dyn FnMut(Path)) {
 /// sets up early, is not waited for.
 fn is_bus(device: &Path) -> bool {
     let mut buf = [0; 1024];
-    let uevent = read_joined(CWD, &[device.as_bytes(), b"/uevent"], &mut buf);
+    let uevent = read_joined(CWD, "%/uevent", &[device.as_bytes()], &mut buf);
     Uevent::file(uevent.unwrap_or_default()).is_compatible(b"simple-bus")
 }
 
@@ -72,13 +73,13 @@ fn is_bus(device: &Path) -> bool {
 fn find_node(dir: &[u8], handle: &[u8; 4], depth: u8) -> Option<Path> {
     let depth = depth.checked_sub(1)?;
     let (mut own, mut found) = ([0; 4], None);
-    if read_joined(CWD, &[dir, b"/phandle"], &mut own).is_ok_and(|own| own == handle) {
-        return path(&[dir]).ok();
+    if read_joined(CWD, "%/phandle", &[dir], &mut own).is_some_and(|own| own == handle) {
+        return path("%", &[dir]).ok();
     }
     each_entry(CWD, dir, &mut |name, entry_type| {
         if entry_type == EntryType::Directory
             && found.is_none()
-            && let Ok(child) = path(&[dir, b"/", name])
+            && let Ok(child) = path("%/%", &[dir, name])
         {
             found = find_node(child.as_bytes(), handle, depth);
         }
@@ -91,16 +92,16 @@ fn device_of(node: &Path) -> Option<Path> {
     let node = node.as_bytes().strip_prefix(TREE)?;
     let mut best: (usize, Option<Path>) = (0, None);
     each_entry(CWD, b"/sys/bus", &mut |bus, _| {
-        let Ok(devices) = path(&[b"/sys/bus/", bus, b"/devices"]) else { return };
+        let Ok(devices) = path("/sys/bus/%/devices", &[bus]) else { return };
         each_entry(CWD, devices.as_bytes(), &mut |name, _| {
-            let Some(target) = link(&[devices.as_bytes(), b"/", name, b"/of_node"]) else { return };
+            let Some(target) = link("%/%/of_node", &[devices.as_bytes(), name]) else { return };
             // ../../../firmware/devicetree/base/soc/gpio@20b4000
             const BASE: &[u8] = b"devicetree/base";
             let at = target.as_bytes().windows(BASE.len()).position(|window| window == BASE);
             let own = at.and_then(|at| target.as_bytes().get(at.saturating_add(BASE.len())..)).unwrap_or_default();
             let is_above = node.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
             if is_above && own.len() > best.0 {
-                best = (own.len(), path(&[devices.as_bytes(), b"/", name]).ok());
+                best = (own.len(), path("%/%", &[devices.as_bytes(), name]).ok());
             }
         });
     });

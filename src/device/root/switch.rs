@@ -37,7 +37,7 @@ impl Root<'_> {
 
     /// Moves a mount into the root, in which it creates the directory if it is missing.
     fn move_mount(&self, place: &CStr) {
-        let Ok(to) = path(&[MOUNT_POINT.to_bytes(), place.to_bytes()]) else { return };
+        let Ok(to) = path("%%", &[MOUNT_POINT.to_bytes(), place.to_bytes()]) else { return };
         // It may exist. Otherwise this failure is why the move fails.
         let made = mkdir(to.as_c_str(), Mode::from_raw_mode(0o755));
         let Err(error) = mount_move(place, to.as_c_str()) else { return };
@@ -55,7 +55,7 @@ impl Root<'_> {
             // The kernel starts no other init either.
             Some(init) => {
                 if !exists(&root, init) {
-                    line(Level::Error, &[b"init=", init, b": no such file in the root ", self.text]);
+                    line(Level::Error, "init=%: no such file in the root %", &[init, self.text]);
                     return None;
                 }
                 init
@@ -65,14 +65,14 @@ impl Root<'_> {
                 usual.find(|path| exists(&root, path))?
             }
         };
-        path(&[found]).ok()
+        path("%", &[found]).ok()
     }
 }
 
 /// Whether `wanted` is in `root`, with symbolic links resolved inside `root`.
 fn exists(root: &OwnedFd, wanted: &[u8]) -> bool {
     let relative = wanted.strip_prefix(b"/").unwrap_or(wanted);
-    let Ok(relative) = path(&[relative]) else { return false };
+    let Ok(relative) = path("%", &[relative]) else { return false };
     match openat2(root, relative.as_c_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT) {
         // openat2 is missing before Linux 5.6: check for the name, without following links.
         Err(rustix::io::Errno::NOSYS) => statat(root, relative.as_c_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok(),
@@ -107,7 +107,7 @@ fn empty(dir: &OwnedFd, device: u64, depth: u8) {
             how = AtFlags::REMOVEDIR;
         }
         // A file that stays costs memory only.
-        if let Ok(name) = path(&[name]) {
+        if let Ok(name) = path("%", &[name]) {
             let _ = unlinkat(dir, name.as_c_str(), how);
         }
     });

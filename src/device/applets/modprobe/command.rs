@@ -58,9 +58,9 @@ pub(crate) fn main(buffers: &'static mut Buffers, mut args: Args, mut env: Args)
     let resolver = tree.with_config(places, names, config, read_cmdline(cmdline));
     if flags.show_config {
         let mut out = Out::new();
-        show_config::config(&resolver.config, &mut |parts| out.put(parts));
-        out.put(&[b"\n# End of configuration files. Dumping indexes now:\n\n"]);
-        if let Err(failure) = show_config::indexes(&resolver.indexes, &mut |parts| out.put(parts)) {
+        show_config::config(&resolver.config, &mut |template, args| out.fill(template, args));
+        out.part(b"\n# End of configuration files. Dumping indexes now:\n\n");
+        if let Err(failure) = show_config::indexes(&resolver.indexes, &mut |template, args| out.fill(template, args)) {
             failed(&tree, b"", failure);
         }
         return or_failed(0);
