@@ -28,6 +28,58 @@ pub fn split_once(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
 }
 
+/// Splits at the first `part`, which is in neither half; `None` without one.
+#[inline(never)] // one copy for all callers
+pub fn split_around<'map>(text: &'map [u8], part: &[u8]) -> Option<(&'map [u8], &'map [u8])> {
+    let at = text.windows(part.len()).position(|window| window == part)?;
+    Some((text.get(..at)?, text.get(at.checked_add(part.len())?..)?))
+}
+
+/// Whether `byte` is in `text`. For texts of a few bytes: `contains` of slices has code for long ones.
+pub fn has_byte(text: &[u8], byte: u8) -> bool {
+    find(text, byte).is_some()
+}
+
+/// Yields the parts of `text` between the bytes `end`.
+pub fn split(text: &[u8], end: u8) -> Split<'_> {
+    Split { rest: Some(text), end }
+}
+
+/// Iterator of [`split`].
+#[derive(Clone)]
+pub struct Split<'map> {
+    /// The parts that are left; `None` behind the last one.
+    rest: Option<&'map [u8]>,
+    end: u8,
+}
+
+impl<'map> Iterator for Split<'map> {
+    type Item = &'map [u8];
+
+    #[inline(never)] // one copy for all callers
+    fn next(&mut self) -> Option<&'map [u8]> {
+        let text = self.rest?;
+        let halves = split_once(text, self.end);
+        self.rest = halves.map(|(_, behind)| behind);
+        Some(halves.map_or(text, |(part, _)| part))
+    }
+}
+
+/// Returns the part before the first `end`, or all of `text`.
+pub fn until(text: &[u8], end: u8) -> &[u8] {
+    split_once(text, end).map_or(text, |(part, _)| part)
+}
+
+/// Whether two texts differ in the case of ASCII letters at most.
+pub fn same_letters(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.eq_ignore_ascii_case(right))
+}
+
+/// Parses hexadecimal digits; `None` if there is any other character. Of a number that is too large, the last digits count.
+pub fn hexadecimal(text: &[u8]) -> Option<usize> {
+    text.iter().try_fold(0usize, |sum, &digit| Some(sum << 4 | char::from(digit).to_digit(16)? as usize))
+}
+
 /// Yields the words of `text`, separated by blanks and tabs.
 pub fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     text.split(|&b| b == b' ' || b == b'\t').filter(|word| !word.is_empty())

@@ -1,7 +1,7 @@
 //! Command-line options in the manner of GNU getopt_long: operands may stand between options, and `--` ends the options.
 //! Short options may be joined, long ones abbreviated as long as they are unambiguous. Source: getopt_long(3).
 
-use crate::bytes::split_once;
+use crate::bytes::{has_byte, split, split_once};
 use crate::error::Error;
 use heapless::VecView;
 
@@ -149,7 +149,7 @@ pub fn join_options(params: &[&[u8]], out: &mut VecView<u8>) -> Result<(), Error
     for (at, param) in params.iter().enumerate() {
         let blank: &[u8] = if at == 0 { b"" } else { b" " };
         let (key, quote, value): (&[u8], &[u8], &[u8]) = match split_once(param, b'=') {
-            Some((key, value)) if value.contains(&b' ') && !matches!(value, [b'"' | b'\'', ..]) => {
+            Some((key, value)) if has_byte(value, b' ') && !matches!(value, [b'"' | b'\'', ..]) => {
                 (param.get(..key.len().saturating_add(1)).unwrap_or_default(), b"\"", value)
             }
             _ => (param, b"", b""),
@@ -162,7 +162,7 @@ pub fn join_options(params: &[&[u8]], out: &mut VecView<u8>) -> Result<(), Error
 }
 
 fn entries(spec: Spec) -> impl Iterator<Item = &'static [u8]> {
-    spec.as_bytes().split(|&byte| byte == b'\n')
+    split(spec.as_bytes(), b'\n')
 }
 
 fn id(entry: &[u8]) -> u8 {

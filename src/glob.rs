@@ -3,6 +3,8 @@
 //!
 //! Source: POSIX 2.14, and glibc's fnmatch(3) with flags 0 where POSIX leaves a choice, as kmod uses it.
 
+use crate::bytes::split;
+
 /// Whether `pattern` matches the whole of `text`.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern, mut text) = (pattern, text);
@@ -98,7 +100,7 @@ const CLASSES: &[u8] = b"alnum\x8009AZaz\x81alpha\x80AZaz\x81blank\x80\t\t  \x81
 
 /// Returns whether `byte` is in the class `name`; `None` for an unknown class.
 fn in_class(name: &[u8], byte: u8) -> Option<bool> {
-    let ranges = CLASSES.split(|&end| end == 0x81).find_map(|class| class.strip_prefix(name)?.strip_prefix(b"\x80"))?;
+    let ranges = split(CLASSES, 0x81).find_map(|class| class.strip_prefix(name)?.strip_prefix(b"\x80"))?;
     Some(ranges.as_chunks::<2>().0.iter().any(|[first, last]| (*first..=*last).contains(&byte)))
 }
 

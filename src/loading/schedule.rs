@@ -9,6 +9,7 @@
 use super::kernel::{Errno, Outcome, Refusal};
 use super::plan::Plan;
 use super::step::{Step, StepId, StepState, position};
+use crate::bytes::split;
 use crate::modules::config::lines;
 use crate::modules::name::{modname, same};
 use core::num::NonZeroU32;
@@ -189,7 +190,7 @@ impl<'buf> Schedule<'buf> {
     }
 
     fn goes_alone(&self, step: &Step<'_>) -> bool {
-        let listed = self.alone_names.split(|&byte| byte == b',');
+        let listed = split(self.alone_names, b',');
         let mut names = listed.chain(lines(self.marked).map(|line| line.text));
         !(self.alone_names.is_empty() && self.marked.is_empty())
             && modname(step.path()).is_ok_and(|name| names.any(|word| same(word, &name)))

@@ -10,7 +10,7 @@
 //! Source: the kernel's lib/cmdline.c, `next_arg`, for blanks and quotes; kmod's libkmod-config.c for the rest.
 
 use super::name::same;
-use crate::bytes::split_once;
+use crate::bytes::{has_byte, split, split_once};
 
 /// One parameter: `key` or `key=value`, with the quotes removed as the kernel removes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub fn options(cmdline: &[u8]) -> impl Iterator<Item = (&[u8], Param<'_>)> {
     params(cmdline).filter_map(|param| {
         let (module, key) = split_once(param.key, b'.')?;
         let is_odd = |byte: &u8| *byte == b'"' || is_blank(*byte);
-        (!param.key.iter().any(is_odd) && !module.contains(&b'['))
+        (!param.key.iter().any(is_odd) && !has_byte(module, b'['))
             .then_some((module, Param { key, value: param.value }))
     })
 }
@@ -86,7 +86,7 @@ pub fn options(cmdline: &[u8]) -> impl Iterator<Item = (&[u8], Param<'_>)> {
 pub fn names<'map>(cmdline: &'map [u8], key: &'static [u8]) -> impl Iterator<Item = &'map [u8]> {
     params(cmdline)
         .filter(move |param| param.key == key)
-        .flat_map(|param| param.value.unwrap_or_default().split(|&byte| byte == b','))
+        .flat_map(|param| split(param.value.unwrap_or_default(), b','))
         .filter(|name| !name.is_empty())
 }
 

@@ -6,7 +6,7 @@
 use super::cmdline;
 use super::dep_line::DepLine;
 use super::name::{Alias, normalize, same, stem};
-use crate::bytes::split_once;
+use crate::bytes::{split, split_once};
 use crate::error::Error;
 use crate::glob;
 
@@ -299,7 +299,7 @@ impl<'map> Config<'map> {
             if let Directive::Options(name, options) = directive
                 && is_for(name)
             {
-                for part in options.split(|&byte| byte == b'\t') {
+                for part in split(options, b'\t') {
                     put(part)?;
                     put(b" ")?;
                 }

@@ -1,7 +1,7 @@
 //! A line of modules.dep: `PATH: DEP DEP...`. Source: modules.dep(5).
 
 use super::name::{Modname, modname};
-use crate::bytes::split_once;
+use crate::bytes::{has_byte, split_once};
 use crate::error::Error;
 
 /// A line of modules.dep, or the bare name of a target without a module file: a built-in module or a command.
@@ -41,7 +41,7 @@ impl<'map> DepLine<'map> {
     /// Splits the line at its colon; `None` for a bare name. The name of a command may have a colon too, but only a
     /// module file's path has a dot before it, or begins with `/`.
     fn parts(self) -> Option<(&'map [u8], &'map [u8])> {
-        split_once(self.0, b':').filter(|(path, _)| path.contains(&b'.') || path.starts_with(b"/"))
+        split_once(self.0, b':').filter(|(path, _)| has_byte(path, b'.') || path.starts_with(b"/"))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Reads 32 and 64 bits and both byte orders; every offset is checked. Source: elf(5).
 
 use super::index::Fault;
-use crate::bytes::str_at;
+use crate::bytes::{split, str_at, until};
 use crate::error::Error;
 
 const SHF_ALLOC: u8 = 2;
@@ -130,7 +130,7 @@ impl<'map> Elf<'map> {
         let crc_len = if self.is_64 { 8 } else { 4 };
         for entry in self.section(b"__versions").map_or(&[][..], |section| section.data).chunks_exact(64) {
             if let Some(crc) = self.integer(entry, 0, crc_len)
-                && let Some(symbol) = entry.get(crc_len..).and_then(|name| name.split(|&byte| byte == 0).next())
+                && let Some(symbol) = entry.get(crc_len..).map(|name| until(name, 0))
             {
                 each(Version { crc, symbol: symbol.strip_prefix(b".").unwrap_or(symbol) });
             }
@@ -194,5 +194,5 @@ fn index(number: u64) -> usize {
 
 /// Yields the NUL-terminated strings of a section; there may be several NUL between two of them.
 pub fn strings(data: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
-    data.split(|&byte| byte == 0).filter(|text| !text.is_empty())
+    split(data, 0).filter(|text| !text.is_empty())
 }

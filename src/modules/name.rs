@@ -2,7 +2,7 @@
 //!
 //! A *modname* is a name in /sys/module: no directory, no `.ko`, `_` and never `-`.
 
-use crate::bytes::basename;
+use crate::bytes::{basename, until};
 use crate::error::Error;
 
 /// Longest modname, bytes. Source: the kernel's MODULE_NAME_LEN, 64 less a word, NUL included.
@@ -63,7 +63,7 @@ pub fn same(left: &[u8], right: &[u8]) -> bool {
 
 /// Borrows the base name of `path` up to its first `.`: `kernel/fs/nls/nls_iso8859-1.ko.xz` gives `nls_iso8859-1`.
 pub fn stem(path: &[u8]) -> &[u8] {
-    basename(path).split(|&byte| byte == b'.').next().unwrap_or_default()
+    until(basename(path), b'.')
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::config::Config;
 use super::dep_line::DepLine;
 use super::index::{Fault, Index, Near, Value};
 use super::name::{Alias, normalize};
+use crate::bytes::has_byte;
 use crate::error::Error;
 use heapless::VecView;
 
@@ -185,7 +186,7 @@ impl<'map> Resolver<'map> {
         if matches.len() > matches_before {
             return Ok(Found::ByAlias);
         }
-        if !name.contains(&b':')
+        if !has_byte(name, b':')
             && let Some(line) = self.indexes.dep(name)?
         {
             return push(matches, Match::Module(line)).map(|()| Found::ByName);

@@ -8,7 +8,7 @@ use super::config::{Config, Directive, Side, softdep_words};
 use super::index::Index;
 use super::name::{Alias, normalize};
 use super::resolve::{Failure, IndexFile, Indexes};
-use crate::bytes::words;
+use crate::bytes::{split, words};
 
 /// Callback that prints a template, in which each `%` stands for the next of the arguments.
 pub type Put<'a> = dyn FnMut(&'static str, &[&[u8]]) + 'a;
@@ -64,7 +64,7 @@ pub fn config(config: &Config<'_>, put: &mut Put<'_>) {
 
 fn blacklist(cmdline: &[u8], put: &mut Put<'_>) {
     for param in cmdline::params(cmdline).filter(|param| param.key == BLACKLIST) {
-        for name in param.value.unwrap_or_default().split(|&byte| byte == b',') {
+        for name in split(param.value.unwrap_or_default(), b',') {
             put("blacklist %\n", &[name]);
         }
     }

@@ -6,7 +6,7 @@
 //! ```
 //! Source: the kernel's lib/kobject_uevent.c, drivers/base/core.c; drivers/of/device.c for the OF_ keys.
 
-use crate::bytes::split_once;
+use crate::bytes::{split, split_once};
 use crate::error::Error;
 use heapless::VecView;
 
@@ -31,12 +31,12 @@ impl<'map> Uevent<'map> {
     /// Returns the value of a key.
     pub fn get(&self, key: &[u8]) -> Option<&'map [u8]> {
         let end = self.end;
-        self.text.split(move |&byte| byte == end).find_map(|line| line.strip_prefix(key)?.strip_prefix(b"="))
+        split(self.text, end).find_map(|line| line.strip_prefix(key)?.strip_prefix(b"="))
     }
 
     /// Whether one of the device's compatible strings is `compatible`.
     pub fn is_compatible(&self, compatible: &[u8]) -> bool {
-        let lines = self.text.split(|&byte| byte == self.end).filter_map(|line| line.strip_prefix(b"OF_COMPATIBLE_"));
+        let lines = split(self.text, self.end).filter_map(|line| line.strip_prefix(b"OF_COMPATIBLE_"));
         lines.filter_map(|line| split_once(line, b'=')).any(|(number, value)| number != b"N" && value == compatible)
     }
 

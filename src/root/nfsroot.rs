@@ -8,7 +8,7 @@
 //! 236 u32 magic    240 options: u8 code, u8 len, value; 0 pads, 255 ends                     all big-endian
 //! ```
 
-use crate::bytes::{decimal, split_once, u8_at, u32_at};
+use crate::bytes::{decimal, has_byte, split, split_around, split_once, u8_at, u32_at, until};
 
 /// An IPv4 address in network byte order.
 pub type Ipv4 = [u8; 4];
@@ -86,7 +86,7 @@ const OPTIONS_OFF: usize = 240;
 
 /// Parses an address: four decimal numbers separated by dots.
 pub fn ipv4(text: &[u8]) -> Option<Ipv4> {
-    let mut parts = text.split(|&byte| byte == b'.');
+    let mut parts = split(text, b'.');
     let mut address = [0; 4];
     for byte in &mut address {
         *byte = decimal(parts.next()?)?.try_into().ok()?;
@@ -102,10 +102,10 @@ impl<'map> Ip<'map> {
     /// is malformed.
     pub fn parse(text: &'map [u8]) -> Option<Self> {
         let mut ip = Ip::default();
-        if !text.contains(&b':') {
-            return Some(Ip { client: if text.contains(&b'.') { Some(ipv4(text)?) } else { None }, ..ip });
+        if !has_byte(text, b':') {
+            return Some(Ip { client: if has_byte(text, b'.') { Some(ipv4(text)?) } else { None }, ..ip });
         }
-        let mut fields = text.split(|&byte| byte == b':');
+        let mut fields = split(text, b':');
         for address in [&mut ip.client, &mut ip.server, &mut ip.gateway, &mut ip.netmask] {
             let field = fields.next().unwrap_or_default();
             *address = if field.is_empty() { None } else { Some(ipv4(field)?) };
@@ -128,8 +128,7 @@ impl<'map> NfsRoot<'map> {
 
 /// Splits a root path at its first `%s`, which stands for this machine's address.
 pub fn around_client(path: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (before, behind) = path.split_at_checked(path.windows(2).position(|token| token == b"%s")?)?;
-    Some((before, behind.strip_prefix(b"%s")?))
+    split_around(path, b"%s")
 }
 
 /// Returns the packet that the interface with address `mac` sends in the exchange `xid`. It is a [`DISCOVER`], or, with
@@ -251,7 +250,7 @@ impl<'map> Reply<'map> {
             match code {
                 1 => reply.ip.netmask = address,
                 3 => reply.ip.gateway = address,
-                17 => reply.root = value.split(|&byte| byte == 0).next().unwrap_or_default(),
+                17 => reply.root = until(value, 0),
                 53 => reply.kind = *value.first()?,
                 54 => reply.id = address?,
                 _ => {}

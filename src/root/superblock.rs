@@ -4,6 +4,7 @@
 //! offsets, so damaged bytes give a wrong name at worst. Source: each file system's header in the kernel
 //! (fs/ext4/ext4.h, fs/btrfs/…/btrfs_tree.h, …); `blkid` for the written form of UUIDs.
 
+use crate::bytes::{same_letters, until};
 use heapless::VecView;
 
 /// Bytes to read from the start of a device for [`identify`].
@@ -139,7 +140,7 @@ impl Uuid<'_> {
     pub fn is(&self, text: &[u8]) -> bool {
         let mut own = heapless::Vec::<u8, 36>::new();
         self.emit(&mut own);
-        !own.is_empty() && own.eq_ignore_ascii_case(text)
+        !own.is_empty() && same_letters(&own, text)
     }
 }
 
@@ -178,7 +179,7 @@ fn is_unescaped(own: &[u8], mut escaped: &[u8]) -> bool {
     let is_same = own.iter().all(|&byte| {
         let mut plain = heapless::Vec::<u8, 4>::from_array([b'\\', b'x']);
         emit_hex(byte, b'a', &mut plain);
-        let is_escaped = escaped.get(..4).is_some_and(|escape| escape.eq_ignore_ascii_case(&plain));
+        let is_escaped = escaped.get(..4).is_some_and(|escape| same_letters(escape, &plain));
         let (first, rest) = escaped.split_at_checked(if is_escaped { 4 } else { 1 }).unwrap_or_default();
         escaped = rest;
         is_escaped || *first == [byte]
@@ -210,7 +211,7 @@ fn plain(data: &[u8], uuid_off: usize) -> Uuid<'_> {
 fn bytes(data: &[u8], label_off: usize, max_len: usize) -> Label<'_> {
     let field = data.get(label_off..).unwrap_or_default();
     let field = field.get(..max_len).unwrap_or(field);
-    Label::Bytes(field.split(|&byte| byte == 0).next().unwrap_or_default())
+    Label::Bytes(until(field, 0))
 }
 
 /// Reads the little-endian 32-bit integer at `off`; `None` past the end.

@@ -161,7 +161,7 @@ pub fn command_line(data: &[u8]) {
     use initmod::modules::{cmdline, show_config};
     cmdline::params(data).for_each(drop);
     _ = cmdline::blacklists(data, b"a");
-    show_config::config(&Config::new(data, data), &mut |_| ());
+    show_config::config(&Config::new(data, data), &mut |_, _| ());
     let mut args = data.split(|&byte| byte == b'\n');
     let mut next = || args.next();
     let mut getopt = getopt::Getopt::new("a all\nC=config\nr remove\nH-remove-holders", data.len() % 2 == 1, &mut next);

@@ -4,7 +4,7 @@
 use super::lsmod;
 use super::options::take;
 use super::print::{Out, error};
-use crate::bytes::{basename, decimal, split_once, words};
+use crate::bytes::{basename, decimal, split, split_once, words};
 use crate::device::buffers::Buffers;
 use crate::device::io::file::open;
 use crate::device::io::log::{Level, errno_prose, line};
@@ -85,7 +85,7 @@ fn static_nodes(mut args: Args, operands: &mut VecView<&'static [u8]>) -> i32 {
     }
     let mut out = Out::new();
     let mut status = 0;
-    for entry in text.split(|&byte| byte == b'\n').filter(|entry| !matches!(entry, [] | [b'#', ..])) {
+    for entry in split(text, b'\n').filter(|entry| !matches!(entry, [] | [b'#', ..])) {
         if emit(entry, format, &mut out).is_none() {
             error("invalid devname entry: %", &[entry]);
             status = 1;

@@ -2,7 +2,7 @@
 
 use super::options::take;
 use super::print::{Out, error};
-use crate::bytes::{decimal, words};
+use crate::bytes::{decimal, split, words};
 use crate::device::buffers::Buffers;
 use crate::device::io::file::{open, read_whole};
 use crate::device::io::log::{Decimal, errno_prose};
@@ -32,7 +32,7 @@ pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, _: Args) -> i3
     let mut out = Out::new();
     out.part(b"Module                  Size  Used by\n");
     let (mut off, mut status) = (0usize, 0);
-    for line in modules.split(|&byte| byte == b'\n') {
+    for line in split(modules, b'\n') {
         if !line.is_empty() && one(line, &mut out).is_none() {
             error("/proc/modules: at % is no module", &[Decimal::new(off as u64).text()]);
             status = 1;

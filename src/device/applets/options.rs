@@ -1,6 +1,7 @@
 //! The options of a command by getopt, its --help and --version.
 
 use super::print::error;
+use crate::bytes::split;
 use crate::device::io::log::{Level, line, put, speak_up, to_syslog};
 use crate::device::rt::Args;
 use crate::getopt::{Arg, Getopt, Spec};
@@ -75,7 +76,7 @@ const VERSION: &str = match (cfg!(feature = "zst"), cfg!(feature = "xz"), cfg!(f
 /// Prints how a command is called and the names of its options; what they do is in the manual pages of kmod.
 fn help(spec: Spec, synopsis: &str) {
     put(false, "usage: %\n", &[synopsis.as_bytes()]);
-    for entry in spec.as_bytes().split(|&byte| byte == b'\n') {
+    for entry in split(spec.as_bytes(), b'\n') {
         let [letter, kind, name @ ..] = entry else { continue };
         let short: &[u8] = if *kind == b'-' { b"    " } else { &[b'-', *letter, b',', b' '] };
         let value: &[u8] = if *kind == b'=' { b" VALUE" } else { b"" };

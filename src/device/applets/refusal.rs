@@ -2,7 +2,7 @@
 //! module's file.
 
 use super::module_file::ModuleFile;
-use crate::bytes::split_once;
+use crate::bytes::{split_once, until};
 use crate::device::io::file::read;
 use crate::device::io::log::{Level, line};
 use crate::loading::kernel::{Errno, Refusal};
@@ -35,7 +35,7 @@ impl KernelLog {
             };
             let record = record.get(..len).unwrap_or_default();
             let Some((_, text)) = split_once(record, b';') else { continue };
-            let text = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
+            let text = until(text, b'\n');
             let about = text.strip_prefix(modname).is_some_and(|rest| rest.starts_with(b":"));
             if about || text.starts_with(b"Lockdown: ") || text.ends_with(b" is rejected") {
                 line(Level::Error, "the kernel: %", &[text]);

@@ -6,7 +6,7 @@
 
 use super::file::read;
 use super::log::{FAILED, Level, line};
-use crate::bytes::split_once;
+use crate::bytes::{hexadecimal, split_once, until};
 use crate::device::rt::{BusInfo, exit, on_bus};
 use core::ptr::with_exposed_provenance_mut;
 use core::sync::atomic::Ordering;
@@ -51,10 +51,7 @@ fn mapping(mut maps: &[u8], address: usize) -> Option<(usize, &[u8])> {
     loop {
         let (entry, rest) = split_once(maps, b'\n')?;
         let (_, range_end) = split_once(entry, b'-')?;
-        let digits = range_end.iter().take_while(|byte| **byte != b' ');
-        // A letter has the bit 0x40, and its low bits begin at 1.
-        let end =
-            digits.fold(0, |sum, &byte| sum << 4 | usize::from((byte & 0xf).wrapping_add((byte >> 6).wrapping_mul(9))));
+        let end = hexadecimal(until(range_end, b' '))?;
         if address < end {
             return Some((end, split_once(range_end, b'/')?.1));
         }

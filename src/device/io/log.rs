@@ -3,7 +3,7 @@
 //! Lines are put together from byte strings, without `core::fmt`, which costs 10 kB.
 
 pub(crate) use crate::bytes::Decimal;
-use crate::bytes::split_once;
+use crate::bytes::{split, split_once};
 use crate::loading::kernel::{Errno, Outcome, Refusal};
 use crate::modules::name::stem;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
@@ -202,7 +202,7 @@ pub(crate) fn outcome_prose(outcome: Outcome<'_>) -> Option<[&[u8]; 2]> {
 
 /// Returns the meaning of an errno, for a message.
 pub(crate) fn errno_prose(errno: Errno) -> &'static [u8] {
-    let mut lines = PROSE.split(|&byte| byte == b'\n');
+    let mut lines = split(PROSE, b'\n');
     let prose = lines.find_map(|line| line.split_first().filter(|(number, _)| i32::from(**number) == errno.0));
     prose.map_or(b"refused by the kernel", |(_, prose)| prose)
 }

@@ -1,6 +1,7 @@
 //! Paths and file names, as NUL-terminated text in buffers of fixed size.
 
 use super::log::fill;
+use crate::bytes::has_byte;
 use crate::loading::kernel::Errno;
 use core::ffi::CStr;
 use heapless::VecView;
@@ -50,7 +51,7 @@ pub(crate) fn join(template: &'static str, args: &[&[u8]], out: &mut VecView<u8>
     if !fits {
         return Err(Errno::ENAMETOOLONG);
     }
-    let is_text = !out.contains(&0);
+    let is_text = !has_byte(out, 0);
     out.push(0).map_err(|_| Errno::ENAMETOOLONG)?;
     if is_text { Ok(()) } else { Err(Errno::EINVAL) }
 }

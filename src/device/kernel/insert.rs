@@ -10,6 +10,7 @@ use super::child::in_child;
 use super::codec::{CodecError, decode};
 use super::decode_time::DecodeTimer;
 use super::state::state_of;
+use crate::bytes::split_around;
 use crate::device::io::file::open;
 use crate::device::io::mmap::map;
 use crate::device::io::path::{Text, c_str, errno, join, path};
@@ -115,7 +116,7 @@ impl<'a> Inserter<'a> {
     pub(crate) fn give_back(&self, path: &[u8]) {
         if crate::device::io::file::is_in_memory(self.dir)
             && !path.starts_with(b"/")
-            && !path.windows(2).any(|window| window == b"..")
+            && split_around(path, b"..").is_none()
             && let Ok(path) = self::path("%", &[path])
         {
             // A file that stays costs memory only.
@@ -128,14 +129,12 @@ impl<'a> Inserter<'a> {
         let too_long = |_| Refusal::Command(126);
         let mut script = Text::new();
         let mut rest = command;
-        const VARIABLE: &[u8] = b"$CMDLINE_OPTS";
-        while let Some(at) = rest.windows(VARIABLE.len()).position(|window| window == VARIABLE) {
-            let (before, behind) = rest.split_at_checked(at).unwrap_or_default();
+        while let Some((before, behind)) = split_around(rest, b"$CMDLINE_OPTS") {
             script
                 .extend_from_slice(before)
                 .and_then(|()| script.extend_from_slice(options))
                 .map_err(|_| too_long(Errno::EINVAL))?;
-            rest = behind.strip_prefix(VARIABLE).unwrap_or_default();
+            rest = behind;
         }
         join("%", &[rest], &mut script).map_err(too_long)?;
         let variable = path("MODPROBE_MODULE=%", &[modname]).map_err(too_long)?;

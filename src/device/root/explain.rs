@@ -7,7 +7,7 @@
 use super::blockdev;
 use super::mount::{MOUNT_POINT, Root, mount_prose};
 use super::phandle::{cells_of, each_supplier};
-use crate::bytes::{basename, split_once};
+use crate::bytes::{basename, split, split_around, split_once};
 use crate::device::io::file::{each_entry, link, open, open_joined, read, read_joined};
 use crate::device::io::log::{Level, errno_prose, line};
 use crate::device::io::mmap::map;
@@ -44,7 +44,7 @@ pub(crate) fn report(modules: Option<&Modules>) {
                 }
             });
         }
-        for entry in deferred.split(|&byte| byte == b'\n').filter(|entry| !entry.is_empty()) {
+        for entry in split(deferred, b'\n').filter(|entry| !entry.is_empty()) {
             let (name, reason) = split_once(entry, b'\t').unwrap_or((entry, b""));
             if is_likely(name) == likely && !report_suppliers(name, modules) {
                 let reason = if reason.is_empty() { b"the kernel gives no reason" } else { reason };
@@ -172,13 +172,13 @@ fn driver(modalias: &[u8], modules: &Modules) -> Option<Match<'static>> {
 /// Returns the driver of a device if the image was built without it.
 fn left_out(device: Uevent<'_>, tree: &Tree) -> Option<&'static [u8]> {
     let list = open(tree.dir.as_fd(), b"modules.left-out").and_then(|file| map(&file)).ok()?;
-    let mut lines = list.split(|&byte| byte == b'\n').filter_map(|line| split_once(line, b' '));
+    let mut lines = split(list, b'\n').filter_map(|line| split_once(line, b' '));
     lines.find(|(known, _)| device.is_compatible(known)).map(|(_, modname)| modname)
 }
 
 /// Whether a modalias is that of a disk or of a disk controller.
 fn is_storage(modalias: &[u8]) -> bool {
-    let holds = |part: &[u8]| modalias.windows(part.len()).any(|window| window == part);
+    let holds = |part: &[u8]| split_around(modalias, part).is_some();
     match split_once(modalias, b':') {
         Some((b"pci", _)) => holds(b"bc01") || holds(b"bc0Csc03"),
         Some((b"usb", _)) => holds(b"ic08"),
@@ -191,9 +191,8 @@ fn is_storage(modalias: &[u8]) -> bool {
 /// Reports the firmware files that the kernel did not find, from its log.
 fn report_firmware() {
     each_kernel_line(&mut |text| {
-        const WORDS: &[u8] = b"Direct firmware load for ";
-        if let Some(at) = text.windows(WORDS.len()).position(|window| window == WORDS)
-            && let Some((name, _)) = split_once(text.get(at.saturating_add(WORDS.len())..).unwrap_or_default(), b' ')
+        if let Some((_, behind)) = split_around(text, b"Direct firmware load for ")
+            && let Some((name, _)) = split_once(behind, b' ')
         {
             line(Level::Error, "firmware is missing from this image: %", &[name]);
         }
@@ -221,7 +220,7 @@ pub(crate) fn report_unmountable(root: &Root<'_>, errno: Errno) {
     }
     let mut known = [0; 4096];
     let known = read(CWD, b"/proc/filesystems", &mut known).unwrap_or_default();
-    let is_known = known.split(|&byte| byte == b'\n').any(|line| line.strip_prefix(b"\t") == Some(&found));
+    let is_known = split(known, b'\n').any(|line| line.strip_prefix(b"\t") == Some(&found));
     let node = root.node_path();
     if found.is_empty() || is_known {
         let is: &[u8] = if found.is_empty() { b"" } else { b", which holds " };

@@ -5,6 +5,7 @@
 use super::blockdev;
 use super::net::Net;
 use super::wanted::Wanted;
+use crate::bytes::split;
 use crate::device::io::file::read;
 use crate::device::io::log::errno_prose;
 use crate::device::io::path::{Name, Path, errno, path};
@@ -94,9 +95,9 @@ impl<'a> Root<'a> {
         let mut known = [0; 4096];
         let known = read(CWD, b"/proc/filesystems", &mut known).unwrap_or_default();
         // Types that need no device have `nodev` before the tab.
-        let known = known.split(|&byte| byte == b'\n').filter_map(|line| line.strip_prefix(b"\t"));
+        let known = split(known, b'\n').filter_map(|line| line.strip_prefix(b"\t"));
         let types = self.options.root_types;
-        let wanted = types.unwrap_or_default().split(|&byte| byte == b',').filter(|word| !word.is_empty());
+        let wanted = split(types.unwrap_or_default(), b',').filter(|word| !word.is_empty());
         // The ext4 driver also mounts ext2 and ext3; trying these names first puts two refusals on the console.
         let has_ext4 = known.clone().any(|fs_type| fs_type == b"ext4");
         let is_ext = |fs_type: &[u8]| matches!(fs_type, b"ext2" | b"ext3");
@@ -138,7 +139,7 @@ impl<'a> Root<'a> {
         let mut flags = MountFlags::empty();
         flags.set(MountFlags::RDONLY, self.options.is_read_only);
         let mut data = heapless::Vec::<u8, 1024>::new();
-        for option in options.split(|&byte| byte == b',').filter(|option| !option.is_empty()) {
+        for option in split(options, b',').filter(|option| !option.is_empty()) {
             if let Some((_, flag)) = FLAGS.iter().find(|(word, _)| *word == option) {
                 flags |= *flag;
             } else {

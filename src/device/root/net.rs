@@ -3,7 +3,7 @@
 //!
 //! Source: the kernel's net/ipv4/ipconfig.c and fs/nfs/nfsroot.c; netdevice(7), packet formats in [`crate::root::nfsroot`].
 
-use crate::bytes::split_once;
+use crate::bytes::{hexadecimal, split_once};
 use crate::device::io::file::{each_entry, read_joined};
 use crate::device::io::log::{Decimal, Level, line};
 use crate::device::io::path::{Name, Path, errno, path};
@@ -233,7 +233,7 @@ fn mac(text: &[u8]) -> Option<[u8; 6]> {
     let (mut mac, mut rest) = ([0; 6], text.trim_ascii());
     for byte in &mut mac {
         let (digits, behind) = split_once(rest, b':').unwrap_or((rest, &[]));
-        *byte = u8::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok()?;
+        *byte = hexadecimal(digits)?.try_into().ok()?;
         rest = behind;
     }
     Some(mac)

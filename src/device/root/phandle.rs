@@ -1,6 +1,7 @@
 //! Suppliers of a device by the phandles of its device-tree node, read from /sys/firmware/devicetree, for kernels without
 //! supplier links. Source: the Devicetree Specification, 2.3.3; the kernel's drivers/of/property.c.
 
+use crate::bytes::split_around;
 use crate::device::io::file::{EntryType, each_entry, link, open_joined, read, read_joined};
 use crate::device::io::path::{Path, path};
 use crate::modules::uevent::Uevent;
@@ -96,9 +97,7 @@ fn device_of(node: &Path) -> Option<Path> {
         each_entry(CWD, devices.as_bytes(), &mut |name, _| {
             let Some(target) = link("%/%/of_node", &[devices.as_bytes(), name]) else { return };
             // ../../../firmware/devicetree/base/soc/gpio@20b4000
-            const BASE: &[u8] = b"devicetree/base";
-            let at = target.as_bytes().windows(BASE.len()).position(|window| window == BASE);
-            let own = at.and_then(|at| target.as_bytes().get(at.saturating_add(BASE.len())..)).unwrap_or_default();
+            let own = split_around(target.as_bytes(), b"devicetree/base").map_or(&b""[..], |(_, own)| own);
             let is_above = node.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
             if is_above && own.len() > best.0 {
                 best = (own.len(), path("%/%", &[devices.as_bytes(), name]).ok());

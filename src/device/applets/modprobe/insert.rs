@@ -1,6 +1,7 @@
 //! `modprobe NAME`: loads all that a name stands for.
 
 use super::flags::Flags;
+use crate::bytes::has_byte;
 use crate::device::applets::print::{error, failed, fatal, say, show};
 use crate::device::applets::refusal::KernelLog;
 use crate::device::io::file::open;
@@ -206,7 +207,7 @@ impl Kernel for Console<'_> {
             return Ok(());
         }
         // A module file has .ko in its name, a modname no dot.
-        if !path.contains(&b'.')
+        if !has_byte(path, b'.')
             && !path.starts_with(b"/")
             && let Ok(name) = modname(path)
         {
