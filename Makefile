@@ -18,20 +18,10 @@ DIST   := target/dist
 ARCHES := x86_64 aarch64 armv7
 CODECS := gz,xz,zst
 FEATURES := boot,nfs,tools,modinfo
+export CARGO
 FUZZ_SECONDS ?= 60
-RUSTUP_TARGETS = $(shell rustup target list --installed 2>/dev/null)
-
-TRIPLE_x86_64  := x86_64-unknown-linux-musl
-TRIPLE_aarch64 := aarch64-unknown-linux-musl
-# Asked when used, as set-up may add it first. Where rustup can't add the musl triple, the prebuilt core of gnueabihf
-# serves: no libc is linked either way.
-TRIPLE_armv7    = $(or $(filter armv7-unknown-linux-musleabihf,$(RUSTUP_TARGETS)),armv7-unknown-linux-gnueabihf)
-
-# The compiler puts paths of this machine into the messages of panics. These flags replace them, as a value of cargo's
-# configuration, so that builds in two directories or by two users have the same bytes.
-CARGO_DIR = $(or $(CARGO_HOME),$(HOME)/.cargo)
-SOURCE_DIRS = $(shell ls -d $(CARGO_DIR)/registry/src/*/ 2>/dev/null)
-REMAP = [$(foreach dir,$(SOURCE_DIRS),"--remap-path-prefix=$(dir)=/cargo/",) "--remap-path-prefix=$(CURDIR)=/initmod"]
+# Paths of this machine in messages of panics, replaced: config/loader tells why.
+REMAP = [$(foreach flag,$(shell config/loader --remap),"$(flag)",)]
 HOST_TRIPLE = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := all
@@ -59,8 +49,7 @@ loaders: $(ARCHES:%=loader-%)
 # Features `host` and `device` can't be built together, so each has its own call of cargo.
 loader-%: setup-build
 	@$(CARGO) fetch --locked --quiet
-	$(CARGO) build --config 'target.$(TRIPLE_$*).rustflags=$(REMAP)' --profile loader --bin initmod --no-default-features --features device,$(CODECS),$(FEATURES) --target $(TRIPLE_$*)
-	@install -D target/$(TRIPLE_$*)/loader/initmod $(DIST)/lib/initmod/$*/initmod
+	file=$$(config/loader $* $(CODECS),$(FEATURES)) && install -D "$$file" $(DIST)/lib/initmod/$*/initmod
 
 setup-build:
 	@config/setup build rust
@@ -83,7 +72,7 @@ test: setup-qemu all
 	  $(CARGO) test --test it readers -- --include-ignored
 	@config/part 'loader sizes' config/size --enforce
 	@for set in none tools $(CODECS),tools,modinfo; do \
-	  INITMOD_LOADER=target/size/$$set/$(TRIPLE_$(shell uname -m))/loader/initmod \
+	  INITMOD_LOADER=target/size/$$set/$$(config/loader --triple $(shell uname -m))/loader/initmod \
 	    config/part "fixtures, loader with $$set" $(CARGO) test --test cases modprobe:: || exit 1; \
 	done
 	@config/part 'emulated boards' qemu/run -j 2 --all

@@ -8,9 +8,9 @@ use core::ffi::c_char;
 
 #[cfg(target_arch = "x86_64")]
 core::arch::global_asm!(
-    ".globl _start",
-    ".type _start,@function",
-    "_start:",
+    ".globl initmod_start",
+    ".type initmod_start,@function",
+    "initmod_start:",
     "xor %ebp, %ebp",
     "mov %rsp, %rdi",
     "and $-16, %rsp",
@@ -21,9 +21,9 @@ core::arch::global_asm!(
 );
 #[cfg(target_arch = "aarch64")]
 core::arch::global_asm!(
-    ".globl _start",
-    ".type _start,@function",
-    "_start:",
+    ".globl initmod_start",
+    ".type initmod_start,@function",
+    "initmod_start:",
     "mov x29, #0",
     "mov x30, #0",
     "mov x0, sp",
@@ -33,10 +33,10 @@ core::arch::global_asm!(
 );
 #[cfg(target_arch = "arm")]
 core::arch::global_asm!(
-    ".globl _start",
-    ".type _start,%function",
+    ".globl initmod_start",
+    ".type initmod_start,%function",
     ".arm",
-    "_start:",
+    "initmod_start:",
     "mov fp, #0",
     "mov lr, #0",
     "mov r0, sp",
