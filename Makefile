@@ -1,4 +1,6 @@
 # make             builds mkinitmod and the loader for every architecture into target/dist
+# make install     installs it in PREFIX (/usr/local) under DESTDIR; LINKS="modprobe depmod" adds those commands
+# make uninstall   removes what make install installed
 # make run         installs what is missing, builds an image and boots it on an emulated Orange Pi PC to its real root
 # make test        installs what is missing and runs all tests
 # make check       quick checks before a commit: format, clippy, layers, documentation, loader sizes
@@ -12,13 +14,18 @@
 # make miri        runs the core's tests under Miri, which finds undefined behaviour
 # make clean       deletes target/ and the fuzzers' build; downloads stay in the cache
 # make help        prints this list
+#
+# SETUP=no: installs and downloads nothing, for packages. What is missing then fails. config/builds shows other builds.
 
 CARGO  ?= cargo
-DIST   := target/dist
+DIST   ?= target/dist
 ARCHES := x86_64 aarch64 armv7
 CODECS := gz,xz,zst
 FEATURES := boot,nfs,tools,modinfo
-export CARGO
+export CARGO PREFIX DESTDIR LINKS LINKS_ARCH DIST
+ifeq ($(SETUP),no)
+export CARGO_NET_OFFLINE := true
+endif
 FUZZ_SECONDS ?= 60
 # Paths of this machine in messages of panics, replaced: config/loader tells why.
 REMAP = [$(foreach flag,$(shell config/loader --remap),"$(flag)",)]
@@ -27,7 +34,7 @@ HOST_TRIPLE = $(shell rustc -vV | sed -n 's/^host: //p')
 .DEFAULT_GOAL := all
 SOAK_COUNT ?= 100
 
-.PHONY: help clean miri soak bench-boot all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-bench setup-qemu
+.PHONY: help clean install uninstall miri soak bench-boot all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-bench setup-qemu
 .DELETE_ON_ERROR:
 
 all: mkinitmod loaders
@@ -52,13 +59,19 @@ loader-%: setup-build
 	file=$$(config/loader $* $(CODECS),$(FEATURES)) && install -D "$$file" $(DIST)/lib/initmod/$*/initmod
 
 setup-build:
-	@config/setup build rust
+	@[ "$(SETUP)" = no ] || config/setup build rust
 
 setup-bench:
-	@config/setup bench
+	@[ "$(SETUP)" = no ] || config/setup bench
 
 setup-qemu:
-	@config/setup build rust qemu
+	@[ "$(SETUP)" = no ] || config/setup build rust qemu
+
+install:
+	@config/install
+
+uninstall:
+	@config/install --remove
 
 run: setup-qemu all
 	qemu/run --show orangepi-pc

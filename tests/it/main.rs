@@ -4,6 +4,7 @@
 mod bombs;
 mod build;
 mod depmod;
+mod install;
 mod layers;
 mod library;
 mod loader;

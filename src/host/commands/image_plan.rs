@@ -98,7 +98,9 @@ fn read_loader(board: &Board, given: Option<&Path>) -> Result<Vec<u8>> {
     };
     let loader = input::read(&path).map_err(|error| match (given, error) {
         (None, Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            Error::input(&path, "no loader at this path; pass --loader FILE")
+            let arch = board.arch;
+            let advice = format!("build it by `config/loader {arch}` in the sources of initmod and pass --loader FILE");
+            Error::input(&path, format!("no loader for {arch} here; {advice}, or run `make install` there"))
         }
         (_, error) => error,
     })?;
