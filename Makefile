@@ -12,6 +12,7 @@
 # make soak        boots one case SOAK_COUNT (100) times on two CPUs
 # make fuzz        runs each fuzz target for FUZZ_SECONDS (60)
 # make miri        runs the core's tests under Miri, which finds undefined behaviour
+# make doc         builds the man pages into target/dist/share/man
 # make clean       deletes target/ and the fuzzers' build; downloads stay in the cache
 # make help        prints this list
 #
@@ -34,7 +35,7 @@ HOST_TRIPLE = $(shell rustc -vV | sed -n 's/^host: //p')
 .DEFAULT_GOAL := all
 SOAK_COUNT ?= 100
 
-.PHONY: help clean install uninstall miri soak bench-boot all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-bench setup-qemu
+.PHONY: help doc clean install uninstall miri soak bench-boot all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-doc setup-bench setup-qemu
 .DELETE_ON_ERROR:
 
 all: mkinitmod loaders
@@ -58,8 +59,14 @@ loader-%: setup-build
 	@$(CARGO) fetch --locked --quiet
 	file=$$(config/loader $* $(CODECS),$(FEATURES)) && install -D "$$file" $(DIST)/lib/initmod/$*/initmod
 
+doc: setup-doc
+	config/man $(DIST)/share/man
+
 setup-build:
 	@[ "$(SETUP)" = no ] || config/setup build rust
+
+setup-doc:
+	@[ "$(SETUP)" = no ] || config/setup doc
 
 setup-bench:
 	@[ "$(SETUP)" = no ] || config/setup bench

@@ -15,6 +15,9 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The command line is wrong.
+    #[error("{0}")]
+    Usage(String),
     /// A file cannot be used, as a whole.
     #[error("{}: {what}", path.display())]
     Input {
@@ -69,6 +72,9 @@ pub enum Error {
     },
 }
 
+/// The path of a board that has no board file: its keys come from options.
+pub const COMMAND_LINE: &str = "command line";
+
 /// The result of the host's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -84,6 +90,16 @@ pub fn chain(members: &[String]) -> String {
 }
 
 impl Error {
+    /// Whether the command line is wrong, and not what it leads to.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Error::Usage(_) => true,
+            Error::Input { path, .. } => path.to_string_lossy().starts_with("--"),
+            Error::Key { path, .. } => path == Path::new(COMMAND_LINE),
+            _ => false,
+        }
+    }
+
     /// Returns a closure for `map_err` that adds `path` to an I/O error.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::Io { path: path.as_ref().to_owned(), source }

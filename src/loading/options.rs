@@ -112,7 +112,7 @@ impl<'map> BootOptions<'map> {
     }
 }
 
-/// The words of the kernel command line that the loader reads, and their meaning: README.md's table, checked by a test.
+/// The words of the kernel command line that the loader reads, and their meaning: the list of initmod-boot(7), checked by a test.
 pub const WORDS: [(&str, &str); 18] = [
     (
         "`root=`",
@@ -225,22 +225,22 @@ mod tests {
         }
     }
 
-    /// INITMOD_BLESS=1 rewrites README.md.
+    /// INITMOD_BLESS=1 rewrites the page.
     #[test]
-    fn the_readme_has_the_table_of_words() {
-        const HEAD: &str = "| word | meaning |\n| --- | --- |\n";
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        let readme = std::fs::read_to_string(path).unwrap();
-        let rows: String = WORDS.iter().map(|(word, meaning)| format!("| {word} | {meaning} |\n")).collect();
-        let from = readme.find(HEAD).expect("README.md has the head of the table") + HEAD.len();
-        let table: String =
-            readme[from..].lines().take_while(|row| row.starts_with('|')).map(|row| format!("{row}\n")).collect();
+    fn the_manual_has_the_list_of_words() {
+        const HEAD: &str = "# THE KERNEL COMMAND LINE\n";
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/doc/initmod-boot.7.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (_, section) = page.split_once(HEAD).expect("the page has the section");
+        let (section, _) = section.split_once("\n# ").expect("another section follows");
+        let list = &section[section.find("\n`").expect("the section has the list")..];
+        let want: String = WORDS.iter().map(|(word, meaning)| format!("\n{word}\n: {meaning}\n")).collect();
         if std::env::var_os("INITMOD_BLESS").is_some() {
-            std::fs::write(path, readme.replace(&table, &rows)).unwrap();
+            std::fs::write(path, page.replace(list, &want)).unwrap();
         } else {
             assert_eq!(
-                table, rows,
-                "rewrite it with: INITMOD_BLESS=1 cargo test --lib the_readme_has_the_table_of_words"
+                list, want,
+                "rewrite it with: INITMOD_BLESS=1 cargo test --lib the_manual_has_the_list_of_words"
             );
         }
     }

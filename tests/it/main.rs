@@ -8,6 +8,7 @@ mod install;
 mod layers;
 mod library;
 mod loader;
+mod manual;
 mod oracle;
 mod planted;
 mod select;

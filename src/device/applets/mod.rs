@@ -1,6 +1,6 @@
 //! The commands that the loader answers to, by the name it is called by, or by its first argument.
 //!
-//! Options, output and exit status are kmod's; README.md lists the intended differences.
+//! Options, output and exit status are kmod's; initmod-kmod(8) lists the intended differences.
 
 mod print;
 #[cfg(feature = "tools")]

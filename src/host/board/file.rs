@@ -25,7 +25,7 @@
 
 use crate::host::arch::Arch;
 use crate::host::codec::Format;
-use crate::host::error::{Error, Result};
+use crate::host::error::{COMMAND_LINE, Error, Result};
 use crate::host::image::compress::Method;
 use crate::host::image::layout::LoaderAs;
 use crate::host::image::signature::Signatures;
@@ -224,7 +224,7 @@ impl Board {
     /// Returns the board of a command line without board file.
     pub fn of_command_line(arch: Arch) -> Board {
         Board {
-            path: "command line".into(),
+            path: COMMAND_LINE.into(),
             name: None,
             arch,
             root: None,

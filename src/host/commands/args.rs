@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 /// Selects the kernel modules that a board needs, and builds its initramfs.
 #[derive(Debug, clap::Parser)]
-#[command(name = "mkinitmod", version)]
+#[command(name = "mkinitmod", version, disable_help_subcommand = true, max_term_width = 80)]
 pub struct Cli {
     /// The command to run.
     #[command(subcommand)]
@@ -37,6 +37,12 @@ pub enum Command {
         /// Arguments of depmod: see `mkinitmod depmod --help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
         args: Vec<OsString>,
+    },
+    /// List the pages of the manual, or print one: build, board, boot, kernel, ...
+    Help {
+        /// The page [default: the list]
+        #[arg(value_name = "TOPIC")]
+        topic: Option<String>,
     },
 }
 

@@ -13,3 +13,4 @@ pub mod build;
 pub mod select;
 pub mod why;
 pub mod snapshot;
+pub mod manual;

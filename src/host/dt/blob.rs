@@ -1,7 +1,7 @@
 //! Reads a flattened device tree into a [`Tree`]. Refuses any damage, with its offset. Source: the Devicetree
 //! Specification, chapter 5.
 //!
-//! No crate is used: those that refuse damage refuse half of Debian's device trees too (figures in README.md). The tests
+//! No crate is used: those that refuse damage refuse half of Debian's device trees too (figures in config/doc/measured.md). The tests
 //! compare with `dtoolkit`.
 //!
 //! ```text

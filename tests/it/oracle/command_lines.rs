@@ -1,7 +1,7 @@
 //! Each tool against kmod 34 on 1,000 generated command lines: exit status, standard output, and what is asked of the
 //! kernel; for depmod its files. The seed is fixed, so a difference comes again. `make oracle` runs it.
 //!
-//! A difference is a fault, or it is a row of README's differences: then a rule in [`RULES`] names the row.
+//! A difference is a fault, or it is a entry of initmod-kmod(8): then a rule in [`RULES`] names the row.
 
 use crate::support::fakekernel::{Troubles, run};
 use crate::support::fixture::{Fixture, KVER};
@@ -192,7 +192,7 @@ const TOOLS: [(&str, &[&str], &[&str]); 5] = [
     ("lsmod", &["-v", "-s", "--syslog", "-z", "--", "--verbose"], &["a"]),
 ];
 
-/// Why a difference is none: the beginning of a row of README, and whether the row is about this command line.
+/// Why a difference is none: an entry of initmod-kmod(8), and whether the row is about this command line.
 type Rule = (&'static str, fn(&[String], &Answer, &Answer) -> bool);
 
 const RULES: &[Rule] = &[
@@ -266,7 +266,7 @@ fn compare(tool: &str) {
     let (root, mut random) = (root(), Random(12));
     let (_, options, operands) = TOOLS.iter().find(|(name, ..)| *name == tool).expect("it is a tool");
     let operands = [NAMES, operands].concat();
-    let readme = include_str!("../../../README.md");
+    let page = include_str!("../../../config/doc/initmod-kmod.8.md");
     let (mut differences, mut seen) = (Vec::new(), BTreeSet::new());
     for _ in 0..COUNT {
         let mut argv = vec![tool.to_owned()];
@@ -278,7 +278,10 @@ fn compare(tool: &str) {
         let (theirs, ours) = (Answer::of(&root, "/sbin/kmod", &argv), Answer::of(&root, "/sbin/initmod", &argv));
         let rule = RULES.iter().find(|(_, is_about)| is_about(&argv, &theirs, &ours));
         if let Some((row, _)) = rule {
-            assert!(readme.contains(&format!("\n| {row}")), "README has no row {row}");
+            assert!(
+                page.contains(&format!("\n{}\n: ", row.trim_end_matches(" |"))),
+                "initmod-kmod(8) has no entry {row}"
+            );
         } else if !theirs.is_like(&ours) {
             differences.push(format!("{argv:?}\n--- kmod {}\n--- ours {}\n", theirs.show(), ours.show()));
         }
