@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # make             builds mkinitmod and the loader for every architecture into target/dist
 # make install     installs it in PREFIX (/usr/local) under DESTDIR; LINKS="modprobe depmod" adds those commands
 # make uninstall   removes what make install installed

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Build script: how the `initmod` binary is linked, by lld, GNU ld or a C compiler. `mkinitmod` links as usual.
 //!
 //! What the loader needs to work stands here and in config/loader.ld, as other builds have flags and a configuration of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # qemu/boot.sh: boots a case in QEMU, reads the console and judges what it shows; sourced.
 #
 # Two limits end a boot that does not reach its end. Neither counts the time in which QEMU waits for a CPU: on a busy machine a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # qemu/build.sh: builds the image of a case, and its root where a hook makes one; sourced.
 #
 # Each part of a build writes to target/qemu/CASE/PART.log. A part that fails ends the case: the verdict names the part, its

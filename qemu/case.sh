@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # qemu/case.sh: describes the files and keys of a case, and loads it; sourced.
 #
 # A case is a directory qemu/cases/NAME. Its file case.toml holds the keys below, of which kernel and board are needed; the

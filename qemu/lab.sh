@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # qemu/lab.sh: what the lab's scripts share; sourced, with the working directory anywhere.
 #
 #   $lab     the directory of the lab     $top    the repository
@@ -16,7 +17,7 @@ PATH=$PATH:/usr/sbin:/sbin
 die() { echo "qemu/${0##*/}: $*" >&2; exit 1; }
 
 # Prints the comment at the head of the script that runs, and exits as for a wrong call.
-usage() { sed -n '2,/^[^#]/{/^# shellcheck/!s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
+usage() { sed -n '3,/^[^#]/{/^# shellcheck/!s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
 
 # once DIR COMMAND... makes sure that DIR exists: COMMAND is given a new directory to fill, which becomes DIR when it
 # succeeds. Half a DIR is never seen, and of two that want it at once one waits for the other.

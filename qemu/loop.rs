@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What qemu/bench-boot measures the loader against, as the init of a machine that does nothing else. `bench=` on the
 //! kernel command line says what is timed:
 //!

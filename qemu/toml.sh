@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # qemu/toml.sh: reads KEY = VALUE files into shell variables; sourced. Accepts this part of TOML and refuses the rest:
 #
 #   # comment               on a line of its own, or behind a value

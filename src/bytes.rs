@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Byte strings: checked reads of big-endian integers and NUL-terminated strings, words, and decimal numbers.
 
 /// Reads the byte at `off`; `None` past the end.

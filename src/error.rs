@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The core's only error type: Copy and fieldless. An absent value is `None`, a malformed one is an `Error`.
 //!
 //! The callers at the top add file names and offsets, which only they know.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Command-line options in the manner of GNU getopt_long: operands may stand between options, and `--` ends the options.
 //! Short options may be joined, long ones abbreviated as long as they are unambiguous. Source: getopt_long(3).
 

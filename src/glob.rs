@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `fnmatch` for aliases: `*`, `?`, `[a-z]`, `[!a]`, `\x`; `*` also matches `/`. The time is at most proportional to the
 //! product of the two lengths.
 //!

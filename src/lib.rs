@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `initmod` loads the kernel modules a machine needs from inside its initramfs; `mkinitmod` decides on the build host
 //! which modules those are, and builds the image.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A fixed-size set of texts already seen, each with a mark. When full, it drops entries.
 //!
 //! It stores 63 bits of a hash per text: among 4,000 texts two collide with a probability of 10^-12.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `initmod`: the loader's entry point and panic handler. Its code is in [`initmod::device`].
 #![no_std]
 #![no_main]

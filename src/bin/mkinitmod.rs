@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `mkinitmod`, the generator: see [`initmod::host`]. A link named depmod runs `mkinitmod depmod`.
 
 use clap::Parser;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The boot, as PID 1.
 
 use super::buffers::Buffers;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The loader's working memory: one static, composed of the buffers of each part. It is zero until used, so the size for
 //! the largest case costs the smallest nothing. Nothing is allocated; each buffer has a defined behaviour when full.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The loader. As PID 1 it boots: mounts the kernel's file systems, loads the listed modules and those that devices
 //! request, waits for the root, mounts it and starts the real init. Called by the name of a command it runs that command.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Process entry. The kernel leaves argc where the stack pointer points, behind it argv, a null, envp, a null and the
 //! auxiliary vector. Source: the System V ABI supplements of each architecture.
 #![allow(unsafe_code, reason = "the kernel starts the process here, with bare pointers")]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The architectures of the loader, and the architecture of an ELF file.
 
 use object::{Architecture, Object};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compression of module files and images, by the fast C libraries. The first bytes decide the format, never the name.
 //! Compressing is deterministic: no name, no time, one thread.
 

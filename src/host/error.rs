@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The host's error: the file, the place in it, and the reason.
 
 use std::fmt::Display;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads input files. Only a regular file is read, as a FIFO or a device could block forever. /dev/null is an empty file:
 //! a link to it disables a file of a configuration directory.
 

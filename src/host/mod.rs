@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The generator: selects modules, indexes trees and builds images on the build host.
 #![allow(
     clippy::arithmetic_side_effects,

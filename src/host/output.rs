@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes output files and directories: complete before they get their name, below a directory that is open.
 //!
 //! * A reader gets the old file or the new one: the new file is renamed over the old.

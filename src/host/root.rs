@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Resolves paths below a root directory like chroot(2): an absolute link leads to the root's own files, and `..` ends at
 //! the root.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Defers SIGINT, SIGTERM and SIGHUP while a temporary file or directory has a name, so that they leave none behind.
 //!
 //! A [`Hold`] lasts from the creation of the name to its rename or removal. For a file that is two system calls, as it gets

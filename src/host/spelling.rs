@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Suggests the correct spelling of an unknown name.
 
 /// Least similarity, from 0 to 1, at which a name is suggested.

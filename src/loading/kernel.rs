@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel behind a trait, its errors, and the outcome of loading one module.
 
 use super::step::Step;

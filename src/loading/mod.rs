@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! From module names to calls of the kernel: plan, schedule, load and unload, with the kernel behind a trait.
 
 pub mod step;

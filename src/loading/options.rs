@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The words of the kernel command line that the boot reads, and [`WORDS`], their documentation.
 //!
 //! Words of modules (`MODULE.PARAM=`, blacklists) are in [`crate::modules::cmdline`]. Source: the kernel's

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! From modules to a load order: each module once, after its dependencies, in buffers that the caller lends.
 //!
 //! The order is that of kmod's `__kmod_module_get_probe_list`: first the module's dependencies, leaves first, each

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The flight recorder's lines: the result of each module and of the whole boot, as text and as JSON.
 //!
 //! ```text

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs a plan on a [`Kernel`]: all load policy, without system calls.
 //!
 //! A loaded module is not handed to the kernel again: it would check the signature, three quarters of its work, before it

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The steps of a plan that may go next, when several are loaded in parallel: the state machine, without the workers.
 //!
 //! A step goes as soon as its dependencies are in and its softdeps are done, in or not; there are no barriers. Of the

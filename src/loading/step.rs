@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Steps of a plan: one module each. The steps are a binary tree by the hash of their paths, so that one is found in a
 //! few hops; any beginning of the list is a tree of its own.
 

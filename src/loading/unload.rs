@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Removes modules: the policy, on the trait [`Loaded`], without a call of the kernel.
 //!
 //! The order is that of kmod's `rmmod_do_module`: post softdeps in reverse, holders if requested, the module, its unused

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The wait for the root: decides what the boot does next, from what it has seen. Has no clock and calls no kernel.
 //!
 //! ```text

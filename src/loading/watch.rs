@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The watch over a worker: notices that it is at one step for long, and decides when to report it and when to give it up.
 //! Has no clock and calls no kernel.
 //!

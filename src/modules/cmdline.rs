@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel command line: its parameters, module options (`mod.param=value`) and blacklists.
 //!
 //! ```

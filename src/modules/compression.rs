@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compressions of module files, recognized by their first bytes and never by the name.
 
 /// A compression that modules come in.

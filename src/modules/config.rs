@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! modprobe.d and modules-load.d: parses lines into directives that borrow the text, and finds those of a module.
 //!
 //! All files are in one text, in order of precedence. A line before each file names it (see [`MARK`]), so nothing else

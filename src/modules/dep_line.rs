@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A line of modules.dep: `PATH: DEP DEP...`. Source: modules.dep(5).
 
 use super::name::{Modname, modname};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A minimal ELF reader for module files, in place: sections by name, the strings of .modinfo, symbol versions.
 //!
 //! Reads 32 and 64 bits and both byte orders; every offset is checked. Source: elf(5).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A module tree: names, indexes, modprobe.d and the command line, and the look-up from a modalias to modules.
 
 pub mod compression;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Normalized module names and aliases: `-` becomes `_`, as in kmod's `alias_normalize`.
 //!
 //! A *modname* is a name in /sys/module: no directory, no `.ko`, `_` and never `-`.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Look-up from a name or modalias to modules, in the order of kmod's modprobe. The first stage with a match ends it:
 //!
 //! 1. `alias` lines of modprobe.d

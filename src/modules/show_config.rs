@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The output of `modprobe -c`: the directives by kind, then the alias and symbol indexes.
 //!
 //! The lines are those of kmod, which prints no blank before `post:` either. Source: kmod, tools/modprobe.c,

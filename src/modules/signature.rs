@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A module's signature: the trailer at the end of the file, and the PKCS#7 message before it. It is parsed, not
 //! verified: the kernel verifies it.
 //!

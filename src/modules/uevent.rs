@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A device's uevent: the lines of its `uevent` file in sysfs, or a message of the kernel's netlink socket.
 //!
 //! ```text

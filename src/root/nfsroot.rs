@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! NFS root: parses `ip=` and `nfsroot=`, and builds and parses the DHCP packets that request an address.
 //!
 //! Packets may come from any host on the network, so every length in them is checked. Source: the kernel's

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Partition tables, MBR and GPT: reads a partition's UUID and name, for `root=PARTUUID=` and `root=PARTLABEL=`.
 //!
 //! The kernel finds the partitions; only their identity is read here. Checksums are not verified: a damaged table gives

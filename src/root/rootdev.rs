@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The forms of `root=`: a device name, a device number, or a tag such as `UUID=` that is read from the disk.
 //!
 //! Source: the kernel's block/early-lookup.c for its own forms; systemd and dracut for `UUID=` and `LABEL=`, which the

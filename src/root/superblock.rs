@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Superblocks: identifies a file system and reads its UUID and label, for `root=UUID=` and `root=LABEL=`.
 //!
 //! Knows ext2 to ext4, btrfs, xfs, f2fs, erofs, squashfs (which has neither UUID nor label) and FAT. Reads only at fixed

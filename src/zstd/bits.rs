@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bit readers for zstd: table descriptions are read forward, lowest bit first; all other streams are read backward
 //! from their end, highest bit first.
 

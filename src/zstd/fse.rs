@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finite State Entropy (FSE) decoding tables: each state gives a symbol, and a few more bits select the next state.
 //! Format: RFC 8878, 4.1.
 

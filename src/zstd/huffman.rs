@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Literals of a block: stored, one byte repeated, or Huffman-coded by a tree of this block or of an earlier one.
 //! Format: RFC 8878, 3.1.1.3.1 and 4.2.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! zstd decoder: data and skippable frames; a frame's checksum is verified if present. Format: RFC 8878.
 //!
 //! Decodes straight into the caller's buffer, which also serves as the window for matches. Allocates nothing.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sequences: each copies a run of literals, then a match, bytes of the content from some distance back. Format: RFC
 //! 8878, 3.1.1.3.2 and 3.1.1.4.
 

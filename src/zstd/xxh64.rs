@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! XXH64, the checksum of zstd frames. Source: the xxHash specification, 0.1.1.
 
 /// Computes XXH64 with seed 0; a zstd frame stores the lower 32 bits.

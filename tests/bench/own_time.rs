@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `own-time ROOT RUNS COMMAND...`: runs a command RUNS times with ROOT as its root directory, where each module that it hands to
 //! the kernel is loaded at once: a filter answers the system call with success. Prints, in microseconds a run, the processor's
 //! time outside the kernel, as it samples that, and the least time from fork to exit, other system calls and all.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Counts the instructions of single parts by callgrind: `cargo bench --bench parts [NAME]`. Unlike time, they are the same on
 //! a busy machine, and a change of a percent shows.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A case, a directory of tests/trees: the root that `tree.toml` describes. tests/trees/README.md is the format.
 
 use crate::support::fakekernel::Troubles;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `mkinitmod depmod` beside kmod 34: each file that it writes, standard output and the exit status are the same.
 
 use crate::case::Case;

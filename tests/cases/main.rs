@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One test per directory of tests/trees, by its name: `cargo test --test cases 04-softdep`.
 //!
 //! ```text

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The loader as `modprobe` and kin, beside kmod 34: one transcript of each, which have to be the same.
 //!
 //! Compared: the system calls on modules, in order and with their arguments; standard output; the exit status; whether

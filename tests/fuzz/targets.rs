@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the fuzzer calls with bytes of its choice; tests/it calls the same with what it found.
 
 use initmod::glob;

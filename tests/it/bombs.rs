@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Small inputs that unpack to more than the memory: each is an error that names its limit, and takes little memory.
 
 use crate::support::fixture::{Fixture, KVER};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The files of a depmod run that fails, is killed, or is not the first.
 
 use crate::support::fixture::{Fixture, KVER};

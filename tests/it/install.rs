@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `make install` and `make uninstall`, of a build directory made for the test.
 
 use std::fs;

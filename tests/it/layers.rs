@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The order of `mod` lines is the order of layers, in every folder of src.
 //!
 //! * A file uses only files and folders that stand above it in its `mod.rs`; with that there is no circle either.

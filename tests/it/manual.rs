@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The manual: every option, key and message has its place in config/doc, and README stays short.
 
 use clap::CommandFactory;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Links, FIFOs and directories that somebody planted where mkinitmod reads and writes, and signals while it writes.
 
 use crate::support::fixture::{Fixture, KVER};

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # An initramfs as Debian lays it out: /usr merged, busybox as every tool, a hard link of it as modprobe, an /init in shell.
 . "$(dirname "$0")/../../lab.sh"
 mkdir -p "$1"/usr/{bin,sbin,lib} "$1"/{dev,proc,sys,root}

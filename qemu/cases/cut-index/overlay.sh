@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A command in the place of the first module that empties the index of aliases.
 . "$(dirname "$0")/../../lab.sh"
 mkdir -p "$1/bin" "$1/etc/modprobe.d"

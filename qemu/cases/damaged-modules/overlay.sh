@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # dummy cut short, ifb with a byte changed, llc a dangling link; all are named for loading, and a name that no module has.
 . "$(dirname "$0")/../../lab.sh"
 from=$3/$2/kernel

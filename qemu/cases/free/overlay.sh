@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A damaged dummy, and a command in the place of stp that lists the modules' files left.
 . "$(dirname "$0")/../../lab.sh"
 mkdir -p "$1/bin" "$1/etc/modprobe.d" "$1/$2/kernel/drivers/net"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # An /init in shell whose first step is coldplug.
 . "$(dirname "$0")/../../lab.sh"
 mkdir -p "$1/bin" "$1/sbin"

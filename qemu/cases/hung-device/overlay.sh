@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A command in the place of the random number generator's driver that does not end.
 . "$(dirname "$0")/../../lab.sh"
 mkdir -p "$1/bin" "$1/etc/modprobe.d"

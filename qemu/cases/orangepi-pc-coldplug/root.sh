@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Two lists for the file `steps`: /etc/named has the modules of the whole-board set from the device tree; /etc/listed has what
 # orangepi-pc-whole.toml adds.
 . "$(dirname "$0")/../../lab.sh"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Modules in each compression that the loader knows, and each rule of modprobe.d, for the file `steps`.
 . "$(dirname "$0")/../../lab.sh"
 from=$3/$2 to=$1/$2/kernel

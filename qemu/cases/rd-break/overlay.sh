@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A /bin/sh that reports the mounted root and the loader's peak of memory, and ends.
 . "$(dirname "$0")/../../lab.sh"
 mkdir -p "$1/bin"

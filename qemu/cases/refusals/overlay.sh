@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # dummy of another kernel.
 . "$(dirname "$0")/../../lab.sh"
 from=$("$lab/kernel" bookworm-arm64)

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # No /run, and files until the file system has no inode left.
 . "$(dirname "$0")/../../lab.sh"
 rmdir "$1/run"

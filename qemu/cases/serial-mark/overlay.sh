@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # A file that marks two modules as serial.
 . "$(dirname "$0")/../../lab.sh"
 mkdir -p "$1/etc/initmod"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `initmod load`, `coldplug`, `wait`, `explain`: the steps of a boot as commands, for the /init of another image.
 //!
 //! With `--free` the file of each loaded module is deleted if it is in memory.

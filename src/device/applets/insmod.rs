@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `insmod FILE [PARAM=VALUE...]`: loads one file, and nothing that it needs.
 
 use super::options::take;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `kmod list` and `kmod static-nodes`: the device nodes that modules.devname has for modules that are loaded when
 //! somebody opens one.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `lsmod`: what is in the kernel, from /proc/modules and /sys/module.
 
 use super::options::take;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The commands that the loader answers to, by the name it is called by, or by its first argument.
 //!
 //! Options, output and exit status are kmod's; initmod-kmod(8) lists the intended differences.

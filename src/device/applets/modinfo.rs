@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `modinfo NAME|FILE...`: prints the strings of a module's .modinfo, its parameters with their types, its
 //! build ID, who signed it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A module file for the commands that read it: mapped, decompressed if needed; and modprobe's lists of its symbols.
 
 use super::print::{Out, error, fatal};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Messages and output of the commands, worded and graded as kmod's.
 
 use crate::device::io::log::{Level, fill, graded, put};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Explains why the kernel refused a module, beyond the error number: from the kernel's log, its settings, and the
 //! module's file.
 

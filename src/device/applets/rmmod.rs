@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `rmmod NAME|FILE...`: takes single modules out, and looks first whether they can go.
 
 use super::options::take;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `initmod snapshot`: prints the modaliases of the machine's devices and the loaded modules, for `mkinitmod snapshot
 //! import`.
 

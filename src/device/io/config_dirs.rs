@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Configuration directories: their files in order of name, each name from the first directory that has it.
 
 use super::file::{each_entry_of, open};

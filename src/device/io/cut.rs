@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Mapped files that are cut short while they are in use, or whose disk fails: reading them is a SIGBUS, which ends a
 //! process, and the machine if that is PID 1. The handler names the file and puts zeros in the place of the rest of its
 //! mapping: whoever reads it finds damage, or nothing.

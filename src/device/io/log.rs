@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The loader's messages: whole lines, to the kernel's log as PID 1, to stderr as a command.
 //!
 //! Lines are put together from byte strings, without `core::fmt`, which costs 10 kB.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Memory maps of files, and the page that workers share.
 
 use super::path::errno;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Files and lines: reads, maps, and the log.
 
 pub(crate) mod log;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Paths and file names, as NUL-terminated text in buffers of fixed size.
 
 use super::log::fill;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Child processes: started, waited for, reaped.
 
 use crate::device::io::path::errno;

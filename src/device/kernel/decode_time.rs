@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Measures decompression in a child process, which reports it through a pipe.
 
 use crate::device::rt::clock;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Modules that leave the kernel: delete_module(2), and who uses a module by /sys/module.
 
 use crate::bytes::decimal;

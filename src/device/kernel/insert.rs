@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Inserts modules into the kernel, and runs the install commands of modprobe.d.
 //!
 //! The kernel gets the file itself if it can decompress it. Otherwise a child process decompresses and inserts it: if a

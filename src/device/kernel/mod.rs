@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kernel's door: modules go in and out, child processes, decoders.
 
 #[cfg_attr(

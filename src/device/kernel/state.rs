@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The state of a module in the kernel, by /sys/module.
 
 use crate::device::io::file::read_joined;

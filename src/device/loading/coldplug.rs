@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The devices that are there already: /sys/devices.
 //!
 //! Reads `uevent` files instead of `modalias` files, as some buses (`mmc:block`, PHYs) have their modalias only there.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The boot's load loop: the listed modules first, in their order, then those that devices request, the devices that are
 //! there and those that appear. All are steps of one plan. The [`Schedule`] decides which may go next, the [`Workers`]
 //! hand them to the kernel.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The boot's load loop: requests, workers, coldplug, uevents and the flight recorder.
 
 #[cfg(feature = "boot")]

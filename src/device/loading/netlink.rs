@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The netlink socket on which the kernel sends uevents. Source: netlink(7), lib/kobject_uevent.c.
 
 use core::mem::MaybeUninit;

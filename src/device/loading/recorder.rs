@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The flight recorder: writes a line for each module as soon as its outcome is known, to the kernel's log and to
 //! /run/initmod/boot.jsonl, which the real root can read. Their form is in [`crate::loading::record`].
 //!

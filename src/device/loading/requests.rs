@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Turns requests (module names, modaliases of devices) into steps of the plan, counts the loaded modules, and reports
 //! failures on the console.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Workers: child processes that hand modules to the kernel in parallel. All read jobs from one pipe; each has its own
 //! pipe for answers. A crash in a worker, in a decoder or in the kernel, fails one module and leaves PID 1 alive.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The files of the board, in an image for several: /etc/initmod/boards/COMPATIBLE.conf replaces initmod.conf of
 //! modules-load.d, which has the modules of all boards, and COMPATIBLE.order replaces initmod-order.conf of modprobe.d.
 //! COMPATIBLE is the first of the device tree's compatible strings that has such a file.

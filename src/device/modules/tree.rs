@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module tree of the running kernel with depmod's indexes, and modprobe.d: what a [`Resolver`] needs.
 
 use super::board;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Block devices of a plain loader: found by path only.
 
 use crate::device::io::file::each_entry;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration files of a plain loader: each from its own directory, as the image is for one board.
 
 use crate::device::io::path::join;

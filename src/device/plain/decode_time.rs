@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The decode timer of a plain loader, which measures nothing.
 
 /// A measurement that always returns 0.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The load loop of a loader without workers: one module after the other, in the plan's order. Repeated scans of /sys
 //! find new devices.
 

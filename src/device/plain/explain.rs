@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The post-mortem of a plain loader: a line for the failure, and no shell.
 
 use super::blockdev;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The options of `modprobe` in a loader without the feature `tools`.
 
 use crate::device::io::log::be_quiet;

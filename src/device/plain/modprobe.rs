@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `modprobe [-a] [-q] [-v] [-n] [-D] NAME [PARAM...]` of a loader without the feature `tools`: what the kernel's own
 //! request_module and a boot need. Loading itself is in insert.rs, with either.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Stands in for applets/module_file.rs in a loader without the feature `modinfo`.
 
 use super::print::error;

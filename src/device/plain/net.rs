@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The network of a loader without the feature `nfs`, which mounts no root on NFS.
 
 use crate::device::io::path::Path;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The flight recorder of a plain loader, which records nothing.
 
 use super::coldplug::By;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Stands in for applets/refusal.rs without the feature `modinfo`: the error number is all that is reported.
 
 use crate::loading::kernel::Refusal;

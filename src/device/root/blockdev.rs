@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Block devices: finds the one that `root=` names, and describes those that are there. Names come from
 //! /sys/class/block, file systems and partition tables from the devices.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The post-mortem: explains why the root is not there and what could help, a line for each cause, the likeliest first.
 //!
 //! debugfs lists deferred devices. Links in /sys lead from each to its suppliers; the device tree's property is found by

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The root: found, mounted, switched to, and explained if it is absent.
 
 pub(crate) mod node;

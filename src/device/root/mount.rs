@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The real root: found by the command line's options, mounted on [`MOUNT_POINT`].
 //!
 //! Source: the kernel's init/do_mounts.c for the options and their defaults.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The network for a root on NFS: an interface with a link, its address from `ip=` or a DHCP server, and the options of
 //! mount(2). A kernel with CONFIG_IP_PNP and CONFIG_ROOT_NFS does this itself.
 //!

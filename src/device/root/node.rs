@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Device nodes.
 
 use crate::device::io::path::{Path, path};

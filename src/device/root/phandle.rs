@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Suppliers of a device by the phandles of its device-tree node, read from /sys/firmware/devicetree, for kernels without
 //! supplier links. Source: the Devicetree Specification, 2.3.3; the kernel's drivers/of/property.c.
 

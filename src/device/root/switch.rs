@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The switch to the real root: moves the mounts, frees the initramfs and starts the real init.
 //!
 //! Source: the kernel's Documentation/filesystems/ramfs-rootfs-initramfs.rst.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The device that is waited for: by the boot the root, by `initmod wait` its operand.
 
 use super::blockdev;

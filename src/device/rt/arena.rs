@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The loader's allocator, which only the decoder of xz uses: a bump arena in mapped chunks.
 //!
 //! What is small is cut from a chunk; the allocation made last grows, shrinks and frees in place, and the chunk starts

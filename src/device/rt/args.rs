@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The strings that a process is started with: read from the kernel's arrays, and laid out for the next program.
 
 use core::ffi::{CStr, c_char};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The time since the machine started, and sleeping.
 
 use super::raw::uptime;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! ioctl(2), and the one that makes a device of btrfs known to the kernel.
 //!
 //! Source: include/uapi/linux/btrfs.h, `BTRFS_IOC_SCAN_DEV`.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! memcpy and its kin, which compiler_builtins leaves to a libc on Linux targets.
 //!
 //! The empty `asm!` in a loop keeps LLVM from turning the loop into a call of the very function it stands in.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The parts of a libc that the loader needs: the process entry, memory functions, and the few system calls
 //! that rustix keeps to itself. Nothing of a libc is linked, so one source and one set of flags serve every Rust Linux
 //! target.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The ioctls that configure a network interface and its default route.
 //!
 //! Source: netdevice(7); include/uapi/linux/sockios.h, if.h, route.h.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The system calls that rustix does not offer, or not without more: fork, execve, exit_group, clock_gettime, sigaction.
 
 use super::args::Strings;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Several boards in one image, a family of products: merges their board files. Some keys must agree, lists are joined.
 //! Each board selects its modules on its own; the image gets them all.
 

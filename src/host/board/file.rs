@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The board file, config/boards/NAME.toml: the content of one board's image. Paths are relative to the file.
 //!
 //! The structs below are the format. An unknown key is an error, with the most similar known key. The modules of the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A kernel's configuration, as packages install it: /boot/config-KVER. An image's needs are checked against it, and it
 //! explains why a module is missing. Source: the kernel's Documentation/kbuild/kconfig.rst.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line of mkinitmod. Each field's doc comment is its text in --help.
 
 use crate::host::board::file::{ModuleFormat, Scope};

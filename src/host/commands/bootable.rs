@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks that a new image can boot: it has modules, and a file system for the root where the kernel has none built in.
 
 use super::inputs::Inputs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `mkinitmod build`: plans an image from the inputs, packs the modules, lays the files out, writes the image, reports.
 
 use super::args::BuildArgs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The files for an image: packed modules, their indexes, firmware, the board's own files; and the reason for each file.
 
 use super::args::BuildArgs;

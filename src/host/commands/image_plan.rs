@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The plan of an image: its modules, and the arguments of `build` merged with the keys of the board file. Refuses an
 //! image that the kernel could not unpack, and modules that it would not load.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The inputs of build, select and why: board files, module tree, device trees, and the kernel's image and configuration.
 //! An argument overrides its key in the board file.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Checks of an image's modules against the kernel's: what it refuses to load is refused before it is packed.
 //!
 //! Source: the kernel's kernel/module/main.c, `check_modinfo`, and kernel/module/version.c, `check_version`.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The manifest of an image as JSON: the length, SHA-256 and reason of each file.
 
 use crate::host::image::cpio::{Archive, Node};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `mkinitmod help [TOPIC]`: the manual, whose pages in config/doc are part of the program.
 
 use crate::host::spelling;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The report of a build: a table of the modules with sizes and reasons, totals, and notes.
 
 use crate::host::select::selection::{Selection, number_warning};

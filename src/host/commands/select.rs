@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `mkinitmod select`: prints the modules that a board needs, as a table or JSON, or a line for each of many boards.
 
 use super::args::SelectArgs;

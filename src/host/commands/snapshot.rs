@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `mkinitmod snapshot import`: converts a running board's modules and devices to lines of a board file. Accepts any
 //! mixture of lsmod output, /proc/modules, `uevent` files of sysfs, `udevadm info -e`, and modaliases; refuses other lines.
 

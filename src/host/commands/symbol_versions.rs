@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The known versions of the symbols that an image's modules import, from the modules that export them, the kernel's
 //! Module.symvers, System.map or vmlinux, or the other modules that import them too.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `mkinitmod why`: prints how a module came into the selection, or the drivers and suppliers of a device tree node.
 
 use super::args::WhyArgs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `depmod`: writes a tree's modules.* files like kmod's depmod, with its options and its configuration.
 //!
 //! It differs from kmod on purpose:

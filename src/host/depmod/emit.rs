@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The modules.* files: text and binary indexes of a set of modules, byte for byte kmod's. Source: depmod(8),
 //! kmod's tools/depmod.c.
 

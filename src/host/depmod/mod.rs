@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `depmod`: a tree's modules.* files, as kmod's depmod writes them.
 
 pub mod emit;

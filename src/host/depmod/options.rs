@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command line of depmod, in all forms of getopt_long: `-b DIR`, `-bDIR`, `-aeF FILE`, `--basedir DIR`,
 //! `--basedir=DIR`, `--base DIR`, and options after arguments.
 

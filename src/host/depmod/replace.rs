@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Replaces a set of index files as a whole: a reader gets all of the old set or all of the new, even if the run is
 //! killed.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads a flattened device tree into a [`Tree`]. Refuses any damage, with its offset. Source: the Devicetree
 //! Specification, chapter 5.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The drivers that match a device tree node: modules, or one in the kernel image, or unknown. Never a guess.
 //!
 //! `of:` aliases are looked up by `compatible` in a hash: nearly all are `of:N*T*Ccompatible`, with and without `C*` at the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds the disks whose /dev/mmcblkN number may change between boots.
 //!
 //! A host for MMC and SD cards with an alias, `mmc0 = "/soc/mmc@1"`, has a fixed number. The others are numbered in the order

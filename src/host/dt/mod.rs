@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Device trees: from the blob that describes a board to the modules that its devices need.
 //!
 //! * [`blob`] reads a flattened tree, [`overlay`] applies others to it: both end in a [`tree::Tree`].

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A node -> the modaliases of its device. Sources: drivers/of/module.c, `of_modalias`;
 //! drivers/i2c/i2c-core-of.c, drivers/spi/spi.c, drivers/of/base.c, `of_alias_from_compatible`; drivers/amba/bus.c;
 //! drivers/net/mdio/of_mdio.c and include/linux/mdio.h.

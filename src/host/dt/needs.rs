@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The modules that a device tree needs, each with its reason: those on the way to the root, suppliers first, or those of
 //! the whole board.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Applies an overlay (.dtbo) to a tree: resolves its references, then merges each fragment into its target. Refuses an
 //! overlay that names nodes or labels the tree lacks. Source: the kernel's Documentation/devicetree/overlay-notes.rst,
 //! drivers/of/resolver.c, dtc's libfdt/fdt_overlay.c.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads the references in a property: phandles, each followed by argument cells. The target's property, such as
 //! `#clock-cells`, has their number. Source: drivers/of/base.c, `of_phandle_iterator_next`.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The kinds of device that a root can be on, and the nodes of a tree that are of each kind.
 
 use super::driver::Drivers;

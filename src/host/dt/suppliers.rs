@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A node's suppliers, as its properties refer to them.
 //!
 //! Source: drivers/of/property.c, `of_supplier_bindings`, and properties that it lacks and a root file system needs. Panels,

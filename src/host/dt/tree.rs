@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A device tree in memory: nodes with their properties, and look-ups in it. Source: the Devicetree Specification,
 //! chapters 2 and 3.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finds the `compatible` strings that drivers in a kernel image match. No index has the `of:` aliases of built-in drivers.
 //!
 //! A driver's match table holds `struct of_device_id { char name[32], type[32], compatible[128]; void *data; }`. In an

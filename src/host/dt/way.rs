@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The way to the root: the nodes of storage or network, all nodes above them, and the suppliers of any of these.
 //!
 //! [`Way::order`] lists suppliers before their consumers; [`Way::steps`] gives the path by which a node was found.

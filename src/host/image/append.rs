@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! An existing image to append to. Its bytes stay unchanged. Files that it has are not appended again; its modules are
 //! listed in the appended indexes, which replace its own.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Compression of the image, by a method for which the kernel has a CONFIG_RD_* option.
 //!
 //! Source: the kernel's init/initramfs.c, `unpack_to_rootfs`, and lib/decompress_*.c.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The contents of an existing image as the kernel unpacks it, and the paths at which appended entries arrive.
 //!
 //! Paths follow the image's symbolic links, as in the kernel: if it has `lib -> usr/lib`, an appended directory entry

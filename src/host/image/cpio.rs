@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The archive of an initramfs: newc cpio, deterministic.
 //!
 //! Entries are sorted by path, so that a directory precedes its files. The owner is root, inode numbers count up, and all

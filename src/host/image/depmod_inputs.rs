@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The files that depmod reads besides modules, trimmed to the modules of the image, where depmod then writes equal indexes.
 
 use crate::host::modules::file::plain_path;

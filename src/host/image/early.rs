@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The early archive: the first of an image and uncompressed, as the kernel reads it before it can unpack. It holds x86
 //! microcode and ACPI tables. Accepts the files of firmware packages, or a cpio archive of such files; refuses damaged
 //! and other files.

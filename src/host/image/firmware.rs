@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Firmware files by the names that modules and device-tree nodes request, looked up in directories like /lib/firmware,
 //! compressed or not. Source: the kernel's drivers/base/firmware_loader/main.c.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The path of each file in the image. All paths are standard ones, so that kmod works in the image too.
 
 use super::contents::Contents;

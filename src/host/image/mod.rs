@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The initramfs image: its files and their places, the cpio archive, compression, and an existing image to append to.
 
 pub mod cpio;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writes the modules of an archive as a directory.
 
 use super::cpio::{Archive, Node};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Packing of modules for the image: checks the architecture, removes signatures and debug sections, recompresses.
 
 use super::signature;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Removes the signature at a module's end.
 
 use crate::modules::signature::{MAGIC, Signed};

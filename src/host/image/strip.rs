@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Strips a module of debug sections, and of BTF unless the kernel needs it. All other sections keep content, order and
 //! name; section and symbol numbers are updated.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads an initramfs as the kernel does: a sequence of cpio archives with zeros between them. Each is plain and aligned
 //! to 4 bytes, or compressed on its own. Refuses images that the kernel would refuse, and bzip2 and lzo, with the offset.
 //!

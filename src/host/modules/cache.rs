@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A cache of the parsed modules of a tree, for the next run.
 //!
 //! An entry is valid only for the state of the file that was read: path, device, inode, length, and both mtime and ctime

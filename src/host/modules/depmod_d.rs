@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration in depmod.d: which of two files of one modname is taken, which directories outside the tree belong
 //! to it, and which entries are skipped. Source: depmod.d(5); kmod's tools/depmod.c for cases it does not mention.
 

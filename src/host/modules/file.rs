@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Module files: how their names are read, and how a changed file is recognised. Reads no content. Source: depmod(8).
 
 /// A module file, unread.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Symbols -> dependencies, in the order in which kmod writes them. Works on any set of modules; exports of a module
 //! outside the set are ignored. Source: kmod, tools/depmod.c.
 

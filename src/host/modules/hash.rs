@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A fast hash for names: a tree has half a million look-ups, for which the standard library's hash is slow. Its seed
 //! is random in each process, so that nobody can prepare names that collide.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The order of kmod's hash table, for modules that modules.order does not list, such as out-of-tree modules. With it
 //! their indexes equal kmod's byte for byte; loading would work in any order. Source: kmod, shared/hash.c; the hash
 //! function is Paul Hsieh's SuperFastHash.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A module as its file describes it: modinfo, exported and imported symbols, whether it is signed. Sources: the
 //! kernel's scripts/mod/modpost.c, which writes these, and kernel/module/main.c, which reads them.
 

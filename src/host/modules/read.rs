@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads one module file: decompresses it if need be, and parses its ELF sections. Refuses a damaged file, with the
 //! offset.
 

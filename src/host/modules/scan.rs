@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads all modules of a tree in parallel, the largest files first, so that no thread is left with amdgpu at the end.
 
 use super::cache;

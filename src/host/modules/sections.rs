@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parses the ELF sections of a module, of 32 and 64 bits and both byte orders. Of an uncompressed file it reads only
 //! the sections that it needs. Refuses a damaged file, with the offset.
 

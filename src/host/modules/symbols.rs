@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The owner of each exported symbol: a module, or the kernel itself if Module.symvers or System.map was read. Source:
 //! kmod, tools/depmod.c.
 

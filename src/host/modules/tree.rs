@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A module tree on disk: its module files in depmod's order, and the kernel's lists of built-in modules. Reads no
 //! module. Source: depmod(8), modules.order of the kernel's build.
 

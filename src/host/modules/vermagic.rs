@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Version magic: the kernel release and build options that a module was built for. Compares two as the kernel does.
 //!
 //! Source: the kernel's include/linux/vermagic.h and kernel/module/version.c, `same_magic`.

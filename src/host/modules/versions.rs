@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The versions of the symbols that a kernel exports: CRCs over the types that a symbol has. A kernel with MODVERSIONS
 //! loads a module only if it was built against the same. Refuses a file with a line that has none.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Walks a module tree in parallel. Follows symbolic links, but not to a parent directory. Collects names first, and
 //! stats the files afterwards.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Picks the modules that the board file lists: by name, pattern, directory or alias, and the root's file system.
 
 use super::catalogue::Hits;

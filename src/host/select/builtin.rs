@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Built-in drivers: the softdeps, firmware and aliases that modules.builtin.modinfo has of each, as a module's .modinfo has.
 //!
 //! Source: the kernel's Documentation/kbuild/kbuild.rst, `modules.builtin.modinfo`.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Looks up modules by name, alias, pattern and directory.
 //!
 //! Names and aliases are resolved by the core, on the whole tree's indexes and the board's modprobe.d: as on the device.

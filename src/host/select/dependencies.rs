@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Picks the modules that picked modules need: by symbols, softdeps and weakdeps.
 
 use super::picker::Picker;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Picks the modules that a device tree needs.
 
 use super::load_order::SupplierLink;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The bytes that excluding a module would save: its own, and those of modules that nothing else needs.
 
 use crate::host::modules::graph::Edge;

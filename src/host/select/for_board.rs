@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Selects the modules of one board.
 
 use super::catalogue::Catalogue;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Modules that the kernel requests by name when a file system is mounted: no symbol and no softdep leads to them.
 
 use crate::host::board::kconfig::Kconfig;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A module tree, read and indexed in memory: the modules that boards select from. Read once, from the cache where
 //! possible, and used for any number of boards.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! modules.left-out: supplier drivers that are not in the image. Each line is `compatible modname`, sorted; the loader names
 //! the missing module when a device stays deferred.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The load order towards the root.
 //!
 //! A driver loaded before its suppliers is deferred by the kernel and probed again in any order: /dev/mmcblk0 may then be

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The modules that a board's image needs, each with the reason.
 //!
 //! [`for_board`] is the order of steps: the device tree (`device_tree`), the lists of the board file (`board_lists`) and the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A selection in progress: picks modules, applies exclusions, keeps the first reason of each module.
 
 use super::catalogue::Catalogue;

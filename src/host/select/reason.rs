@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The reason why a module is selected, as data; prose is made where it is printed.
 
 use crate::host::dt::needs::NodeReason;

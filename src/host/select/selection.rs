@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The result of a selection: the modules, each with its reason, and notes for the report.
 
 use super::load_order::LoadList;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The index format, drawn once. All integers are unsigned, 32 bits, big-endian, unaligned; keys and values are 7-bit
 //! ASCII and end in NUL. Source: kmod, libkmod/libkmod-index.c and tools/depmod.c.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reading an index in place: exact look-up and a walk over all keys. Wildcard look-up is in search.rs.
 //!
 //! Allocates nothing and checks every offset. A walk stops once it has read more bytes than the file holds: then the

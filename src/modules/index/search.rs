@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Wildcard look-up: the keys of the index are patterns, the query is literal text.
 //!
 //! The walk compares literally until the first `*`, `?` or `[` of a pattern. From there on all keys below are

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Writing an index, byte for byte as kmod's depmod (34 and later) lays it out: nodes in pre-order, each followed by
 //! its children's subtrees in slot order.
 

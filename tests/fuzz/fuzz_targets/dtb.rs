@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 #![no_main]
 #[path = "../targets.rs"]
 #[allow(dead_code)]

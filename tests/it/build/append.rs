@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `mkinitmod build --append`: what is built goes behind an initramfs that is there already.
 
 use crate::support::fixture::{Fixture, KVER};

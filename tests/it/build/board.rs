@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `mkinitmod build`: from a board file and a tree to the bytes of an image.
 
 use crate::support::fixture::{Fixture, KVER};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Images and inputs that `build` refuses or warns of because the image could not boot: the wrong directory, no module,
 //! no file system, modules that the kernel would refuse; and that image and manifest are written both or not at all.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What goes into an image beside what is selected: signatures or none, firmware; the manifest; a tree instead.
 
 use crate::support::fixture::{Fixture, KVER};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The archive in front of an image: microcode and ACPI tables, where the kernel finds them before it unpacks anything.
 
 use crate::support::fixture::{Fixture, KVER};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One image for several boards: the union of their modules, and for each what it loads first.
 
 use crate::support::fixture::{Fixture, KVER};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Images in each format, read by the tools that people look into images with.
 
 use crate::support::fixture::Fixture;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Modules without debug sections and BTF: all else is what it was. On files made here, on what a C compiler makes, beside
 //! what strip(1) does with it, and on whole stock trees, which `make oracle` runs and downloads.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Versions of symbols: a module that was built against another kernel or another build of a module is refused, and the
 //! message has the module, the symbol and both versions.
 

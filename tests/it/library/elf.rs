@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the loader reads of a module's file, on modules without a compiler: whole, cut short and damaged.
 
 use crate::library::regress::targets;

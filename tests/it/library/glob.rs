@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The core's glob against the C library's fnmatch(3), which kmod uses.
 
 use initmod::glob::matches;

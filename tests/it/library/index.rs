@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The index on disk: what is written is found again as a plain list of patterns would find it, and no damage makes a
 //! reader panic, run on, or read past the end.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The order of a plan against kmod's own walk, on random trees with softdeps in every direction.
 
 use initmod::loading::plan::Plan;

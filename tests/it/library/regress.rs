@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the fuzzer once found, replayed: tests/fuzz/regress/TARGET/.
 
 #[path = "../../fuzz/targets.rs"]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `initmod coldplug`, `wait` and their times: each makes a whole pass, however short its time is.
 
 use crate::support::fakekernel::{Outcome, Troubles, run};

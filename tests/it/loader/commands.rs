@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Output of the commands and its place, beside the cases of tests/trees.
 
 use crate::support::fakekernel::{Outcome, Troubles, run};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Files that are cut short between fstat and the first look into their map: no signal, and a line that names the file.
 
 use crate::support::fakekernel::{Troubles, run};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Files that a command reads: one that can't be read is an error that names it, in words of files; only a missing one
 //! is absence.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A module whose init does not end, in the steps of a boot as commands.
 
 use crate::support::fakekernel::{Outcome, Troubles, run};

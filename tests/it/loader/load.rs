@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `initmod load` with more modules than its plan holds at once: workers load them side by side, and what is done is
 //! forgotten but for its name.
 

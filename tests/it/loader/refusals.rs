@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the loader says where the kernel refuses a module, and of files that are cut or have a bit flipped: a line that
 //! names file and offset, no crash, no hang. kmod says less of the former; of the latter there is nothing to compare.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The loader against kmod 34 on whole stock trees: 200 aliases of each, picked at random; `make oracle` runs it.
 
 use crate::support::fakekernel::{Troubles, run};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The board files in config/boards and all device trees of stock kernels; `make oracle` runs it and downloads the kernels.
 
 use crate::library::regress::targets::same;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Each tool against kmod 34 on 1,000 generated command lines: exit status, standard output, and what is asked of the
 //! kernel; for depmod its files. The seed is fixed, so a difference comes again. `make oracle` runs it.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! kmod 34 as the oracle of images: what mkinitmod builds from stock kernels' trees, judged by depmod and modprobe.
 //!
 //! INITMOD_ORACLE names the directory with kmod's tools, as `qemu/oracle` prints it; without it these tests say that they

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The memory that one alias look-up takes, beside kmod 34's, on a whole stock tree; `make oracle` runs it. Time is in
 //! tests/bench/run.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whole module trees of stock kernels, ours against kmod 34, byte for byte; `make oracle` runs it and downloads them.
 
 use crate::support::oracle::presentable;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! From a device tree to modules: `mkinitmod select`, `why`, and `build` without a board file.
 
 use crate::support::fixture::Fixture;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where a board's modules come from beside its device tree: what modules name, what the kernel has built in, how it was
 //! configured, what a running board tells; and the firmware of all these.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A kernel that loads modules on paper: runs a program in a fixture root, answers its uname, init_module,
 //! finit_module and delete_module, keeps /sys/module of the root up to date, and records what was asked, in order.
 //!

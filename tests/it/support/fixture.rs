@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Fixture roots: a directory that looks like `/` to depmod and modprobe, gone when the test ends.
 
 use crate::support::mkko::Ko;

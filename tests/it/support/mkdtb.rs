@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Makes flattened device trees for tests, from lines: `/path` opens a node, `name = "string", <cells>` adds to it.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Kernel modules without a compiler: the smallest relocatable ELF files that depmod, modprobe and modinfo accept.
 //!
 //! Sections and symbols are those that a module's readers look at; there is no code. Sources: the kernel's

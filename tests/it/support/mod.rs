@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The machinery of the tests: fixture roots, modules and device trees made by code, a kernel on paper.
 
 pub mod fakekernel;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The two programs that the tests compare: the loader as `modprobe`, and kmod's.
 
 use crate::support::fixture::Fixture;

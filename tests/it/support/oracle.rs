@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! References of the tests: kmod's tools, stock kernels, and depmod's files in a form that can be compared.
 
 use initmod::modules::index::Index;

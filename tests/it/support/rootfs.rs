@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A root file system in memory, filled from an image as the kernel fills it: entries one after the other, through the
 //! links that are there, a file written into the file of that name. Source: the kernel's init/initramfs.c.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Starts a program in a root of its own and catches some of its system calls, which the caller then answers in the
 //! kernel's place: seccomp user notification (Linux 5.0), so it works with static binaries and without being root.
 #![allow(unsafe_code, reason = "what a child does between fork and exec, and seccomp, have no safe interface")]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The command: reads its options and starts the job that they name.
 
 use super::flags::{Flags, SPEC, Symbols};

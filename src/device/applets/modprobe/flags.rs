@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The options of modprobe.
 
 use crate::bytes::decimal;

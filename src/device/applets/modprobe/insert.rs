@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `modprobe NAME`: loads all that a name stands for.
 
 use super::flags::Flags;

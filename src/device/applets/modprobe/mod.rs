@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `modprobe`.
 
 #[cfg_attr(not(feature = "tools"), path = "../../plain/flags.rs")]

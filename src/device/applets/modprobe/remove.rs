@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `modprobe -r`: removes modules.
 
 use super::flags::Flags;

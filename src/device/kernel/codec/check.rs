@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The checksums of gzip and xz. Their tables are made when needed: 8 kB of stack for 10 us, not of the binary.
 
 /// A CRC, reflected, of up to 64 bits; one routine serves CRC32 (gz, xz) and CRC64 (xz).

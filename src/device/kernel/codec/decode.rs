@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Decodes a module file by its compression.
 
 use super::error::CodecError;

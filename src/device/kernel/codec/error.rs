@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Why a module file cannot be decoded.
 
 use crate::loading::kernel::Refusal;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! gzip: one or more members, each with its CRC32 and length. Format: RFC 1952.
 
 use super::check::Crc;

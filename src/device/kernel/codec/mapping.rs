@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Memory for decoded content: an anonymous mapping that grows by `mremap` and is given back on drop.
 //!
 //! Pages cost memory when they are first written, so a claim that is too large only costs address space.

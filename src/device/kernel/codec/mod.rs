@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `.ko.gz`, `.ko.xz` and `.ko.zst` to memory, for kernels that do not take a module as it lies.
 //!
 //! Every byte of the input is hostile: what it claims about sizes is a hint or is checked, lengths end at

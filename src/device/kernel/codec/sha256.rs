@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! SHA-256, the one check of xz that no crate here brings small enough (sha2: 10 kB). Source: FIPS 180-4.
 
 /// The first 32 bits of the fractional parts of the cube roots of the first 64 primes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The decoders on files of gzip, xz and zstd (tests/fixtures/codec), whole, cut short and damaged.
 #![cfg(all(feature = "gz", feature = "xz", feature = "zst"))]
 

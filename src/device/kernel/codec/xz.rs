@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! xz: the container is read here, the LZMA2 in it by a crate. Format: the .xz file format 1.2.1, tukaani.org.
 //!
 //! ```text

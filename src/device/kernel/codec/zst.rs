@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! zstd: what [`crate::zstd`] decodes, into memory mapped for it.
 
 use super::error::CodecError;
