@@ -37,9 +37,11 @@ pub(crate) struct Flags {
     pub(super) wait_ms: Option<u32>,
     /// `IGNORE_*`
     pub(super) force: i32,
+    /// `-f`: with `-r` the kernel removes what is in use, too.
+    pub(super) by_force: bool,
     pub(super) dry_run: bool,
     verbose: bool,
-    quiet: bool,
+    pub(super) quiet: bool,
     // In which tree.
     pub(super) places: heapless::Vec<&'static [u8], PLACE_COUNT>,
     pub(super) root: &'static [u8],
@@ -92,7 +94,7 @@ impl Flags {
             b'T' => self.first_time = true,
             b'i' => self.ignore_commands = true,
             b'b' => self.use_blacklist = true,
-            b'f' => self.force = IGNORE_MODVERSIONS | IGNORE_VERMAGIC,
+            b'f' => (self.force, self.by_force) = (IGNORE_MODVERSIONS | IGNORE_VERMAGIC, true),
             b'M' => self.force |= IGNORE_MODVERSIONS,
             b'G' => self.force |= IGNORE_VERMAGIC,
             b'D' => (self.dry_run, self.show_depends) = (true, true),

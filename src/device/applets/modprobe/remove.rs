@@ -8,6 +8,7 @@ use crate::device::kernel::delete::{delete_module, each_holder, presence, refcnt
 use crate::device::kernel::insert::Inserter;
 use crate::device::modules::tree::Tree;
 use crate::device::rt::clock::{now_ms, sleep_ms};
+use crate::device::rt::exit;
 use crate::loading::kernel::{Errno, Refusal};
 use crate::loading::unload::{Loaded, Policy, Presence, Removal, Stays};
 use crate::modules::name::{Modname, modname};
@@ -26,19 +27,19 @@ pub(crate) fn all(
         ignore_commands: flags.ignore_commands(),
         holders: flags.holders,
         first_time: flags.first_time(),
-        waits: flags.wait_ms.is_some_and(|wait_ms| wait_ms > 0),
+        // As kmod: --show-depends lists what is in use, too.
+        waits: flags.show_depends || flags.wait_ms.is_some_and(|wait_ms| wait_ms > 0),
         dry_run: flags.dry_run,
     };
-    let mut console = Console { inserter, resolver: *resolver, flags, fatal: false };
+    let mut console = Console { inserter, resolver: *resolver, flags };
     let mut status = 0;
     for name in names {
         let mut matches = heapless::Vec::<Match<'static>, MATCH_COUNT>::new();
         match resolver.resolve(name, &mut matches) {
             Err(failure) => status = failed(tree, name, failure),
             Ok(Found::Nothing) => {
-                console.fatal = true;
                 status = 1;
-                say(grade(flags), "Module % not found.", &[name]);
+                fail(flags, "Module % not found.", name);
             }
             Ok(_) => {
                 let mut removal = Removal::new(resolver, policy, &mut console);
@@ -47,32 +48,28 @@ pub(crate) fn all(
                 }
             }
         }
-        if console.fatal && !flags.all {
-            break;
-        }
     }
     status
 }
 
-/// Returns the grade of a failed removal: without -a it is fatal, and ends the command.
-fn grade(flags: &Flags) -> &'static [u8] {
-    if flags.all { b"WARNING: " } else { b"FATAL: " }
+/// Reports a failed removal. Without -a, and unless -q silences it, it ends the command, like kmod's lines that are FATAL.
+fn fail(flags: &Flags, template: &'static str, name: &[u8]) {
+    say(if flags.all { b"WARNING: " } else { b"FATAL: " }, template, &[name]);
+    if !flags.all && !flags.quiet {
+        exit(1);
+    }
 }
 
 struct Console<'a> {
     inserter: &'a Inserter<'a>,
     resolver: Resolver<'static>,
     flags: &'a Flags,
-    fatal: bool,
 }
 
 impl Loaded for Console<'_> {
     fn presence(&mut self, modname: &[u8]) -> Presence {
-        match presence(modname, &self.resolver) {
-            // As kmod: it lists what would be removed, whatever is loaded.
-            Presence::Absent if self.flags.show_depends => Presence::Loaded,
-            presence => presence,
-        }
+        // As kmod: --show-depends lists what would be removed, whatever is loaded.
+        if self.flags.show_depends { Presence::Loaded } else { presence(modname, &self.resolver) }
     }
 
     fn refcnt(&mut self, modname: &[u8]) -> Option<u32> {
@@ -99,7 +96,7 @@ impl Loaded for Console<'_> {
         let mut pause_ms = 1;
         loop {
             let left_ms = wait_ms.saturating_sub(now_ms().saturating_sub(start_ms));
-            match delete_module(modname, self.flags.force != 0) {
+            match delete_module(modname, self.flags.by_force) {
                 Err(Errno::EAGAIN) if left_ms > 0 => {}
                 done => return done,
             }
@@ -124,7 +121,6 @@ impl Loaded for Console<'_> {
             Stays::Unfit => "Module % has no module's name, or too many softdeps.",
             Stays::Kernel(errno) => return error("could not remove '%': %", &[modname, errno_prose(errno)]),
         };
-        self.fatal = true;
-        say(grade(self.flags), template, &[modname]);
+        fail(self.flags, template, modname);
     }
 }
