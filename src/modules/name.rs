@@ -51,7 +51,16 @@ pub fn normalize_in_place(alias: &mut [u8]) -> Result<(), Error> {
 /// # Errors
 /// [`Error::TooLong`] for a name over [`MODNAME_LEN`].
 pub fn modname(path: &[u8]) -> Result<Modname, Error> {
-    let mut name = Modname::from_slice(stem(path)).map_err(|_| Error::TooLong)?;
+    from_name(basename(path))
+}
+
+/// Returns the modname that `name` stands for: all up to its first `.`, `_` for `-`.
+///
+/// # Errors
+/// [`Error::TooLong`] for a name over [`MODNAME_LEN`].
+pub fn from_name(name: &[u8]) -> Result<Modname, Error> {
+    let name = name.split(|&byte| byte == b'.').next().unwrap_or_default();
+    let mut name = Modname::from_slice(name).map_err(|_| Error::TooLong)?;
     name.iter_mut().filter(|byte| **byte == b'-').for_each(|byte| *byte = b'_');
     Ok(name)
 }
@@ -95,6 +104,7 @@ mod tests {
     fn modname_is_the_stem_with_underscores() {
         assert_eq!(modname(b"kernel/drivers/mmc/host/sunxi-mmc.ko.xz").unwrap(), b"sunxi_mmc");
         assert_eq!(modname(b"ext4").unwrap(), b"ext4");
+        assert_eq!(from_name(b"a/b-c.ko").unwrap(), b"a/b_c");
         assert_eq!(modname(&[b'a'; 65]), Err(Error::TooLong));
     }
 }

@@ -3,17 +3,20 @@
 
 use super::options::take;
 use super::print::error;
+use crate::bytes::basename;
 use crate::device::buffers::{AppletBuffers, Buffers};
+use crate::device::io::file::open;
 use crate::device::io::log::errno_prose;
 use crate::device::kernel::delete::{delete_module, each_holder, presence, refcnt};
 use crate::device::modules::tree::Tree;
-use crate::device::rt::Args;
+use crate::device::rt::{Args, exit};
 use crate::getopt::Spec;
 use crate::loading::unload::Presence;
 use crate::modules::config::Config;
 use crate::modules::index::Index;
-use crate::modules::name::modname;
+use crate::modules::name::from_name;
 use crate::modules::resolve::{Indexes, Resolver};
+use rustix::fs::CWD;
 
 const SPEC: Spec = "f force\ns syslog\nv verbose\nV version\nh help";
 
@@ -40,9 +43,12 @@ pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, _: Args) -> i3
 }
 
 fn one(operand: &[u8], resolver: &Resolver<'_>, force: bool) -> i32 {
-    let Some(name) = modname(operand).ok().filter(|name| !name.is_empty()) else {
+    // As kmod: the base name counts only of what is there.
+    let is_path = open(CWD, operand).is_ok();
+    let name = if is_path { basename(operand) } else { operand };
+    let Some(name) = from_name(name).ok().filter(|name| !is_path || !name.is_empty()) else {
         error("could not use module '%': no module's name", &[operand]);
-        return 1;
+        exit(1);
     };
     if !force && !can_go(&name, resolver) {
         return 1;
@@ -69,8 +75,9 @@ fn can_go(name: &[u8], resolver: &Resolver<'_>) -> bool {
             });
             match refcnt(name) {
                 _ if !holders.is_empty() => error("Module % is in use by:%", &[name, &holders]),
-                Some(1..) => error("Module % is in use", &[name]),
-                _ => return true,
+                Some(0) => return true,
+                Some(_) => error("Module % is in use", &[name]),
+                None => error("Module unloading is not supported", &[]),
             }
         }
     }

@@ -275,7 +275,7 @@ impl Kernel<'_> {
 
     fn unload(&self, name: &str) -> Result<(), i32> {
         let dir = self.module_dir(name);
-        if !dir.exists() {
+        if name.is_empty() || name.contains('/') || !dir.exists() {
             return Err(libc::ENOENT);
         }
         if refcnt(&dir) > 0 {
