@@ -71,6 +71,8 @@ struct Module {
     damaged: Option<String>,
     #[serde(default)]
     cut: Option<isize>,
+    #[serde(default)]
+    signed: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -235,6 +237,7 @@ impl Module {
         let ko = self.alias.iter().fold(ko, |ko, alias| ko.alias(alias));
         let ko = self.softdep.iter().fold(ko, |ko, softdep| ko.info("softdep", softdep));
         let ko = self.weakdep.iter().fold(ko, |ko, weakdep| ko.info("weakdep", weakdep));
+        let ko = self.signed.iter().fold(ko, |ko, message| ko.signed(message.as_bytes()));
         self.form.iter().fold(ko, |ko, form| match form {
             Form::Elf32 => ko.elf32(),
             Form::BigEndian => ko.big_endian(),

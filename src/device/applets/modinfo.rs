@@ -18,7 +18,7 @@ use crate::loading::kernel::{Errno, Refusal};
 use crate::modules::config::Config;
 use crate::modules::dep_line::DepLine;
 use crate::modules::elf::{Elf, strings};
-use crate::modules::name::modname;
+use crate::modules::index::Index;
 use crate::modules::resolve::{Found, MATCH_COUNT, Match, Resolver};
 use crate::modules::signature::Signature;
 use rustix::fd::AsFd;
@@ -70,7 +70,12 @@ pub(super) fn main(buffers: &'static mut Buffers, mut args: Args, _: Args) -> i3
             return 1;
         }
     };
-    let resolver = Resolver { indexes: tree.indexes(), config: Config::default() };
+    let mut resolver = Resolver { indexes: tree.indexes(), config: Config::default() };
+    if asked.by_name {
+        // As kmod: only modules have no aliases then, built-in ones do.
+        let [_, alias, symbols, ..] = &mut resolver.indexes.0;
+        (*alias, *symbols) = (Index::EMPTY, Index::EMPTY);
+    }
     let mut modinfo = Modinfo { asked, tree, resolver, out: Out::new() };
     operands.iter().fold(0, |worst, operand| worst.max(modinfo.one(operand)))
 }
@@ -102,37 +107,29 @@ impl Modinfo {
             let shown = path("%%%", &[dir, slash, operand]);
             return self.file(shown.as_ref().map_or(operand, Path::as_bytes), operand);
         }
-        if self.asked.by_name {
-            let line = modname(operand).map(|name| self.resolver.indexes.dep(&name));
-            return match line {
-                Ok(Ok(Some(line))) => self.file_of_tree(line),
-                Ok(Ok(None)) => match modname(operand) {
-                    Ok(name) if self.resolver.indexes.is_builtin(&name).unwrap_or(false) => self.builtin(&name),
-                    _ => self.unknown(b"name ", operand),
-                },
-                Ok(Err(failure)) => failed(&self.tree, operand, failure),
-                Err(_) => self.unknown(b"name ", operand),
-            };
-        }
         let mut matches = heapless::Vec::<Match<'static>, MATCH_COUNT>::new();
-        match self.resolver.resolve(operand, &mut matches) {
-            Ok(Found::Nothing) => self.unknown(b"", operand),
-            Ok(_) => matches.iter().fold(0, |worst, found| {
-                worst.max(match found {
-                    Match::Module(line) => self.file_of_tree(*line),
-                    found => match found.dep_line(operand).modname() {
-                        Ok(name) => self.builtin(&name),
-                        Err(_) => self.unknown(b"", operand),
-                    },
+        let mut name = operand;
+        if self.asked.by_name {
+            name = split_once(operand, b'.').map_or(operand, |(name, _)| name);
+        }
+        match self.resolver.resolve(name, &mut matches) {
+            Ok(Found::Nothing) => unknown(operand),
+            Ok(_) => {
+                if self.asked.by_name {
+                    matches.truncate(1);
+                }
+                matches.iter().fold(0, |worst, found| {
+                    worst.max(match found {
+                        Match::Module(line) => self.file_of_tree(*line),
+                        found => match found.dep_line(name).modname() {
+                            Ok(name) => self.builtin(&name),
+                            Err(_) => unknown(operand),
+                        },
+                    })
                 })
-            }),
+            }
             Err(failure) => failed(&self.tree, operand, failure),
         }
-    }
-
-    fn unknown(&self, what: &[u8], name: &[u8]) -> i32 {
-        error("Module %% not found.", &[what, name]);
-        1
     }
 
     fn file_of_tree(&mut self, line: DepLine<'static>) -> i32 {
@@ -162,7 +159,6 @@ impl Modinfo {
                 return damaged(shown, fault);
             }
         };
-        let signature = Signature::of(image.bytes());
         let mut params = Params::new();
         if !elf.modinfo().all(|text| self.string(text, &mut params)) {
             return self.too_many(name);
@@ -170,16 +166,13 @@ impl Modinfo {
         if let Some(id) = elf.section(b".note.gnu.build-id").and_then(|note| note.data.get(16..)) {
             self.hex(b"build-id", id);
         }
-        match signature {
-            Ok(Some(signature)) => {
-                self.field(b"sig_id", signature.id_type);
-                self.field(b"signer", signature.signer);
-                self.hex(b"sig_key", signature.key);
-                self.field(b"sig_hashalgo", signature.hash);
-                self.hex(b"signature", signature.bytes);
-            }
-            Ok(None) => {}
-            Err(fault) => return damaged(shown, fault),
+        // As kmod: a signature that is damaged counts as none.
+        if let Ok(Some(signature)) = Signature::of(image.bytes()) {
+            self.field(b"sig_id", signature.id_type);
+            self.field(b"signer", signature.signer);
+            self.hex(b"sig_key", signature.key);
+            self.field(b"sig_hashalgo", signature.hash);
+            self.hex(b"signature", signature.bytes);
         }
         self.parameters(&params);
         0
@@ -288,6 +281,11 @@ impl Modinfo {
         }
         self.out.part(self.asked.end);
     }
+}
+
+fn unknown(name: &[u8]) -> i32 {
+    error("Module % not found.", &[name]);
+    1
 }
 
 fn put_aside<'map>(params: &mut Params<'map>, name: &'map [u8], what: &'map [u8], is_type: bool) -> Option<()> {
