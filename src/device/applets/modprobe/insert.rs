@@ -6,7 +6,7 @@ use crate::bytes::has_byte;
 use crate::device::applets::print::{error, failed, fatal, say, show};
 use crate::device::applets::refusal::KernelLog;
 use crate::device::io::file::open;
-use crate::device::io::log::{outcome_prose, refusal_prose};
+use crate::device::io::log::{Decimal, outcome_prose, refusal_prose};
 use crate::device::kernel::insert::Inserter;
 use crate::device::loading::requests::PlanBuffers;
 use crate::device::modules::tree::Tree;
@@ -228,7 +228,15 @@ impl Kernel for Console<'_> {
         if self.flags.shows() {
             show("install % %\n", &[command, options]);
         }
-        if self.flags.dry_run { Ok(()) } else { self.inserter.command(command, modname, options) }
+        if self.flags.dry_run {
+            return Ok(());
+        }
+        let done = self.inserter.command(command, modname, options);
+        if let Err(Refusal::Command(status)) = done {
+            let status = Decimal::new(status.unsigned_abs().into());
+            error("Error running install command '%' for module %: retcode %", &[command, modname, status.text()]);
+        }
+        done
     }
 
     fn on_outcome(&mut self, step: &Step<'_>, outcome: Outcome<'_>) {
