@@ -36,14 +36,15 @@ pub struct Getopt<'a, 'it> {
     /// The unread rest of an argument of joined short options.
     joined: &'a [u8],
     operands_only: bool,
-    stops_at_operand: bool,
+    is_behind_operand: bool,
+    stops_at_operand: fn() -> bool,
 }
 
 impl<'a, 'it> Getopt<'a, 'it> {
-    /// Makes a parser of the arguments that `args` returns, from the one after the command's name. With `stops_at_operand`,
-    /// as POSIX has it, no option stands behind the first operand.
-    pub fn new(spec: Spec, stops_at_operand: bool, args: &'it mut dyn FnMut() -> Option<&'a [u8]>) -> Self {
-        Getopt { spec, args, joined: &[], operands_only: false, stops_at_operand }
+    /// Makes a parser of the arguments that `args` returns, from the one after the command's name. Where `stops_at_operand`
+    /// returns true, no option stands behind the first operand, as in POSIX. It is called only if one seems to.
+    pub fn new(spec: Spec, stops_at_operand: fn() -> bool, args: &'it mut dyn FnMut() -> Option<&'a [u8]>) -> Self {
+        Getopt { spec, args, joined: &[], operands_only: false, is_behind_operand: false, stops_at_operand }
     }
 
     /// Returns the next option or operand; `None` at the end.
@@ -56,6 +57,10 @@ impl<'a, 'it> Getopt<'a, 'it> {
             return self.short(letter, rest).map(Some);
         }
         let Some(arg) = (self.args)() else { return Ok(None) };
+        if self.is_behind_operand && arg.starts_with(b"-") {
+            self.is_behind_operand = false;
+            self.operands_only |= (self.stops_at_operand)();
+        }
         match arg {
             b"--" if !self.operands_only => {
                 self.operands_only = true;
@@ -67,7 +72,7 @@ impl<'a, 'it> Getopt<'a, 'it> {
                 self.next()
             }
             _ => {
-                self.operands_only |= self.stops_at_operand;
+                self.is_behind_operand = true;
                 Ok(Some(Arg::Operand(arg)))
             }
         }
@@ -178,10 +183,10 @@ mod tests {
         "a all\nr remove\nh-remove-holders\nh-remove-dependencies\nC=config\nc show-config\nc showconfig\nn show";
 
     fn taken(args: &[&str]) -> Result<String, String> {
-        taken_by(false, args)
+        taken_by(|| false, args)
     }
 
-    fn taken_by(stops_at_operand: bool, args: &[&str]) -> Result<String, String> {
+    fn taken_by(stops_at_operand: fn() -> bool, args: &[&str]) -> Result<String, String> {
         let mut args = args.iter().map(|arg| arg.as_bytes());
         let mut next = || args.next();
         let mut getopt = Getopt::new(SPEC, stops_at_operand, &mut next);
@@ -205,8 +210,8 @@ mod tests {
 
     #[test]
     fn posix_ends_the_options_at_the_first_operand() {
-        assert_eq!(taken_by(true, &["-a", "x", "-r", "--", "-C"]).unwrap(), "-a x -r -- -C");
-        assert_eq!(taken_by(true, &["-C", "x", "--", "-a"]).unwrap(), "-Cx -a");
+        assert_eq!(taken_by(|| true, &["-a", "x", "-r", "--", "-C"]).unwrap(), "-a x -r -- -C");
+        assert_eq!(taken_by(|| true, &["-C", "x", "--", "-a"]).unwrap(), "-Cx -a");
     }
 
     #[test]

@@ -165,7 +165,8 @@ pub fn command_line(data: &[u8]) {
     show_config::config(&Config::new(data, data), &mut |_, _| ());
     let mut args = data.split(|&byte| byte == b'\n');
     let mut next = || args.next();
-    let mut getopt = getopt::Getopt::new("a all\nC=config\nr remove\nH-remove-holders", data.len() % 2 == 1, &mut next);
+    let is_posix: fn() -> bool = if data.len() % 2 == 1 { || true } else { || false };
+    let mut getopt = getopt::Getopt::new("a all\nC=config\nr remove\nH-remove-holders", is_posix, &mut next);
     while let Ok(Some(_)) = getopt.next() {}
 }
 

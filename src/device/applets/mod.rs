@@ -72,7 +72,7 @@ impl Command {
     pub(super) fn run(self, buffers: &'static mut Buffers, args: Args, env: Args) -> i32 {
         speak_as(self.name);
         #[cfg(any(feature = "tools", feature = "boot"))]
-        options::heed(env);
+        env.keep();
         (self.main)(buffers, args, env)
     }
 }

@@ -6,16 +6,11 @@ use crate::bytes::split;
 use crate::device::io::log::{Level, line, put, speak_up, to_syslog};
 use crate::device::rt::Args;
 use crate::getopt::{Arg, Getopt, Spec};
-use core::sync::atomic::{AtomicBool, Ordering};
 use heapless::VecView;
 
-/// Whether options end at the first operand.
-static STOPS_AT_OPERAND: AtomicBool = AtomicBool::new(false);
-
-/// Reads the environment's word on options. Source: getopt(3), POSIXLY_CORRECT.
-pub(super) fn heed(mut env: Args) {
-    let is_set = env.any(|var| var.to_bytes().starts_with(b"POSIXLY_CORRECT="));
-    STOPS_AT_OPERAND.store(is_set, Ordering::Relaxed);
+/// Whether options end at the first operand. Source: getopt(3), POSIXLY_CORRECT.
+fn stops_at_operand() -> bool {
+    Args::env().any(|var| var.to_bytes().starts_with(b"POSIXLY_CORRECT="))
 }
 
 /// Takes the options and operands of a command. Each option goes to `each`, which returns whether its value will do.
@@ -29,7 +24,7 @@ pub(super) fn take(
     operands: &mut VecView<&'static [u8]>,
     each: &mut dyn FnMut(u8, &'static [u8]) -> bool,
 ) -> Result<(), i32> {
-    let mut getopt = Getopt::new(spec, STOPS_AT_OPERAND.load(Ordering::Relaxed), next);
+    let mut getopt = Getopt::new(spec, stops_at_operand, next);
     loop {
         let (letter, value) = match getopt.next() {
             Ok(Some(Arg::Option(letter, value))) => (letter, value),

@@ -3,6 +3,8 @@
 
 use core::ffi::{CStr, c_char};
 use core::marker::PhantomData;
+#[cfg(any(feature = "tools", feature = "boot"))]
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// The arguments of this process, argv[0] first, or its environment: an array that ends in null.
 #[derive(Clone, Copy)]
@@ -13,6 +15,23 @@ impl Args {
     /// Takes the array that begins at `first`, which ends in null and whose strings end in NUL.
     pub(crate) fn at(first: *const *const c_char) -> Args {
         Args(first)
+    }
+}
+
+/// The environment of this process.
+#[cfg(any(feature = "tools", feature = "boot"))]
+static ENV: AtomicPtr<*const c_char> = AtomicPtr::new(core::ptr::null_mut());
+
+#[cfg(any(feature = "tools", feature = "boot"))]
+impl Args {
+    /// Keeps the environment for [`Args::env`].
+    pub(crate) fn keep(self) {
+        ENV.store(self.0.cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Returns the environment that was kept.
+    pub(crate) fn env() -> Args {
+        Args(ENV.load(Ordering::Relaxed))
     }
 }
 
