@@ -8,6 +8,7 @@
 # make bless       rewrites the expected results under tests/trees from kmod 34
 # make oracle      compares with kmod 34 on stock module trees; builds every board file; selects for every device tree
 # make size        prints the loader's size per architecture and feature set, beside its limit
+# make reproduce   builds mkinitmod and the loaders in two directories and compares their bytes
 # make bench       measures speed against kmod 34 on this machine
 # make bench-boot  measures the boot against a bare loop of finit_module, kmod and busybox, in QEMU
 # make soak        boots one case SOAK_COUNT (100) times on two CPUs
@@ -36,7 +37,7 @@ HOST_TRIPLE = $(shell rustc -vV | sed -n 's/^host: //p')
 .DEFAULT_GOAL := all
 SOAK_COUNT ?= 100
 
-.PHONY: help doc clean install uninstall miri soak bench-boot all mkinitmod loaders run test check bless oracle size bench fuzz setup-build setup-doc setup-bench setup-qemu
+.PHONY: help doc clean install uninstall miri soak bench-boot all mkinitmod loaders run test check bless oracle size reproduce bench fuzz setup-build setup-doc setup-bench setup-qemu
 .DELETE_ON_ERROR:
 
 all: mkinitmod loaders
@@ -115,6 +116,9 @@ oracle: setup-build all
 
 size: setup-build
 	config/size
+
+reproduce: setup-build
+	config/reproduce
 
 bench: setup-qemu setup-bench mkinitmod loader-x86_64
 	$(CARGO) build --release --example own-time
