@@ -34,3 +34,31 @@ once() {
   fi
   exec 9>&-
 }
+
+# shell_init DIR: lays into DIR the loader, a busybox, and an /init in shell: it mounts the kernel's file systems, does what
+# stands on stdin, which has to mount the root on /root, and starts the root's init. For arm64.
+shell_init() {
+  local tool
+  mkdir -p "$1/bin" "$1/sbin"
+  cp "$top/target/dist/lib/initmod/aarch64/initmod" "$1/bin/initmod"
+  cp "$("$lab/busybox" arm64)" "$1/bin/busybox"
+  for tool in sh mount switch_root; do ln -s busybox "$1/bin/$tool"; done
+  ln -s /bin/initmod "$1/sbin/modprobe"
+  {
+    cat <<'END'
+#!/bin/sh
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /run
+busybox dmesg -n 1
+END
+    cat
+    cat <<'END'
+for place in dev proc sys run; do mount --move /$place /root/$place; done
+exec switch_root /root /sbin/init </dev/console >/dev/console 2>&1
+END
+  } >"$1/init"
+  chmod 755 "$1/init"
+}
