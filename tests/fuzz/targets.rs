@@ -37,7 +37,7 @@ pub const ALL: [(&str, Target); 15] = [
 
 /// An image of any bytes is read or refused.
 pub fn initramfs(data: &[u8]) {
-    let Ok(contents) = Contents::read(data) else { return };
+    let Ok(contents) = Contents::read(data, "6.1") else { return };
     _ = contents.modules("lib/modules").count();
     _ = contents.has("sbin/modprobe");
 }

@@ -5,7 +5,6 @@
 use super::contents::Contents;
 use super::cpio::{Archive, PathError};
 use super::unpack::ALIGN;
-use crate::host::codec;
 use crate::host::error::{Error, Result};
 use crate::host::input;
 use crate::host::modules::module::Module;
@@ -32,12 +31,11 @@ impl ExistingImage {
     /// The image is unreadable or not an initramfs.
     pub(crate) fn read(path: &Path, kver: &str) -> Result<ExistingImage> {
         let bytes = input::read(path)?;
-        let contents = Contents::read(&bytes).map_err(|damage| damage.in_file(path))?;
+        let contents = Contents::read(&bytes, kver).map_err(|damage| damage.in_file(path))?;
         let dir = format!("lib/modules/{kver}");
         let mut modules = Vec::new();
-        for (name, packed) in contents.modules(&dir) {
-            let read = codec::decompress(packed).map_err(|damage| damage.what);
-            match read.and_then(|plain| Module::parse(name, &plain).map_err(|error| error.to_string())) {
+        for (name, module) in contents.modules(&dir) {
+            match module {
                 Ok(module) => modules.push(module),
                 Err(what) => eprintln!("mkinitmod: {}: /{dir}/{name}: {what}", path.display()),
             }
@@ -76,11 +74,13 @@ impl ExistingImage {
         Ok([in_front, fitted.emit(mtime)].concat())
     }
 
-    /// Returns the image followed by `appended`, an archive that may be compressed.
+    /// Returns the image with `appended`, an archive that may be compressed, behind it.
     pub(crate) fn followed_by(&self, appended: &[u8]) -> Vec<u8> {
-        let mut image = self.bytes.clone();
         // lz4 data ends at a zero length: at least 4 zeros.
-        image.resize((image.len() + ALIGN).next_multiple_of(ALIGN), 0);
+        let padded_len = (self.bytes.len() + ALIGN).next_multiple_of(ALIGN);
+        let mut image = Vec::with_capacity(padded_len + appended.len());
+        image.extend(&self.bytes);
+        image.resize(padded_len, 0);
         image.extend(appended);
         image
     }

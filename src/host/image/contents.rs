@@ -7,8 +7,11 @@
 use super::cpio::{Archive, Node, PathError};
 use super::unpack;
 use super::unpack::{DIR, Entry, FILE, SYMLINK, TYPE};
+use crate::host::codec;
 use crate::host::codec::Damage;
-use crate::host::modules::file::is_module;
+use crate::host::error::Error;
+use crate::host::modules::file::{is_module, modname};
+use crate::host::modules::module::Module;
 use std::collections::{BTreeMap, HashMap};
 
 /// Symbolic links that a path may follow, as in the kernel. Source: include/linux/namei.h, `MAXSYMLINKS`.
@@ -28,25 +31,30 @@ enum Found {
     File {
         /// The file has several hard links.
         is_shared: bool,
-        /// Content; empty unless the file is a module.
-        data: Vec<u8>,
+        /// The module that it is, or the reason why it cannot be read; `None` for a file that is not wanted.
+        module: Option<Box<Result<Module, String>>>,
     },
     Symlink(String),
     Other,
 }
 
 impl Contents {
-    /// Reads an image.
+    /// Reads an image: the paths of its entries, its links, and its modules for the kernel `kver`.
     ///
     /// # Errors
     /// [`Damage`] with the offset, if it is not an initramfs.
-    pub fn read(image: &[u8]) -> Result<Contents, Damage> {
+    pub fn read(image: &[u8], kver: &str) -> Result<Contents, Damage> {
+        let is_wanted = |path: &str, mode: u32| match mode & TYPE {
+            SYMLINK => true,
+            FILE => is_module(path) && !is_of_other_kernel(path, kver),
+            _ => false,
+        };
         let mut contents = Contents::default();
         // Paths of each inode's hard links. Each archive has its own inode numbers.
         let mut shared = HashMap::new();
-        unpack::each_entry(image, &mut |entry| match entry {
+        unpack::each_entry(image, &is_wanted, &mut |entry| match entry {
             None => shared.clear(),
-            Some(entry) => contents.insert(entry, &mut shared),
+            Some(entry) => contents.insert(&entry, is_wanted(entry.path, entry.mode), &mut shared),
         })?;
         if contents.nodes.is_empty() {
             return Err(Damage { off: 0, what: "not an initramfs: the archive has no entries".into() });
@@ -54,15 +62,15 @@ impl Contents {
         Ok(contents)
     }
 
-    fn insert(&mut self, entry: Entry<'_>, shared: &mut HashMap<(u32, u32, u32), Vec<String>>) {
+    fn insert(&mut self, entry: &Entry<'_>, is_wanted: bool, shared: &mut HashMap<(u32, u32, u32), Vec<String>>) {
         // The kernel cannot create an entry at an unresolvable path either.
         let Some(path) = self.follow(entry.path, false).filter(|path| !path.is_empty()) else { return };
         let found = match entry.mode & TYPE {
             DIR => Found::Dir,
             SYMLINK => Found::Symlink(String::from_utf8_lossy(entry.data).trim_end_matches('\0').into()),
             FILE => {
-                let data = if is_module(&path) { entry.data.to_vec() } else { Vec::new() };
-                let found = Found::File { is_shared: entry.shared.is_some(), data };
+                let module = is_wanted.then(|| Box::new(module(entry.data)));
+                let found = Found::File { is_shared: entry.shared.is_some(), module };
                 if let Some(inode) = entry.shared {
                     let names = shared.entry(inode).or_default();
                     names.push(path.clone());
@@ -116,16 +124,18 @@ impl Contents {
         self.follow(path, true).is_some_and(|place| self.nodes.contains_key(&place))
     }
 
-    /// Yields the module files below a directory: path relative to it, content.
-    pub fn modules(&self, dir: &str) -> impl Iterator<Item = (&str, &[u8])> {
+    /// Yields the modules below a directory: path relative to it, and the module, or the reason why it cannot be read.
+    pub fn modules(&self, dir: &str) -> impl Iterator<Item = (&str, Result<Module, &str>)> {
         let dir = self.follow(dir, true).unwrap_or_default() + "/";
         let below = self.nodes.range(dir.clone()..).take_while({
             let dir = dir.clone();
             move |(path, _)| path.starts_with(&dir)
         });
-        below.filter_map(move |(path, found)| match found {
-            Found::File { data, .. } if is_module(path) => Some((&path[dir.len()..], data.as_slice())),
-            _ => None,
+        below.filter_map(move |(path, found)| {
+            let Found::File { module: Some(module), .. } = found else { return None };
+            let path = &path[dir.len()..];
+            let module = module.as_ref().as_ref().map_err(String::as_str);
+            Some((path, module.map(|module| Module { path: path.into(), modname: modname(path), ..module.clone() })))
         })
     }
 
@@ -165,6 +175,22 @@ impl Contents {
     }
 }
 
+/// Whether a path is below lib/modules, in the directory of another kernel than `kver`.
+fn is_of_other_kernel(path: &str, kver: &str) -> bool {
+    let behind = path.split_once("lib/modules/").map(|(_, behind)| behind);
+    behind.is_some_and(|behind| parts(behind).next() != Some(kver))
+}
+
+/// Parses a module, which may be compressed.
+fn module(packed: &[u8]) -> Result<Module, String> {
+    let plain = codec::decompress(packed).map_err(|damage| damage.what)?;
+    let module = Module::parse("", &plain).map_err(|error| match error {
+        Error::Damaged { off, what, .. } => format!("{what} at offset {off:#x}"),
+        error => error.to_string(),
+    })?;
+    Ok(Module { file_len: packed.len() as u64, ..module })
+}
+
 fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
     path.split('/').filter(|part| !matches!(*part, "" | "."))
 }
@@ -197,13 +223,15 @@ mod tests {
             ("usr/lib/modules", DIR, 2, ""),
             ("lib/modules/6.1", DIR, 2, ""),
             ("lib/modules/6.1/a.ko", FILE, 3, ""),
-            ("lib/modules/6.1/b.ko", FILE, 3, "ELF"),
+            ("lib/modules/6.1/b.ko", FILE, 3, "no module, nor empty"),
+            ("lib/modules/5.10", DIR, 2, ""),
+            ("lib/modules/5.10/c.ko", FILE, 1, "of another kernel"),
             ("usr/sbin", DIR, 2, ""),
             ("usr/sbin/busybox", FILE, 2, "BB"),
             ("usr/sbin/modprobe", FILE, 2, "BB"),
             ("init", FILE, 1, "#!"),
         ]);
-        Contents::read(&image).unwrap()
+        Contents::read(&image, "6.1").unwrap()
     }
 
     fn paths(archive: &Archive) -> Vec<&str> {
@@ -256,8 +284,14 @@ mod tests {
     fn each_hard_link_of_a_module_has_its_content() {
         let contents = debian();
         let modules: Vec<_> = contents.modules("lib/modules/6.1").collect();
-        assert_eq!(modules, [("a.ko", &b"ELF"[..]), ("b.ko", b"ELF")]);
-        assert_eq!(contents.names("lib/modules").collect::<Vec<_>>(), ["6.1"]);
+        let why = "neither ELF nor gzip, xz or zstd";
+        assert!(
+            modules.iter().all(|(_, module)| module.as_ref().is_err_and(|error| error.contains(why))),
+            "{modules:?}"
+        );
+        assert_eq!(modules.iter().map(|(path, _)| *path).collect::<Vec<_>>(), ["a.ko", "b.ko"]);
+        assert_eq!(contents.modules("lib/modules/5.10").count(), 0, "not wanted");
+        assert_eq!(contents.names("lib/modules").collect::<Vec<_>>(), ["5.10", "6.1"]);
         assert!(contents.has("sbin/modprobe") && !contents.has("bin/modprobe"));
     }
 }

@@ -113,7 +113,7 @@ impl Early {
 
     fn add_archive(&mut self, path: &Path, data: &[u8]) -> Result<()> {
         let mut taken = None;
-        unpack::each_entry(data, &mut |entry| {
+        unpack::each_entry(data, &|_, mode| mode & TYPE == FILE, &mut |entry| {
             let Some(entry) = entry.filter(|entry| entry.mode & TYPE == FILE) else { return };
             let place = entry.path.trim_start_matches("./").trim_start_matches('/');
             if self.files.contains_key(place) && ![INTEL, AMD].contains(&place) {

@@ -3,6 +3,7 @@
 
 pub mod cpio;
 pub mod compress;
+mod member;
 pub mod unpack;
 pub mod contents;
 pub mod early;

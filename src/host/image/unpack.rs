@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads an initramfs as the kernel does: a sequence of cpio archives with zeros between them. Each is plain and aligned
 //! to 4 bytes, or compressed on its own. Refuses images that the kernel would refuse, and bzip2 and lzo, with the offset.
+//! Holds no archive in memory: an image may unpack to half a gigabyte.
 //!
 //! Source: the kernel's init/initramfs.c, `unpack_to_rootfs`, and
 //! Documentation/driver-api/early-userspace/buffer-format.rst.
 
-use super::compress::{LZ4_BLOCK_LEN, LZ4_MAGIC};
-use crate::host::codec;
+use super::member::{Gunzip, Member, Undecodable, Unlz4, Unlzma, Unzstd};
 use crate::host::codec::{Content, Damage, LZMA_MAX};
 use ::cpio::newc;
 use liblzma::stream as xz;
-use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
+use std::io::{self, BufRead, BufReader, Read};
 
-/// Least growth of the output buffer, bytes.
-const GROW_LEN: usize = 1 << 20;
+/// Buffer in front of an archive, bytes: zeros and unwanted contents are skipped in pieces of this length.
+const BUFFER_LEN: usize = 64 << 10;
+
+/// A block of padding.
+const ZEROS: [u8; 512] = [0; 512];
 
 /// Alignment of an entry, bytes from the start of the image or of its unpacked archive.
 pub const ALIGN: usize = 4;
@@ -38,29 +39,39 @@ pub struct Entry<'a> {
     pub mode: u32,
     /// Device and inode number of a file with several hard links; `None` for other entries.
     pub shared: Option<(u32, u32, u32)>,
-    /// Content of a file, or target of a symbolic link.
+    /// Content of a file, or target of a symbolic link; empty unless it is wanted.
     pub data: &'a [u8],
 }
 
-/// Calls `each` with every entry of an image, in order, and with `None` at the end of each archive.
+/// Calls `each` with every entry of an image, in order, and with `None` at the end of each archive. Only the entries that
+/// `is_wanted` by path and mode come with their content. Needs memory for one content and the window of a decoder.
 ///
 /// # Errors
 /// [`Damage`] with the offset in the image; in a compressed archive, the offset of the archive.
-pub fn each_entry(image: &[u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> Result<(), Damage> {
+pub fn each_entry(
+    image: &[u8],
+    is_wanted: &dyn Fn(&str, u32) -> bool,
+    each: &mut dyn FnMut(Option<Entry<'_>>),
+) -> Result<(), Damage> {
     let mut off = 0;
     while let Some(rest) = image.get(off..).filter(|rest| !rest.is_empty()) {
         let damage = |what: &str| Damage { off: off as u64, what: what.into() };
         off += match rest {
             [0, ..] => 1,
-            [b'0', ..] if off.is_multiple_of(ALIGN) => archives(rest, each).map_err(|damage| damage.behind(off))?,
+            [b'0', ..] if off.is_multiple_of(ALIGN) => {
+                let mut plain = Bytes::new(rest);
+                archives(&mut plain, is_wanted, each).map_err(|damage| damage.behind(off))?;
+                plain.off
+            }
             [b'0', ..] => return Err(damage("cpio archive not aligned to 4 bytes")),
             _ => {
-                let (plain, packed_len) = member(rest).map_err(|what| damage(&what))?;
-                let len = archives(&plain, each).map_err(|inner| damage(&inner.what))?;
-                if len != plain.len() {
+                let mut member = member(rest, Content::Image.unpacked_max()).map_err(|what| damage(&what))?;
+                let mut plain = Bytes::new(&mut *member);
+                let next = archives(&mut plain, is_wanted, each).map_err(|inner| damage(&inner.what))?;
+                if next.is_some() {
                     return Err(damage("not a cpio archive (newc) after decompression"));
                 }
-                packed_len
+                rest.len() - member.left().len()
             }
         };
     }
@@ -74,124 +85,137 @@ impl Damage {
     }
 }
 
-/// Reads plain archives with zeros between them. Returns the offset of the first other byte, or of the end.
-fn archives(bytes: &[u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> Result<usize, Damage> {
-    let mut rest = bytes;
-    loop {
-        let off = bytes.len() - rest.len();
-        match rest {
-            [0, behind @ ..] => rest = behind,
-            [b'0', ..] => {
-                let damage = |what: std::io::Error| {
-                    let what = match what.kind() {
-                        std::io::ErrorKind::UnexpectedEof => "truncated cpio archive".into(),
-                        _ => format!("bad entry in a cpio archive (newc): {what}").to_lowercase(),
-                    };
-                    Damage { off: off as u64, what }
-                };
-                rest = entry(rest, each).map_err(damage)?;
+/// The bytes of archives, read from their start to their end.
+struct Bytes<R> {
+    from: BufReader<R>,
+    /// The number of bytes that were read.
+    off: usize,
+}
+
+impl<R: Read> Bytes<R> {
+    fn new(from: R) -> Self {
+        Bytes { from: BufReader::with_capacity(BUFFER_LEN, from), off: 0 }
+    }
+
+    /// Skips zeros. Returns the next byte, which is not taken; `None` at the end.
+    fn behind_zeros(&mut self) -> io::Result<Option<u8>> {
+        loop {
+            let buf = self.from.fill_buf()?;
+            // Whole blocks at once: an archive may end in many.
+            let blocks = buf.chunks_exact(ZEROS.len()).take_while(|block| *block == ZEROS).count() * ZEROS.len();
+            let next = buf[blocks..].iter().position(|&byte| byte != 0).map(|at| blocks + at);
+            let (zeros, byte) = (next.unwrap_or(buf.len()), next.and_then(|at| buf.get(at)).copied());
+            let is_end = buf.is_empty();
+            self.from.consume(zeros);
+            self.off += zeros;
+            if is_end || byte.is_some() {
+                return Ok(byte);
             }
-            _ => return Ok(off),
         }
+    }
+
+    /// Skips `len` bytes. Returns the number of those that are missing.
+    fn skip(&mut self, mut len: usize) -> io::Result<usize> {
+        while len > 0 {
+            let count = self.from.fill_buf()?.len().min(len);
+            if count == 0 {
+                break;
+            }
+            self.from.consume(count);
+            (self.off, len) = (self.off + count, len - count);
+        }
+        Ok(len)
     }
 }
 
-/// Reads one entry. Returns the bytes after it.
-fn entry<'a>(bytes: &'a [u8], each: &mut dyn FnMut(Option<Entry<'_>>)) -> std::io::Result<&'a [u8]> {
-    let mut rest = bytes;
-    let head = newc::Reader::new(&mut rest)?.entry().clone();
-    let data = rest.get(..head.file_size() as usize).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+impl<R: Read> Read for Bytes<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.from.read(buf)?;
+        self.off += len;
+        Ok(len)
+    }
+}
+
+/// Reads archives with zeros between them. Returns the byte that follows and begins no archive; `None` at the end.
+fn archives(
+    bytes: &mut Bytes<impl Read>,
+    is_wanted: &dyn Fn(&str, u32) -> bool,
+    each: &mut dyn FnMut(Option<Entry<'_>>),
+) -> Result<Option<u8>, Damage> {
+    loop {
+        let next = bytes.behind_zeros();
+        let off = bytes.off;
+        let next = next.map_err(|error| fault(off, &error))?;
+        if next != Some(b'0') {
+            return Ok(next);
+        }
+        entry(bytes, is_wanted, each).map_err(|error| fault(off, &error))?;
+    }
+}
+
+/// Makes the damage at `off` of an error of an archive or of its decoder.
+fn fault(off: usize, error: &io::Error) -> Damage {
+    let what = match error.kind() {
+        _ if error.get_ref().is_some_and(|inner| inner.is::<Undecodable>()) => error.to_string(),
+        io::ErrorKind::UnexpectedEof => "truncated cpio archive".into(),
+        _ => format!("bad entry in a cpio archive (newc): {error}").to_lowercase(),
+    };
+    Damage { off: off as u64, what }
+}
+
+/// Reads one entry, and the padding behind it.
+fn entry(
+    bytes: &mut Bytes<impl Read>,
+    is_wanted: &dyn Fn(&str, u32) -> bool,
+    each: &mut dyn FnMut(Option<Entry<'_>>),
+) -> io::Result<()> {
+    let start = bytes.off;
+    let head = newc::Reader::new(&mut *bytes)?.entry().clone();
+    let len = head.file_size() as usize;
+    let mut data = Vec::new();
+    let missing = if !head.is_trailer() && is_wanted(head.name(), head.mode()) {
+        len - bytes.take(len as u64).read_to_end(&mut data)?
+    } else {
+        bytes.skip(len)?
+    };
+    if missing > 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     if head.is_trailer() {
         each(None);
     } else {
         let is_shared = head.nlink() > 1 && head.mode() & TYPE == FILE;
         let shared = is_shared.then(|| (head.dev_major(), head.dev_minor(), head.ino()));
-        each(Some(Entry { path: head.name(), mode: head.mode(), shared, data }));
+        each(Some(Entry { path: head.name(), mode: head.mode(), shared, data: &data }));
     }
     // The kernel accepts an image that ends without the last entry's padding.
-    let end = (bytes.len() - rest.len() + data.len()).next_multiple_of(ALIGN);
-    Ok(bytes.get(end..).unwrap_or_default())
+    let entry_len = bytes.off - start;
+    bytes.skip(entry_len.next_multiple_of(ALIGN) - entry_len)?;
+    Ok(())
 }
 
-/// Unpacks the compressed archive at the start of `bytes`. Returns it, and its packed length.
-fn member(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
-    let max = Content::Image.unpacked_max();
-    match bytes {
-        [0x1f, 0x8b, ..] => gunzip(bytes, max)?.ok_or_else(|| "gzip: damaged".into()),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => unlzma(xz::Stream::new_stream_decoder(LZMA_MAX, 0), bytes, max),
-        [0x5d, 0, 0, ..] => unlzma(xz::Stream::new_lzma_decoder(LZMA_MAX), bytes, max),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => unzstd(bytes, max),
-        [0x02, 0x21, 0x4c, 0x18, rest @ ..] => {
-            let (plain, left_len) = unlz4(rest, max)?;
-            Ok((plain, bytes.len() - left_len))
+/// Opens the compressed archive at the start of `bytes`, which may unpack to `max` bytes. The magics are the kernel's,
+/// and not [`Compression`](crate::modules::compression::Compression)'s: in front of an image a skippable frame is none.
+fn member(bytes: &[u8], max: usize) -> Result<Box<dyn Member + '_>, String> {
+    Ok(match bytes {
+        [0x1f, 0x8b, ..] => Box::new(Gunzip::new(bytes, max)?),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
+            Box::new(Unlzma::new(xz::Stream::new_stream_decoder(LZMA_MAX, 0), bytes, max))
         }
-        [b'B', b'Z', b'h', ..] => Err(format!("compressed by bzip2, {NO_DECODER}")),
-        [0x89, b'L', b'Z', b'O', ..] => Err(format!("compressed by lzo, {NO_DECODER}")),
-        _ => Err("not an initramfs: neither a cpio archive (newc) nor in a compression that the kernel reads".into()),
-    }
+        [0x5d, 0, 0, ..] => Box::new(Unlzma::new(xz::Stream::new_lzma_decoder(LZMA_MAX), bytes, max)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(Unzstd::new(bytes, max)?),
+        [0x02, 0x21, 0x4c, 0x18, rest @ ..] => Box::new(Unlz4::new(rest, max)),
+        [b'B', b'Z', b'h', ..] => return Err(format!("compressed by bzip2, {NO_DECODER}")),
+        [0x89, b'L', b'Z', b'O', ..] => return Err(format!("compressed by lzo, {NO_DECODER}")),
+        _ => {
+            let what = "not an initramfs: neither a cpio archive (newc) nor in a compression that the kernel reads";
+            return Err(what.into());
+        }
+    })
 }
 
 /// Message on a compression without decoder here.
 const NO_DECODER: &str = "which mkinitmod cannot read; recompress it with gz, xz, zst, lz4 or lzma";
-
-/// Unpacks one gzip member of at most `max` bytes. Returns `None` if it is damaged.
-///
-/// # Errors
-/// It unpacks to more.
-fn gunzip(bytes: &[u8], max: usize) -> Result<Option<(Vec<u8>, usize)>, String> {
-    let Some(mut rest) = codec::behind_gzip_header(bytes) else { return Ok(None) };
-    let mut state = Box::new(DecompressorOxide::new());
-    let (mut out, mut len) = (vec![0; GROW_LEN], 0);
-    loop {
-        let flags = TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-        let (status, read_len, written_len) = decompress(&mut state, rest, &mut out, len, flags);
-        rest = rest.get(read_len..).unwrap_or_default();
-        len += written_len;
-        match status {
-            TINFLStatus::Done => break,
-            TINFLStatus::HasMoreOutput if out.len() < max => out.resize((out.len() * 2).min(max), 0),
-            TINFLStatus::HasMoreOutput => return Err(format!("gzip: {}", codec::too_much(max))),
-            _ => return Ok(None),
-        }
-    }
-    out.truncate(len);
-    let Some((claimed, rest)) = rest.split_first_chunk::<8>() else { return Ok(None) };
-    let is_good = u64::from_le_bytes(*claimed) == (len as u64) << 32 | u64::from(libdeflater::crc32(&out));
-    Ok(is_good.then(|| (out, bytes.len() - rest.len())))
-}
-
-fn unlzma(decoder: Result<xz::Stream, xz::Error>, bytes: &[u8], max: usize) -> Result<(Vec<u8>, usize), String> {
-    let mut out = Vec::new();
-    let packed_len = codec::unlzma(decoder, bytes, max, &mut out).map_err(|damage| damage.what)?;
-    Ok((out, packed_len))
-}
-
-fn unzstd(bytes: &[u8], max: usize) -> Result<(Vec<u8>, usize), String> {
-    let len = zstd::zstd_safe::find_frame_compressed_size(bytes).map_err(|_| "zstd: damaged")?;
-    let mut out = Vec::new();
-    codec::unzstd(&bytes[..len], max, &mut out).map_err(|damage| damage.what)?;
-    Ok((out, len))
-}
-
-/// Unpacks lz4 blocks, each after its length, up to a length of 0 or the end. Returns how many bytes are left. Source:
-/// lib/decompress_unlz4.c.
-fn unlz4(mut rest: &[u8], max: usize) -> Result<(Vec<u8>, usize), String> {
-    let mut out = Vec::new();
-    while let Some((&len, behind)) = rest.split_first_chunk::<4>().filter(|(len, _)| **len != [0; 4]) {
-        if len == LZ4_MAGIC {
-            rest = behind;
-            continue;
-        }
-        let block = behind.get(..u32::from_le_bytes(len) as usize).ok_or("lz4: truncated")?;
-        let plain = lz4_flex::block::decompress(block, LZ4_BLOCK_LEN).map_err(|error| format!("lz4: {error}"))?;
-        out.extend(plain);
-        if out.len() > max {
-            return Err(format!("lz4: {}", codec::too_much(max)));
-        }
-        rest = &behind[block.len()..];
-    }
-    Ok((out, rest.len()))
-}
 
 #[cfg(test)]
 mod tests {
@@ -207,7 +231,7 @@ mod tests {
 
     fn paths(image: &[u8]) -> Result<Vec<String>, Damage> {
         let mut paths = Vec::new();
-        each_entry(image, &mut |entry| {
+        each_entry(image, &|_, _| true, &mut |entry| {
             paths.push(entry.map_or("|".into(), |entry| format!("{} {}", entry.path, entry.data.len())));
         })?;
         Ok(paths)
@@ -227,6 +251,29 @@ mod tests {
         assert_eq!(paths(&[lzma, archive("b")].concat()).map_err(|damage| damage.off), Err(off), "no zeros between");
         let two = compress(&[archive("a"), archive("b")].concat(), Method::Gz);
         assert_eq!(paths(&two).unwrap(), ["a 5000", "|", "b 5000", "|"]);
+    }
+
+    #[test]
+    fn unwanted_contents_are_skipped_and_the_archives_end_is_found_behind_them() {
+        for method in [Method::None, Method::Gz, Method::Xz, Method::Zst, Method::Lz4] {
+            let mut image = compress(&archive("a"), method);
+            image.resize((image.len() + ALIGN).next_multiple_of(ALIGN), 0);
+            image.extend(archive("b"));
+            let mut lens = Vec::new();
+            each_entry(&image, &|path, _| path == "b", &mut |entry| lens.extend(entry.map(|entry| entry.data.len())))
+                .unwrap();
+            assert_eq!(lens, [0, 5000], "{method:?}");
+        }
+    }
+
+    #[test]
+    fn damage_behind_the_trailer_is_damage() {
+        for method in [Method::Gz, Method::Xz, Method::Zst] {
+            let mut image = compress(&archive("a"), method);
+            let end = image.len() - 1;
+            image[end] ^= 0x55;
+            assert!(paths(&image).is_err(), "{method:?}: a length or checksum");
+        }
     }
 
     #[test]

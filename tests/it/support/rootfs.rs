@@ -26,7 +26,7 @@ impl Rootfs {
     pub fn unpack(image: &[u8]) -> Rootfs {
         let mut root = Rootfs::default();
         let mut inodes = HashMap::new();
-        each_entry(image, &mut |entry| match entry {
+        each_entry(image, &|_, _| true, &mut |entry| match entry {
             None => inodes.clear(),
             Some(entry) => {
                 let Some(path) = root.real(entry.path, false) else { panic!("{} leads nowhere", entry.path) };
