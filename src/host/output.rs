@@ -344,6 +344,22 @@ mod tests {
     }
 
     #[test]
+    fn a_link_at_the_temporary_name_is_named_and_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (victim, output) = (dir.path().join("victim"), dir.path().join("out"));
+        fs::write(&victim, "mine").unwrap();
+        let temporary = format!(".out.{}", std::process::id());
+        symlink(&victim, dir.path().join(&temporary)).unwrap();
+        let open = Dir::open(dir.path()).unwrap();
+        let named = open.stage_named(OsStr::new("out"), 0o600, b"new").map(drop).unwrap_err().to_string();
+        let nameless = write_files(&[(&output, b"new".to_vec())]).unwrap_err().to_string();
+        for error in [named, nameless] {
+            assert!(error.contains(&format!("a link at {temporary}")), "{error}");
+        }
+        assert_eq!((fs::read(&victim).unwrap(), output.exists()), (b"mine".to_vec(), false));
+    }
+
+    #[test]
     fn a_file_is_replaced_without_o_tmpfile_too() {
         let dir = tempfile::tempdir().unwrap();
         let (victim, output) = (dir.path().join("victim"), dir.path().join("out"));

@@ -58,6 +58,34 @@ fn a_damaged_module_leaves_the_old_set_alone() {
 }
 
 #[test]
+#[allow(unsafe_code, reason = "prctl")]
+fn a_directory_that_cannot_be_written_is_told_before_a_module_is_read() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    /// Source: include/uapi/linux/capability.h.
+    const CAP_DAC_OVERRIDE: libc::c_ulong = 1;
+    let fixture = fixture();
+    fixture.put(&format!("lib/modules/{KVER}/kernel/m8.ko"), "\x7fELF");
+    let before = set(&fixture);
+    fs::set_permissions(fixture.modules_dir(), fs::Permissions::from_mode(0o555)).unwrap();
+    let mut command = command(&fixture, &["--no-cache"]);
+    // Root writes where it may not, unless it lacks this from the start. Others never had it.
+    let drop_it = || {
+        // SAFETY: a system call that takes numbers
+        _ = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0) };
+        Ok(())
+    };
+    // SAFETY: the closure makes one system call
+    unsafe { command.pre_exec(drop_it) };
+    let output = command.output().unwrap();
+    fs::set_permissions(fixture.modules_dir(), fs::Permissions::from_mode(0o755)).unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let what = format!("depmod: ERROR: {}: Permission denied\n", fixture.modules_dir().display());
+    assert_eq!((output.status.code(), stderr), (Some(1), what));
+    assert_eq!(set(&fixture), before);
+}
+
+#[test]
 fn a_write_that_fails_leaves_the_old_set_alone() {
     let fixture = fixture();
     assert!(depmod(&fixture, &["--no-cache"]).status.success());
