@@ -2,7 +2,7 @@
 //! Checks that a new image can boot: it has modules, and a file system for the root where the kernel has none built in.
 
 use super::inputs::Inputs;
-use crate::host::error::Result;
+use crate::host::error::{Error, Result};
 use crate::host::modules::module::Module;
 use crate::host::select::selection::Selection;
 
@@ -12,7 +12,7 @@ const ROOT_FS: [&str; 10] = ["ext4", "ext3", "ext2", "btrfs", "xfs", "f2fs", "bc
 /// Checks the selection of a new image.
 ///
 /// # Errors
-/// Nothing is selected, or the board has a root and the image no file system for it. Without `root` the lack of a file
+/// Nothing is selected, the board has a root and the image no file system for it, or an index is damaged. Without `root` the lack of a file
 /// system is a warning: the image may mount none.
 pub(super) fn check(inputs: &Inputs, selection: &Selection, wanted: &[&Module]) -> Result<()> {
     let board = &inputs.board;
@@ -25,8 +25,8 @@ pub(super) fn check(inputs: &Inputs, selection: &Selection, wanted: &[&Module]) 
         return Err(board.fault("modules", format!("the image has no module: {asked}")));
     }
     let has_fs = inputs.boards.iter().any(|part| part.board.fs.is_some()) || wanted.iter().any(|module| is_fs(module));
-    let modular = modular_fs(inputs);
-    if has_fs || modular.is_empty() {
+    let modular = if has_fs { Vec::new() } else { modular_fs(inputs)? };
+    if modular.is_empty() {
         return Ok(());
     }
     let what = format!(
@@ -46,22 +46,19 @@ fn is_fs(module: &Module) -> bool {
 }
 
 /// Returns the file systems of roots that are modules. Where one is built in, or that is unknown, returns none.
-fn modular_fs(inputs: &Inputs) -> Vec<&'static str> {
-    let indexed = &inputs.indexed;
-    let list = indexed.tree.builtin.as_deref().unwrap_or_default();
-    let modinfo = indexed.tree.builtin_modinfo.as_deref().unwrap_or_default();
-    let is_builtin = |fs: &&str| {
-        let (file, alias) = (format!("/{fs}.ko"), format!(".alias=fs-{fs}"));
-        list.split(|&byte| byte == b'\n').any(|line| line.ends_with(file.as_bytes()))
-            || modinfo.split(|&byte| byte == 0).any(|entry| entry.ends_with(alias.as_bytes()))
-            || inputs.kconfig.as_ref().is_some_and(|kconfig| kconfig.has(&format!("{fs}_FS").to_uppercase()))
-    };
-    if ROOT_FS.iter().any(is_builtin) {
-        return Vec::new();
+///
+/// # Errors
+/// An index of the tree is damaged.
+fn modular_fs(inputs: &Inputs) -> Result<Vec<&'static str>> {
+    let catalogue = inputs.catalogue();
+    let mut modular = Vec::new();
+    for fs in ROOT_FS {
+        let hits = catalogue.resolve_softdep(&format!("fs-{fs}")).map_err(|what| Error::input(catalogue.dir, what))?;
+        let has_option = inputs.kconfig.as_ref().is_some_and(|kconfig| kconfig.has(&format!("{fs}_FS").to_uppercase()));
+        if has_option || !hits.builtins.is_empty() || !catalogue.by_name(fs).builtins.is_empty() {
+            return Ok(Vec::new());
+        }
+        modular.extend((!hits.modules.is_empty()).then_some(fs));
     }
-    let serves = |fs: &&str| {
-        let alias = format!("fs-{fs}");
-        indexed.modules.iter().any(|module| module.aliases().any(|known| known == alias.as_bytes()))
-    };
-    ROOT_FS.into_iter().filter(serves).collect()
+    Ok(modular)
 }

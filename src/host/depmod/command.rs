@@ -164,9 +164,11 @@ fn report_missing(options: &Options, tree: &Tree) {
 fn no_tree(options: &Options, dir: &Path) -> Error {
     let Err(error) = std::fs::read_dir(dir) else { return Error::io(dir)(io::ErrorKind::NotADirectory.into()) };
     let parent = dir.parent().unwrap_or(Path::new("/"));
-    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir());
-    let mut versions: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    versions.sort();
+    let names = match input::names(parent) {
+        Ok(names) => names.into_iter().filter(|name| parent.join(name).is_dir()),
+        Err(error) => return error,
+    };
+    let versions: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
     if error.kind() != io::ErrorKind::NotFound || versions.is_empty() {
         return Error::io(dir)(error);
     }

@@ -37,8 +37,9 @@ pub struct Catalogue<'a> {
 }
 
 /// The result of a look-up.
-#[derive(Default)]
-pub(super) struct Hits {
+#[derive(Debug, Default)]
+pub struct Hits {
+    /// The modules.
     pub modules: Vec<ModuleId>,
     /// Modnames of what is built in.
     pub builtins: Vec<String>,
@@ -69,7 +70,7 @@ impl<'a> Catalogue<'a> {
     ///
     /// # Errors
     /// As prose: the name is invalid, or an index is damaged.
-    pub(super) fn resolve_softdep(&self, name: &str) -> Result<Hits, String> {
+    pub fn resolve_softdep(&self, name: &str) -> Result<Hits, String> {
         self.resolve_unless(name, |_| false)
     }
 
@@ -95,7 +96,7 @@ impl<'a> Catalogue<'a> {
     }
 
     /// Returns the module of that name, with `-` or `_`, or whether the kernel has it built in.
-    pub(super) fn by_name(&self, name: &str) -> Hits {
+    pub fn by_name(&self, name: &str) -> Hits {
         let name = name.replace('-', "_");
         let modules: Vec<ModuleId> = self.ids.get(name.as_str()).copied().into_iter().collect();
         let is_builtin = || self.is_builtin(&name).unwrap_or(false) || self.config_value(&name) == Some("y");
