@@ -2,6 +2,7 @@
 # make             builds mkinitmod and the loader for every architecture into target/dist
 # make install     installs it in PREFIX (/usr/local) under DESTDIR; LINKS="modprobe depmod" adds those commands
 # make uninstall   removes what make install installed
+# make builds      builds and runs both programs as other build systems do: RUSTFLAGS, --release, gcc, static
 # make run         installs what is missing, builds an image and boots it on an emulated Orange Pi PC to its real root
 # make test        installs what is missing and runs all tests
 # make check       quick checks before a commit: format, clippy, layers, documentation, loader sizes
@@ -37,7 +38,7 @@ HOST_TRIPLE = $(shell rustc -vV | sed -n 's/^host: //p')
 .DEFAULT_GOAL := all
 SOAK_COUNT ?= 100
 
-.PHONY: help doc clean install uninstall miri soak bench-boot all mkinitmod loaders run test check bless oracle size reproduce bench fuzz setup-build setup-doc setup-bench setup-qemu
+.PHONY: help doc clean install uninstall miri soak bench-boot all mkinitmod loaders run test check bless oracle size reproduce bench fuzz setup-build setup-doc setup-bench setup-qemu builds
 .DELETE_ON_ERROR:
 
 all: mkinitmod loaders
@@ -53,6 +54,7 @@ mkinitmod: setup-build
 	@$(CARGO) fetch --locked --quiet
 	$(CARGO) build --release --bin mkinitmod --config 'target.$(HOST_TRIPLE).rustflags=$(REMAP)'
 	@install -D target/release/mkinitmod $(DIST)/bin/mkinitmod
+	@config/completions/install $(DIST)
 
 loaders: $(ARCHES:%=loader-%)
 
@@ -81,6 +83,9 @@ install:
 
 uninstall:
 	@config/install --remove
+
+builds: setup-build
+	config/builds
 
 run: setup-qemu all
 	qemu/run --show orangepi-pc

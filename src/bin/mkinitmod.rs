@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use initmod::host::commands::args::{Cli, Command, SnapshotCommand};
-use initmod::host::commands::{build, manual, select, snapshot, why};
+use initmod::host::commands::{build, completions, manual, select, snapshot, why};
 use initmod::host::depmod;
 use std::ffi::OsString;
 use std::path::Path;
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Select(args) => select::run(&args),
         Command::Snapshot { command: SnapshotCommand::Import { file } } => snapshot::import(&file),
         Command::Why(args) => why::run(&args),
+        Command::Completions { shell } => completions::run(shell),
         Command::Help { topic } => manual::run(topic.as_deref()),
         Command::Depmod { args } => return depmod::main([OsString::from("depmod")].into_iter().chain(args)),
     };

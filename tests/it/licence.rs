@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Each source file names its licence in its first line, or in the second below `#!`.
 
 use std::fs;

@@ -4,6 +4,7 @@
 
 mod bombs;
 mod build;
+mod completions;
 mod depmod;
 mod install;
 mod layers;

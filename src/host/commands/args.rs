@@ -39,12 +39,28 @@ pub enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
         args: Vec<OsString>,
     },
+    /// Print the completions for a shell: bash, zsh or fish.
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     /// List the pages of the manual, or print one: build, board, boot, kernel, ...
     Help {
         /// The page [default: the list]
         #[arg(value_name = "TOPIC")]
         topic: Option<String>,
     },
+}
+
+/// A shell that completions are made for.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Shell {
+    /// bash(1)
+    Bash,
+    /// zsh(1)
+    Zsh,
+    /// fish(1)
+    Fish,
 }
 
 /// A command of `mkinitmod snapshot`.

@@ -15,3 +15,4 @@ pub mod select;
 pub mod why;
 pub mod snapshot;
 pub mod manual;
+pub mod completions;
