@@ -2,6 +2,7 @@
 # make             builds mkinitmod and the loader for every architecture into target/dist
 # make install     installs it in PREFIX (/usr/local) under DESTDIR; LINKS="modprobe depmod" adds those commands
 # make uninstall   removes what make install installed
+# make dist        packs all of it, with licences and bill of materials, into target/initmod-VERSION.tar.gz
 # make builds      builds and runs both programs as other build systems do: RUSTFLAGS, --release, gcc, static
 # make run         installs what is missing, builds an image and boots it on an emulated Orange Pi PC to its real root
 # make test        installs what is missing and runs all tests
@@ -38,7 +39,7 @@ HOST_TRIPLE = $(shell rustc -vV | sed -n 's/^host: //p')
 .DEFAULT_GOAL := all
 SOAK_COUNT ?= 100
 
-.PHONY: help doc clean install uninstall miri soak bench-boot all mkinitmod loaders run test check bless oracle size reproduce bench fuzz setup-build setup-doc setup-bench setup-qemu builds
+.PHONY: help doc clean install uninstall miri soak bench-boot all mkinitmod loaders run test check bless oracle size reproduce bench fuzz setup-build setup-doc setup-bench setup-qemu builds dist
 .DELETE_ON_ERROR:
 
 all: mkinitmod loaders
@@ -83,6 +84,9 @@ install:
 
 uninstall:
 	@config/install --remove
+
+dist: all doc
+	config/dist
 
 builds: setup-build
 	config/builds
