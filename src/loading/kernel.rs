@@ -25,6 +25,8 @@ impl Errno {
     pub const EEXIST: Errno = Errno(17);
     /// Module: its hardware is missing. Mount: the file system is unknown.
     pub const ENODEV: Errno = Errno(19);
+    /// File: no directory.
+    pub const ENOTDIR: Errno = Errno(20);
     /// File: a directory.
     pub const EISDIR: Errno = Errno(21);
     /// Module: a parameter is invalid. Mount: the disk has another file system.

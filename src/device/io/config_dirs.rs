@@ -49,15 +49,16 @@ pub(crate) type Names = heapless::Vec<Entry, 0x4000>;
 /// can't be opened. Source: modprobe.d(5), and kmod's libkmod-config.c.
 ///
 /// # Errors
-/// `EOVERFLOW` where `names` can't hold the names of all files: those that do not fit are left out.
+/// `EOVERFLOW` where `names` can't hold the names of all files: those that do not fit are left out. The error and the place of
+/// a directory that can't be read to its end.
 pub(crate) fn each_config(
     places: &[&'static [u8]],
     extra: &[&[u8]],
     names: &mut VecView<Entry>,
     each: &mut EachConfig<'_>,
-) -> Result<(), Errno> {
+) -> Result<(), (&'static [u8], Errno)> {
     names.clear();
-    let mut all_fit = true;
+    let (mut all_fit, mut all) = (true, Ok(()));
     let mut offer = |name: &[u8], place: u8| {
         let mut entry = Entry::new();
         let made = [name, &[0], &[place]].iter().all(|part| entry.extend_from_slice(part).is_ok());
@@ -67,11 +68,19 @@ pub(crate) fn each_config(
     for (path, number) in places.iter().zip(0..IS_FILE) {
         match open(CWD, path) {
             Ok(file) if cfg!(feature = "tools") && is_file(&file) => offer(basename(path), number | IS_FILE),
-            Ok(dir) => each_entry_of(&dir, &mut |name, _| {
-                if name.ends_with(b".conf") && !name.starts_with(b".") {
-                    offer(name, number);
+            Ok(dir) => {
+                let read = each_entry_of(&dir, &mut |name, _| {
+                    if name.ends_with(b".conf") && !name.starts_with(b".") {
+                        offer(name, number);
+                    }
+                });
+                // /dev/null is a place without files.
+                if let Err(errno) = read
+                    && errno != Errno::ENOTDIR
+                {
+                    all = Err((*path, errno));
                 }
-            }),
+            }
             Err(Errno::ENOENT) => {}
             Err(_) => offer(b"", number),
         }
@@ -87,7 +96,7 @@ pub(crate) fn each_config(
         let place = places.get(usize::from(number & !IS_FILE)).filter(|_| number != NO_PLACE);
         each(place.map(|path| if number & IS_FILE == 0 { path } else { dir_of(path) }), name);
     }
-    if all_fit { Ok(()) } else { Err(Errno::EOVERFLOW) }
+    if all_fit { all } else { Err((places.first().copied().unwrap_or_default(), Errno::EOVERFLOW)) }
 }
 
 /// Sorts in place, in O(n log n) without recursion: a heap sort.
@@ -180,6 +189,6 @@ mod tests {
         let mut names = heapless::Vec::<Entry, 2>::new();
         let mut count = 0;
         let done = each_config(&[], &[b"a", b"b", b"c"], &mut names, &mut |_, _| count += 1);
-        assert_eq!((done, count), (Err(Errno::EOVERFLOW), 2));
+        assert_eq!((done, count), (Err((&b""[..], Errno::EOVERFLOW)), 2));
     }
 }

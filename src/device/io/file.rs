@@ -69,23 +69,28 @@ pub(crate) fn link(template: &'static str, args: &[&[u8]]) -> Option<Path> {
 pub(crate) type EntryType = FileType;
 
 /// Calls `each` with the name and type of every entry of a directory but `.` and `..`; with none where it can't be
-/// opened or is no directory.
+/// opened or is no directory. Of one that cannot be read to its end, with those that can.
 pub(crate) fn each_entry(dir: BorrowedFd<'_>, path: &[u8], each: &mut dyn FnMut(&[u8], EntryType)) {
     if let Ok(dir) = open(dir, path) {
-        each_entry_of(&dir, each);
+        let _ = each_entry_of(&dir, each);
     }
 }
 
 /// Like [`each_entry`], with an open directory that was not read yet.
-pub(crate) fn each_entry_of(dir: &OwnedFd, each: &mut dyn FnMut(&[u8], EntryType)) {
+///
+/// # Errors
+/// It cannot be read to its end.
+pub(crate) fn each_entry_of(dir: &OwnedFd, each: &mut dyn FnMut(&[u8], EntryType)) -> Result<(), Errno> {
     let mut buf = [MaybeUninit::uninit(); DIR_LEN];
     let mut entries = RawDir::new(dir, &mut buf);
-    while let Some(Ok(entry)) = entries.next() {
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(errno)?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
             each(name, entry.file_type());
         }
     }
+    Ok(())
 }
 
 /// Types of the file system that the kernel unpacks an initramfs into. Source: include/uapi/linux/magic.h.
@@ -101,4 +106,22 @@ pub(crate) const TMPFS_MAGIC: u32 = 0x0102_1994;
 )]
 pub(crate) fn is_in_memory(dir: BorrowedFd<'_>) -> bool {
     fstatfs(dir).is_ok_and(|fs| matches!(fs.f_type as u32, RAMFS_MAGIC | TMPFS_MAGIC))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::CWD;
+
+    #[test]
+    fn a_directory_that_cannot_be_read_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        let open = open(CWD, dir.path().as_os_str().as_encoded_bytes()).unwrap();
+        let mut names = Vec::new();
+        assert_eq!(each_entry_of(&open, &mut |name, _| names.push(name.to_vec())), Ok(()));
+        assert_eq!(names, [b"file"]);
+        dir.close().unwrap();
+        assert_eq!(each_entry_of(&open, &mut |_, _| {}), Err(Errno::ENOENT));
+    }
 }

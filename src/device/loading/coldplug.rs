@@ -37,7 +37,8 @@ pub(crate) fn each_device(each: &mut Each<'_>) {
 
 fn walk(dir: &OwnedFd, depth: u8, buf: &mut [u8], each: &mut Each<'_>) {
     let Some(depth) = depth.checked_sub(1) else { return };
-    each_entry_of(dir, &mut |name, entry_type| {
+    // An error means that the device is going away.
+    let _ = each_entry_of(dir, &mut |name, entry_type| {
         if entry_type == EntryType::Directory
             && let Ok(child) = open(dir.as_fd(), name)
         {

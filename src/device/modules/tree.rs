@@ -183,7 +183,7 @@ fn read_modprobe_d(tree: &Tree, places: &[&'static [u8]], names: &mut Names, tex
             report_unread(place.unwrap_or(&tree.path), name, errno, !matches!(errno, Errno::ENOENT | Errno::EISDIR));
         }
     });
-    report_rest(places, all);
+    report_rest(all);
 }
 
 /// Callback with the path and the text of a configuration file.
@@ -198,12 +198,12 @@ pub(crate) fn each_load_d(names: &mut Names, each: &mut Use<'_>) {
             report_unread(place, name, errno, true);
         }
     });
-    report_rest(LOAD_DIRS, all);
+    report_rest(all);
 }
 
-/// Reports files that were left out, as there are too many.
-fn report_rest(places: &[&[u8]], all: Result<(), Errno>) {
-    if let (Some(place), Err(errno)) = (places.first(), all) {
+/// Reports files that were left out, as there are too many, or their directory can't be read.
+fn report_rest(all: Result<(), (&'static [u8], Errno)>) {
+    if let Err((place, errno)) = all {
         report_unread(place, b"", errno, true);
     }
 }

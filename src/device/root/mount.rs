@@ -81,7 +81,7 @@ impl<'a> Root<'a> {
             }
             let status = match waitpid(self.mounting, WaitOptions::NOHANG) {
                 Ok(None) => return Err(Errno::ETIMEDOUT),
-                Ok(Some((_, status))) => status.exit_status().unwrap_or(EIO),
+                Ok(Some((_, status))) => status.exit_status().unwrap_or(Errno::EIO.0),
                 Err(error) => error.raw_os_error(),
             };
             self.mounting = None;
@@ -164,9 +164,6 @@ pub(crate) fn mount_prose(error: Errno, has_type: bool) -> &'static [u8] {
         other => errno_prose(other),
     }
 }
-
-/// The exit status of a mount whose process was killed.
-const EIO: i32 = 5;
 
 /// The words of `rootflags=` that are flags of mount(2); the others go to the file system as text.
 const FLAGS: [(&[u8], MountFlags); 13] = [
