@@ -79,7 +79,7 @@ fn copy_licences(from: &Path, to: &Path, depth: u32) -> Result<usize> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_licence = ["LICENSE", "LICENCE", "COPYING", "UNLICENSE", "NOTICE", "COPYRIGHT"]
             .iter()
-            .any(|word| name.to_uppercase().starts_with(word));
+            .any(|word| name.to_uppercase().starts_with(word) && !name.ends_with(".sh"));
         if entry.file_type()?.is_dir() {
             if depth > 0 && !matches!(&*name, "src" | "tests" | "benches" | "examples" | ".git") {
                 count += copy_licences(&entry.path(), &to.join(&name), depth - 1)?;
@@ -104,8 +104,13 @@ fn checksums() -> Result<BTreeMap<String, String>> {
         .collect())
 }
 
+/// Returns the package URL of a crate. Source: the purl specification, which escapes `+`.
+fn purl(name: &str, version: &str) -> String {
+    format!("pkg:cargo/{name}@{}", version.replace('+', "%2B"))
+}
+
 fn component(krate: &Crate, checksum: Option<&String>) -> Value {
-    let purl = format!("pkg:cargo/{}@{}", krate.name, krate.version);
+    let purl = purl(&krate.name, &krate.version);
     let programs: Vec<&str> = krate.programs.iter().copied().collect();
     let mut component = json!({
         "type": "library", "bom-ref": purl, "name": krate.name, "version": krate.version, "purl": purl,
@@ -143,7 +148,7 @@ fn main() -> Result<()> {
     let (root, others): (Vec<_>, Vec<_>) = crates.iter().partition(|(key, _)| **key == own);
     let mut application = root.first().map(|(_, krate)| component(krate, None)).ok_or("cargo metadata: no initmod")?;
     application["type"] = "application".into();
-    let purl = |key: &str| format!("pkg:cargo/{}", key.replace(' ', "@"));
+    let purl = |key: &str| key.split_once(' ').map(|(name, version)| purl(name, version)).unwrap_or_default();
     let bill = json!({
         "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
         "metadata": { "component": application },
