@@ -6,12 +6,12 @@
 //! Exit status: 0 success; 1 a module failed or is unknown, which is reported on stderr; 2 usage error; 3 timeout.
 
 use super::options::take;
-use super::print::error;
+use super::print::{error, show};
 use crate::bytes;
 use crate::bytes::Decimal;
 use crate::device::boot::POLL_MS;
 use crate::device::buffers::{AppletBuffers, Buffers};
-use crate::device::io::log::{Level, line, put};
+use crate::device::io::log::{Level, line};
 use crate::device::loading::dispatch::Dispatcher;
 use crate::device::loading::requests::PlanBuffers;
 use crate::device::modules::tree::{Modules, or_failed, read_cmdline};
@@ -170,7 +170,7 @@ pub(crate) fn wait(buffers: &'static mut Buffers, args: Args, env: Args) -> i32 
         end(dispatcher, start_ms);
     }
     if let Some(node) = wanted.node {
-        put(false, "%\n", &[node.as_bytes()]);
+        show("%\n", &[node.as_bytes()]);
         return 0;
     }
     let waited = Decimal::new(patience_ms.into());

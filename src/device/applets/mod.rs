@@ -79,7 +79,7 @@ impl Command {
 
 /// Prints how the loader is called when it is not PID 1; returns the exit status.
 pub(super) fn usage() -> i32 {
-    put(true, "usage: initmod COMMAND [ARG...]  (a link named COMMAND does the same; PID 1 boots)\ncommands:\n", &[]);
-    COMMANDS.iter().for_each(|command| put(true, "%\n", &[command.name]));
+    put(true, b"usage: initmod COMMAND [ARG...]  (a link named COMMAND does the same; PID 1 boots)\ncommands:\n");
+    COMMANDS.iter().flat_map(|command| [command.name, b"\n"]).for_each(|text| put(true, text));
     1
 }

@@ -277,7 +277,8 @@ impl Modinfo {
                 _ => b":",
             };
             let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'?');
-            self.out.fill("%%", &[separator, &[digit(byte >> 4), digit(byte & 15)]]);
+            self.out.part(separator);
+            self.out.part(&[digit(byte >> 4), digit(byte & 15)]);
         }
         self.out.part(self.asked.end);
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The options of a command by getopt, its --help and --version.
 
-use super::print::error;
+use super::print::{error, show};
 use crate::bytes::split;
-use crate::device::io::log::{Level, line, put, speak_up, to_syslog};
+use crate::device::io::log::{Level, line, speak_up, to_syslog};
 use crate::device::rt::Args;
 use crate::getopt::{Arg, Getopt, Spec};
 use heapless::VecView;
@@ -43,7 +43,7 @@ pub(super) fn take(
             }
         };
         match letter {
-            b'V' => put(false, VERSION, &[]),
+            b'V' => show(VERSION, &[]),
             b'h' => help(spec, synopsis),
             _ => {
                 if letter == b's' {
@@ -71,11 +71,11 @@ const VERSION: &str = match (cfg!(feature = "zst"), cfg!(feature = "xz"), cfg!(f
 
 /// Prints how a command is called and the names of its options; what they do is in the manual pages of kmod.
 fn help(spec: Spec, synopsis: &str) {
-    put(false, "usage: %\n", &[synopsis.as_bytes()]);
+    show("usage: %\n", &[synopsis.as_bytes()]);
     for entry in split(spec.as_bytes(), b'\n') {
         let [letter, kind, name @ ..] = entry else { continue };
         let short: &[u8] = if *kind == b'-' { b"    " } else { &[b'-', *letter, b',', b' '] };
         let value: &[u8] = if *kind == b'=' { b" VALUE" } else { b"" };
-        put(false, "  %--%%\n", &[short, name, value]);
+        show("  %--%%\n", &[short, name, value]);
     }
 }

@@ -47,7 +47,7 @@ impl Out {
         if self.0.extend_from_slice(part).is_err() {
             self.flush();
             if self.0.extend_from_slice(part).is_err() {
-                put(false, "%", &[part]);
+                put(false, part);
             }
         }
     }
@@ -59,7 +59,7 @@ impl Out {
     }
 
     pub(crate) fn flush(&mut self) {
-        put(false, "%", &[&self.0]);
+        put(false, &self.0);
         self.0.clear();
     }
 }

@@ -147,15 +147,9 @@ pub(crate) fn fill(template: &'static str, args: &[&[u8]], put: &mut dyn FnMut(&
     put(rest);
 }
 
-/// Writes to stdout or stderr, without the program's name. Each `%` of the template stands for the next of `args`.
-pub(crate) fn put(to_stderr: bool, template: &'static str, args: &[&[u8]]) {
-    let mut text = heapless::Vec::<u8, 8192>::new();
-    fill(template, args, &mut |part| {
-        for &byte in part {
-            let _ = text.push(byte);
-        }
-    });
-    write_all(if to_stderr { rustix::stdio::raw_stderr() } else { rustix::stdio::raw_stdout() }, &text);
+/// Writes to stdout or stderr as it is.
+pub(crate) fn put(to_stderr: bool, text: &[u8]) {
+    write_all(if to_stderr { rustix::stdio::raw_stderr() } else { rustix::stdio::raw_stdout() }, text);
 }
 
 #[allow(unsafe_code, reason = "the standard descriptors and the kernel log's have no owner")]

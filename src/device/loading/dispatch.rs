@@ -28,6 +28,7 @@ use crate::modules::uevent::Uevent;
 use core::mem::MaybeUninit;
 use rustix::fd::AsFd;
 use rustix::fs::CWD;
+use rustix::thread::{CpuSet, sched_getaffinity};
 
 /// Unfinished steps at which no more are requested: enough to keep all workers busy.
 const OPEN_COUNT: usize = 48;
@@ -87,9 +88,8 @@ impl<'a> Dispatcher<'a> {
             (_, Some(count)) => count,
             // Two per CPU: a module may wait for its hardware or for a lock. Above eight the kernel's own locks limit the
             // gain, and each worker takes 50 kB.
-            (_, None) => {
-                rustix::thread::sched_getaffinity(None).map_or(2, |cpus| cpus.count().saturating_mul(2).min(8))
-            }
+            (_, None) => sched_getaffinity(None)
+                .map_or(2, |cpus| (0..CpuSet::MAX_CPU).filter(|cpu| cpus.is_set(*cpu)).take(4).map(|_| 2).sum()),
         };
         let sys = Inserter::at(modules.tree.dir.as_fd(), env);
         let workers = Workers::start(job_count, &sys);
