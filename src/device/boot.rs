@@ -62,7 +62,6 @@ pub(crate) fn boot(buffers: &'static mut Buffers, args: Args, env: Args) -> ! {
 }
 
 /// Loads modules until the root is mounted and the rest is loaded. Returns the root's file system type.
-#[inline(never)]
 fn reach(
     root: &mut Result<Root<'_>, &'static [u8]>,
     dispatcher: &mut Option<Dispatcher<'_>>,

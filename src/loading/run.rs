@@ -50,7 +50,6 @@ pub struct Tally {
 pub const OPTIONS_LEN: usize = 4096;
 
 /// Loads the waiting steps in order, and sets the state of each.
-#[inline(never)] // one copy for boot and commands
 pub fn run<'map>(
     steps: &mut [Step<'map>],
     resolver: &Resolver<'map>,

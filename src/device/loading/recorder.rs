@@ -107,7 +107,6 @@ impl Recorder {
     }
 
     /// Drops the requests of the first `count` steps, which the plan retired.
-    #[inline(never)]
     pub(crate) fn retire(&mut self, count: usize) {
         let count = count.min(self.origins.len());
         self.origins.copy_within(count.., 0);
@@ -137,7 +136,6 @@ impl Recorder {
     }
 
     /// Records the outcome of the step `at`.
-    #[inline(never)]
     pub(crate) fn done(&self, at: usize, step: &Step<'_>, outcome: Outcome<'_>, answer: Option<&Answer>) {
         let (asked_us, alias, by) = self.request(at);
         let now_us = clock::now_us();

@@ -18,7 +18,6 @@ use rustix::process::{chdir, chroot};
 
 impl Root<'_> {
     /// Switches to the mounted root and starts its init. Returns only if no init can be started.
-    #[inline(never)]
     pub(crate) fn switch(&self, args: Args, env: Args) -> Errno {
         let Some(init) = self.find_init() else { return Errno::ENOENT };
         for place in [c"/dev", c"/proc", c"/sys", c"/run"] {
@@ -49,7 +48,6 @@ impl Root<'_> {
     }
 
     /// Finds the init in the mounted root: that of `init=`, or else the first of the kernel's usual ones.
-    #[inline(never)]
     fn find_init(&self) -> Option<Path> {
         let root = openat(CWD, MOUNT_POINT, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         let found = match self.options.init {
