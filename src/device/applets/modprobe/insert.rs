@@ -90,7 +90,9 @@ impl<'a> Insertion<'a> {
     /// Makes a line as in modules.dep for a file: its absolute path, and the dependencies in the index for a module
     /// of its name needs.
     fn line_of_file(&mut self, file: &'static [u8]) -> Option<DepLine<'static>> {
-        if let Err(errno) = open(CWD, file) {
+        // As kmod: a path that ends in a slash leads to no module.
+        let found = if file.ends_with(b"/") { Err(Errno::ENOENT) } else { open(CWD, file).map(drop) };
+        if let Err(errno) = found {
             fatal("Failed to get module from path %: %", &[file, refusal_prose(Refusal::File(errno))]);
             return None;
         }
