@@ -69,10 +69,6 @@ fn report(level: &str, what: impl std::fmt::Display) {
 }
 
 fn run(options: &Options) -> Result<ExitCode> {
-    if options.version {
-        print(format!("initmod depmod {}\n", env!("CARGO_PKG_VERSION")).as_bytes())?;
-        return Ok(ExitCode::SUCCESS);
-    }
     options.unpacked_max.into_iter().for_each(codec::set_unpacked_max);
     let kver = options.kver()?;
     let files = if options.all || options.quick { &[] } else { options.files()? };

@@ -3,6 +3,7 @@
 //! `--basedir=DIR`, `--base DIR`, and options after arguments.
 
 use crate::host::error::{Error, Result};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Parser};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Parser)]
 #[command(
     name = "depmod",
+    display_name = "initmod depmod",
+    version,
     disable_version_flag = true,
     infer_long_args = true,
     args_override_self = true,
@@ -68,10 +71,10 @@ pub struct Options {
     #[arg(long, value_name = "MIB")]
     pub unpacked_max: Option<u16>,
     /// Print the version
-    #[arg(short = 'V', long)]
-    pub version: bool,
+    #[arg(short = 'V', long, action = ArgAction::Version)]
+    version: Option<bool>,
     /// Kernel version [default: the running kernel's]; then absolute paths of the only modules to index
-    #[arg(value_name = "KVER [FILE]")]
+    #[arg(value_name = "KVER [FILE]", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub args: Vec<PathBuf>,
 }
 
