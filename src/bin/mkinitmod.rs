@@ -30,7 +30,10 @@ fn main() -> ExitCode {
         Command::Build(args) => build::run(&args),
         Command::Select(args) => select::run(&args),
         Command::Snapshot { command: SnapshotCommand::Import { file } } => snapshot::import(&file),
-        Command::Why(args) => why::run(&args),
+        Command::Why(args) => match why::run(&args) {
+            Ok(false) => return ExitCode::FAILURE, // said on standard output
+            answer => answer.map(drop),
+        },
         Command::Completions { shell } => completions::run(shell),
         Command::Help { topic } => manual::run(topic.as_deref()),
         Command::Depmod { args } => return depmod::main([OsString::from("depmod")].into_iter().chain(args)),
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("mkinitmod: {error}");
+            error.to_string().lines().for_each(|line| eprintln!("mkinitmod: {line}"));
             if error.is_usage() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }

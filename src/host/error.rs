@@ -19,6 +19,9 @@ pub enum Error {
     /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
+    /// Several errors, in a fixed order: a line each.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<Error>),
     /// A file cannot be used, as a whole.
     #[error("{}: {what}", path.display())]
     Input {
@@ -95,8 +98,7 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         match self {
             Error::Usage(_) => true,
-            Error::Input { path, .. } => path.to_string_lossy().starts_with("--"),
-            Error::Key { path, .. } => path == Path::new(COMMAND_LINE),
+            Error::Several(errors) => errors.iter().all(Error::is_usage),
             _ => false,
         }
     }
@@ -104,6 +106,18 @@ impl Error {
     /// Returns a closure for `map_err` that adds `path` to an I/O error.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::Io { path: path.as_ref().to_owned(), source }
+    }
+
+    /// Returns an error with all of `errors`, unless there are none.
+    ///
+    /// # Errors
+    /// The only one, or [`Error::Several`].
+    pub fn all(mut errors: Vec<Error>) -> Result<()> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Error::Several(errors)),
+        }
     }
 
     /// Makes an [`Error::Input`].

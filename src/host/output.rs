@@ -278,6 +278,8 @@ pub(crate) fn parent(output: &Path) -> Result<(Dir, &OsStr)> {
 /// # Errors
 /// A system call failed, or an output is a directory.
 pub(crate) fn write_files(outputs: &[(&Path, Vec<u8>)]) -> Result<()> {
+    let named = |output| if is_stdout(output) { Path::new("/dev/stdout") } else { output };
+    let outputs: Vec<(&Path, &Vec<u8>)> = outputs.iter().map(|(output, data)| (named(*output), data)).collect();
     let (streams, files): (Vec<_>, Vec<_>) = outputs.iter().partition(|(output, _)| is_stream(output));
     let places = files.iter().map(|(output, _)| parent(output)).collect::<Result<Vec<_>>>()?;
     let mut staged = Vec::new();
@@ -300,6 +302,11 @@ fn is_stream(output: &Path) -> bool {
     }
     let meta = if output.starts_with("/dev") { fs::metadata(output) } else { fs::symlink_metadata(output) };
     meta.is_ok_and(|meta| !meta.is_file() && !meta.is_dir() && !meta.is_symlink())
+}
+
+/// Whether `output` is the name of standard output: `-`, as an option has it.
+pub(crate) fn is_stdout(output: &Path) -> bool {
+    output == Path::new("-") || output == Path::new("/dev/stdout")
 }
 
 /// Whether `output` is the name of a descriptor of this process, of any file type.

@@ -50,8 +50,9 @@ pub struct Board {
     pub arch: Arch,
     /// Location of the root, as [`Root`](crate::host::dt::root::Root) parses it: the way to it is loaded first.
     pub root: Option<String>,
-    /// The root's file system.
-    pub fs: Option<String>,
+    /// The root's file systems: one, or several that it may have.
+    #[serde(default, deserialize_with = "one_or_several")]
+    pub fs: Vec<String>,
     /// The board's device tree.
     #[serde(default)]
     pub dt: DtKeys,
@@ -74,7 +75,7 @@ pub struct Board {
 
 /// `[dt]`
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table: [dt]")]
 pub struct DtKeys {
     /// The device tree blob: a path, or a name among the kernel's device trees.
     pub blob: Option<PathBuf>,
@@ -98,7 +99,7 @@ pub enum Scope {
 
 /// `[tree]`
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table: [tree]")]
 pub struct TreeKeys {
     /// …/lib/modules/KVER of the kernel to boot.
     pub modules: Option<PathBuf>,
@@ -112,7 +113,7 @@ pub struct TreeKeys {
 
 /// `[modules]`
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table: [modules]")]
 pub struct Modules {
     /// Modules or aliases to load first, in this order.
     pub load: Vec<String>,
@@ -137,7 +138,7 @@ pub struct Modules {
 
 /// Lists of modules: `[modules.optional]` and `[modules.expected-missing]`.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table: [modules.optional]")]
 pub struct Lists {
     /// Modules by their modnames.
     pub names: Vec<String>,
@@ -151,7 +152,7 @@ pub struct Lists {
 
 /// `[image]`
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table: [image]")]
 pub struct ImageKeys {
     /// Compression of the image; zst by default.
     pub compress: Option<Method>,
@@ -174,7 +175,7 @@ pub struct ImageKeys {
 
 /// `[firmware]`
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table: [firmware]")]
 pub struct FirmwareKeys {
     /// Firmware directories; without any, the image has no firmware.
     pub dirs: Vec<PathBuf>,
@@ -186,7 +187,7 @@ pub struct FirmwareKeys {
 
 /// A file to add to the image.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table { from = \"FILE\", to = \"/PATH\" }")]
 pub struct ExtraFile {
     /// The file on the host.
     pub from: PathBuf,
@@ -199,7 +200,7 @@ pub struct ExtraFile {
 
 /// `[modprobe]`
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table: [modprobe]")]
 pub struct ModprobeKeys {
     /// Lines of modprobe.d(5).
     pub conf: Vec<String>,
@@ -229,7 +230,7 @@ impl Board {
             name: None,
             arch,
             root: None,
-            fs: None,
+            fs: Vec::new(),
             dt: DtKeys::default(),
             tree: TreeKeys::default(),
             modules: Modules::default(),
@@ -358,6 +359,27 @@ impl ModuleFormat {
     }
 }
 
+/// Reads a string, or a list of strings.
+fn one_or_several<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Names;
+    impl<'de> serde::de::Visitor<'de> for Names {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a string, or a list of strings")
+        }
+
+        fn visit_str<E>(self, name: &str) -> Result<Vec<String>, E> {
+            Ok(vec![name.to_owned()])
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut names: A) -> Result<Vec<String>, A::Error> {
+            std::iter::from_fn(|| names.next_element().transpose()).collect()
+        }
+    }
+    deserializer.deserialize_any(Names)
+}
+
 /// Shortens serde's message about an unknown key or value to the most similar known one.
 fn with_suggestion(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
@@ -365,13 +387,27 @@ fn with_suggestion(message: &str) -> String {
         Some(unknown) if message.starts_with("unknown ") => {
             let right: Vec<&str> = quoted.collect();
             let what = if message.starts_with("unknown variant") { "value" } else { "key" };
-            let hint = match spelling::closest(unknown, right.iter().copied()) {
+            let hint = match arch_of(unknown)
+                .filter(|arch| right.contains(arch))
+                .or_else(|| spelling::closest(unknown, right.iter().copied()))
+            {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known: {}", right.join(", ")),
             };
             format!("unknown {what} `{unknown}`; {hint}")
         }
-        _ => message.trim_end().replace('\n', "; "),
+        _ if message == "missing field `arch`" => "missing key `arch`: x86_64, aarch64 or armv7".into(),
+        _ => message.trim_end().replace("missing field", "missing key").replace('\n', "; "),
+    }
+}
+
+/// Returns the architecture that has other names elsewhere.
+fn arch_of(name: &str) -> Option<&'static str> {
+    match name {
+        "arm" | "armhf" | "armv7l" | "armv7a" | "arm32" => Some("armv7"),
+        "arm64" | "armv8" => Some("aarch64"),
+        "amd64" | "x86-64" | "x64" | "x86" => Some("x86_64"),
+        _ => None,
     }
 }
 
@@ -394,12 +430,18 @@ mod tests {
             error("arch = \"armv7\"\n[modules]\nlaod = []\n"),
             "b.toml:3: unknown key `laod`; did you mean `load`?"
         );
-        assert_eq!(error("arch = \"armv8\"\n"), "b.toml:1: unknown value `armv8`; did you mean `armv7`?");
+        assert_eq!(error("arch = \"armv8\"\n"), "b.toml:1: unknown value `armv8`; did you mean `aarch64`?");
         assert_eq!(
             error("arch = \"armv7\"\n[modules.optional]\nexclude = []\n"),
             "b.toml:3: unknown key `exclude`; known: names, globs, dirs, aliases"
         );
-        assert_eq!(error("name = \"x\"\n"), "b.toml:1: missing field `arch`");
+        assert_eq!(error("arch = \"armhf\"\n"), "b.toml:1: unknown value `armhf`; did you mean `armv7`?");
+        assert_eq!(
+            error("arch = \"armv7\"\n[image]\nfiles = [\"bin/busybox\"]\n"),
+            "b.toml:3: invalid type: string \"bin/busybox\", expected a table { from = \"FILE\", to = \"/PATH\" }"
+        );
+        assert_eq!(error("arch = \"armv7\"\nfs = [1]\n"), "b.toml:2: invalid type: integer `1`, expected a string");
+        assert_eq!(error("name = \"x\"\n"), "b.toml:1: missing key `arch`: x86_64, aarch64 or armv7");
     }
 
     #[test]

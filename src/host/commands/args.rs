@@ -95,9 +95,9 @@ pub struct SourceArgs {
     /// Storage of the root: mmc, usb, nvme, sata, ufs, nfs, virtio, a /dev/ name, or a device-tree node
     #[arg(long, value_name = "TYPE|NODE")]
     pub root: Option<String>,
-    /// File system of the root
-    #[arg(long, value_name = "NAME")]
-    pub fs: Option<String>,
+    /// File system of the root. Repeat it, or separate by commas, for a root that may have one of several
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub fs: Vec<String>,
     /// Part of the device tree to select drivers for [default: root if --root is given, else board]
     #[arg(long, value_name = "SCOPE")]
     pub scope: Option<Scope>,
@@ -133,11 +133,12 @@ pub struct SourceArgs {
 
 /// Arguments of `mkinitmod build`. An argument overrides its key in the board file.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "mkinitmod build --modules <DIR> [OPTIONS] --output <IMAGE>")]
 pub struct BuildArgs {
     /// Sources of the selection.
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Image to write
+    /// Image to write; `-` for standard output
     #[arg(short, long, value_name = "IMAGE", required_unless_present = "tree")]
     pub output: Option<PathBuf>,
     /// Write the trimmed tree as files below a new directory: DIR/lib/modules/KVER, DIR/lib/firmware

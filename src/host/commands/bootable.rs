@@ -24,7 +24,8 @@ pub(super) fn check(inputs: &Inputs, selection: &Selection, wanted: &[&Module]) 
         };
         return Err(board.fault("modules", format!("the image has no module: {asked}")));
     }
-    let has_fs = inputs.boards.iter().any(|part| part.board.fs.is_some()) || wanted.iter().any(|module| is_fs(module));
+    let has_fs =
+        inputs.boards.iter().any(|part| !part.board.fs.is_empty()) || wanted.iter().any(|module| is_fs(module));
     let modular = if has_fs { Vec::new() } else { modular_fs(inputs)? };
     if modular.is_empty() {
         return Ok(());

@@ -2,11 +2,12 @@
 //! `mkinitmod build`: plans an image from the inputs, packs the modules, lays the files out, writes the image, reports.
 
 use super::args::BuildArgs;
+use super::given;
 use super::image_files::{ImageFiles, firmware_path};
 use super::image_plan::ImagePlan;
 use super::inputs::Inputs;
 use super::manifest;
-use super::report::{Report, print};
+use super::report::{Report, counted, print, terminal_columns};
 use crate::host::error::{Error, Result};
 use crate::host::image::compress::compress;
 use crate::host::image::cpio::Archive;
@@ -31,6 +32,7 @@ struct Archives {
 /// An input is missing or unusable, with its file and its key or line. No partial image is written.
 pub fn run(args: &BuildArgs) -> Result<()> {
     let mtime = source_date()?;
+    given::check_build(args)?;
     let inputs = Inputs::read(&args.source, false)?;
     let plan = ImagePlan::new(args, &inputs)?;
     let files = ImageFiles::read(args, &inputs, &plan)?;
@@ -50,10 +52,36 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         write_tree(dir, &archives.main)?;
     }
     output::write_files(&outputs)?;
-    if !args.quiet {
-        print(&report.text());
+    if args.quiet {
+        return Ok(());
+    }
+    let text = format!("{}{}", report.text(terminal_columns()), written(args, &inputs, &plan));
+    if outputs.iter().any(|(output, _)| output::is_stdout(output)) {
+        eprint!("{text}");
+    } else {
+        print(&text);
     }
     Ok(())
+}
+
+/// Returns the last lines of the report: what was written, and what to do with it.
+fn written(args: &BuildArgs, inputs: &Inputs, plan: &ImagePlan<'_>) -> String {
+    if let Some(dir) = &args.tree {
+        return format!("wrote the tree {}\n", dir.display());
+    }
+    let Some(output) = args.output.as_deref().filter(|output| !output::is_stdout(output)) else { return String::new() };
+    let image = output.display();
+    if plan.existing.is_some() {
+        return format!(
+            "wrote {image}: give it to the boot loader in the place of the initramfs that it is made from\n"
+        );
+    }
+    let root = inputs.boards.iter().find_map(|board| board.root.as_ref());
+    let words = match root.map(ToString::to_string).as_deref() {
+        Some("nfs") => "root=/dev/nfs nfsroot=SERVER:PATH ip=dhcp",
+        _ => "root=PARTUUID=... rootwait",
+    };
+    format!("wrote {image}: give it to the boot loader as the initrd, with `{words}` on the kernel command line\n")
 }
 
 /// Returns the time that all files get: SOURCE_DATE_EPOCH, or 0.
@@ -76,11 +104,11 @@ fn report<'a>(inputs: &'a Inputs, plan: &'a ImagePlan<'a>, files: &ImageFiles) -
         notes: notes(inputs, plan, files),
     };
     let (modules, firmware, extra) = (&files.modules, &files.firmware.found, &files.extra);
-    report.total(format!("{} modules", modules.len()), modules.iter().map(|packed| packed.data.len()).sum());
+    report.total(counted(modules.len(), "module"), modules.iter().map(|packed| packed.data.len()).sum());
     report.total("loader", plan.loader.len());
     report.total("indexes", files.indexes.iter().map(|(_, data)| data.len()).sum());
     if !firmware.is_empty() {
-        report.total(format!("{} firmware files", firmware.len()), firmware.values().map(|(_, data)| data.len()).sum());
+        report.total(counted(firmware.len(), "firmware file"), firmware.values().map(|(_, data)| data.len()).sum());
     }
     if !extra.is_empty() {
         report.total("extra files", extra.iter().map(|(_, _, data)| data.len()).sum());
@@ -108,7 +136,7 @@ fn notes(inputs: &Inputs, plan: &ImagePlan<'_>, files: &ImageFiles) -> Vec<Strin
     notes.extend(hidden.map(ToString::to_string));
     let signed_count = files.modules.iter().filter(|packed| packed.module.signed).count();
     if plan.style.strip && signed_count > 0 {
-        notes.push(format!("{signed_count} signed modules were not stripped (needs --signatures drop)"));
+        notes.push(format!("{} not stripped (needs --signatures drop)", counted(signed_count, "signed module")));
     }
     if let Some(existing) = &plan.existing {
         let already_count = plan.wanted.len() - files.modules.len();

@@ -3,6 +3,7 @@
 //! An argument overrides its key in the board file.
 
 use super::args::SourceArgs;
+use super::given;
 use crate::host::arch::Arch;
 use crate::host::board::family;
 use crate::host::board::file::{Board, Scope, TreeKeys};
@@ -62,6 +63,7 @@ impl Inputs {
     /// A file is missing or unreadable, or two of them contradict each other.
     pub fn read(args: &SourceArgs, wants_kernel: bool) -> Result<Inputs> {
         args.unpacked_max.into_iter().for_each(codec::set_unpacked_max);
+        given::check_sources(args)?;
         let mut boards = read_board_files(args)?;
         let joined = if boards.is_empty() { None } else { Some(family::joined(&boards)?) };
         let indexed = read_tree(args, joined.as_ref())?;
@@ -69,12 +71,20 @@ impl Inputs {
             Some(board) => board,
             None => Board { tree: tree_keys(args, TreeKeys::default()), ..Board::of_command_line(arch(&indexed)?) },
         };
-        check_arch(&indexed, board.arch)?;
+        check_arch(&indexed, board.arch).map_err(|error| match arch(&indexed) {
+            Ok(of_tree) if of_tree != board.arch => {
+                let dir = indexed.tree.dir.display();
+                board.fault("arch", format!("is {}, but the modules of {dir} are for {of_tree}", board.arch))
+            }
+            _ => error,
+        })?;
         if boards.is_empty() {
             boards.push(board.clone());
         }
         if boards.len() > 1 && !args.dtb.is_empty() {
-            return Err(Error::input("--dtb", "cannot be used with several --board; set dt.blob in each board file"));
+            return Err(Error::Usage(
+                "--dtb: cannot be used with several --board; set dt.blob in each board file".into(),
+            ));
         }
         let mut board_inputs = Vec::new();
         for board in boards {
@@ -167,19 +177,28 @@ fn read_tree(args: &SourceArgs, board: Option<&Board>) -> Result<IndexedTree> {
     let keys = tree_keys(args, board.map(|board| board.tree.clone()).unwrap_or_default());
     let dir = keys.modules.ok_or_else(|| match board {
         Some(board) => board.fault("tree.modules", "no module tree; set this key or pass --modules DIR".into()),
-        None => Error::input("--modules", "missing; pass the module tree of the kernel to boot: ROOT/lib/modules/KVER"),
+        None => {
+            Error::Usage("--modules: missing; pass the module tree of the kernel to boot: ROOT/lib/modules/KVER".into())
+        }
     })?;
     let caches = if args.no_cache { None } else { args.cache.clone().or_else(cache::default_dir) };
-    IndexedTree::read(&dir, caches, keys.builtin.as_deref(), &args.depmod_config)
+    IndexedTree::read(&dir, caches, keys.builtin.as_deref(), &args.depmod_config).map_err(|error| match error {
+        Error::Io { path, source } if args.modules.as_ref() == Some(&path) => {
+            Error::Io { path: format!("--modules {}", path.display()).into(), source }
+        }
+        error => error,
+    })
 }
 
 /// Reads a board's device trees. Returns one board for each, or a single one without device tree.
 fn read_board(args: &SourceArgs, mut board: Board, indexed: &IndexedTree) -> Result<Vec<BoardInputs>> {
     let trees = read_trees(args, &board, indexed)?;
     let root = read_root(args, &board)?;
-    board.fs = args.fs.clone().or(board.fs);
-    if board.fs.is_none() && matches!(&root, Some(Root::Kind(kind)) if kind.name == "nfs") {
-        board.fs = Some("nfs".into());
+    if !args.fs.is_empty() {
+        board.fs.clone_from(&args.fs);
+    }
+    if board.fs.is_empty() && matches!(&root, Some(Root::Kind(kind)) if kind.name == "nfs") {
+        board.fs.push("nfs".into());
     }
     board.dt.scope = args.scope.or(board.dt.scope);
     if root.is_some() && trees.is_empty() {
@@ -202,7 +221,7 @@ fn arch(indexed: &IndexedTree) -> Result<Arch> {
 
 fn read_root(args: &SourceArgs, board: &Board) -> Result<Option<Root>> {
     match (&args.root, &board.root) {
-        (Some(root), _) => root.parse().map(Some).map_err(|what: String| Error::input("--root", what)),
+        (Some(root), _) => root.parse().map(Some).map_err(|what: String| Error::Usage(format!("--root: {what}"))),
         (None, Some(root)) => root.parse().map(Some).map_err(|what| board.fault("root", what)),
         (None, None) => Ok(None),
     }
@@ -222,7 +241,14 @@ fn read_trees(args: &SourceArgs, board: &Board, indexed: &IndexedTree) -> Result
         let blobs = blob.chain(also).collect::<Result<Vec<_>>>()?;
         (blobs, board.dt.overlays.iter().map(|name| find(name, "dt.overlays")).collect::<Result<Vec<_>>>()?)
     } else {
-        let given = |name: &PathBuf| if is_given(name) { Ok(name.clone()) } else { find(name, "--dtb") };
+        let given = |name: &PathBuf| match name.metadata() {
+            Ok(meta) if meta.is_dir() => Err(Error::Usage(format!(
+                "--dtb {}: a directory; pass one of its files, or `select --each`",
+                name.display()
+            ))),
+            Ok(_) => Ok(name.clone()), // another kind of file is reported when it is read
+            Err(_) => find(name, "--dtb"),
+        };
         (args.dtb.iter().map(given).collect::<Result<Vec<_>>>()?, args.overlay.clone())
     };
     let mut trees = blobs.iter().map(|path| blob::read(path)).collect::<Result<Vec<_>>>()?;
@@ -234,11 +260,6 @@ fn read_trees(args: &SourceArgs, board: &Board, indexed: &IndexedTree) -> Result
         overlay::apply(first, &layer).map_err(|what| Error::input(&path, what))?;
     }
     Ok(trees)
-}
-
-/// Whether `name` is the path of a file. Another kind of file is reported when it is read.
-fn is_given(name: &Path) -> bool {
-    name.metadata().is_ok_and(|meta| !meta.is_dir())
 }
 
 /// Returns the message on a missing device tree, with the closest name.

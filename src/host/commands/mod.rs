@@ -4,6 +4,7 @@
 pub mod args;
 pub mod manifest;
 pub mod report;
+mod given;
 pub mod inputs;
 mod bootable;
 mod symbol_versions;

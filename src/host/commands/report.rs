@@ -29,8 +29,8 @@ impl Report<'_> {
         self.totals.push((name.into(), len as u64));
     }
 
-    /// Renders the report as text with aligned columns.
-    pub fn text(&self) -> String {
+    /// Renders the report as text with aligned columns, its table cut to `columns`.
+    pub fn text(&self, columns: Option<usize>) -> String {
         let mut text = format!("{}\n\n", self.title);
         let names =
             self.modules.iter().map(|(modname, ..)| *modname).chain(self.totals.iter().map(|(name, _)| &**name));
@@ -39,7 +39,7 @@ impl Report<'_> {
         let size_width = sizes.map(|len| grouped(len).len()).max().unwrap_or(0).max("bytes".len());
         let mut row = |name: &str, size: &str, reason: &str| {
             let line = format!("{name:width$}  {size:>size_width$}  {reason}");
-            writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
+            writeln!(text, "{}", fitted(line.trim_end(), columns)).expect("writing to a String cannot fail");
         };
         row("module", "bytes", "why");
         for (modname, len, reason) in &self.modules {
@@ -70,6 +70,26 @@ impl Report<'_> {
         }
         text
     }
+}
+
+/// Returns the width of the terminal on standard output, if it is one.
+pub fn terminal_columns() -> Option<usize> {
+    terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0))
+}
+
+/// Returns a line cut to `columns`, with a sign where it goes on.
+pub fn fitted(line: &str, columns: Option<usize>) -> String {
+    match columns {
+        Some(columns) if line.chars().count() > columns => {
+            line.chars().take(columns.saturating_sub(1)).chain(['…']).collect()
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// Returns a count of things: `1 module`, `2 modules`.
+pub fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Returns a number in decimal, with a comma between groups of three digits.
@@ -121,6 +141,7 @@ mod tests {
             missing: nuveau (modules.exclude)\n\
             missing: x.bin (firmware of ext4)\n\
             1 note\n";
-        assert_eq!(report.text(), want);
+        assert_eq!(report.text(None), want);
+        assert!(report.text(Some(24)).contains("\ncrc16         999  need…\n"));
     }
 }

@@ -3,7 +3,7 @@
 
 use super::args::SelectArgs;
 use super::inputs::{BoardInputs, Inputs};
-use super::report::{grouped, print};
+use super::report::{counted, fitted, grouped, print, terminal_columns};
 use crate::host::board::file::Board;
 use crate::host::dt::blob;
 use crate::host::dt::root::Root;
@@ -169,13 +169,14 @@ fn table(output: &Output<'_>) -> String {
 
 /// Writes the rows of the modules in aligned columns.
 fn module_table(output: &Output<'_>, line: &mut impl FnMut(std::fmt::Arguments<'_>)) {
-    let total = format!("{} modules", output.modules.len());
+    let total = counted(output.modules.len(), "module");
+    let columns_of_terminal = terminal_columns();
     let names = output.modules.iter().map(|row| row.module.len()).chain(["module".len(), total.len()]);
     let width = names.max().unwrap_or(0);
     let size_width = grouped(output.bytes).len().max("bytes".len());
     let mut columns = |name: &str, bytes: &str, saves: &str, why: &str| {
         let text = format!("{name:width$}  {bytes:>size_width$}  {saves:>size_width$}  {why}");
-        line(format_args!("{}", text.trim_end()));
+        line(format_args!("{}", fitted(text.trim_end(), columns_of_terminal)));
     };
     columns("module", "bytes", "saves", "why; and who else needs it");
     for row in &output.modules {
@@ -193,10 +194,10 @@ fn each(args: &SelectArgs) -> Result<()> {
     let mut source = args.source.clone();
     let blobs = blobs(&std::mem::take(&mut source.dtb))?;
     let root = source.root.take().map(|root| root.parse::<Root>()).transpose();
-    let root = root.map_err(|what| Error::input("--root", what))?;
+    let root = root.map_err(|what| Error::Usage(format!("--root: {what}")))?;
     let inputs = Inputs::read(&source, true)?;
     let [BoardInputs { board, .. }] = &inputs.boards[..] else {
-        return Err(Error::input("--each", "only valid with one board file at most"));
+        return Err(Error::Usage("--each: only valid with one board file at most".into()));
     };
     let catalogue = inputs.catalogue();
     let line = |path: &PathBuf| each_line(path, board, root.as_ref(), &catalogue);

@@ -16,22 +16,26 @@ use crate::host::modules::module::{Module, ModuleId};
 use crate::host::spelling;
 use std::collections::BTreeSet;
 
-/// Prints the reason of a module, or the drivers and suppliers of a node.
+/// Prints the reason of a module, or the drivers and suppliers of a node. Returns whether it is selected; a node counts as
+/// such.
 ///
 /// # Errors
 /// Those of [`Inputs::read`]; or the name is neither a module nor a node.
-pub fn run(args: &WhyArgs) -> Result<()> {
+pub fn run(args: &WhyArgs) -> Result<bool> {
     let inputs = Inputs::read(&args.source, true)?;
     let modules = inputs.indexed.modules.as_slice();
     let modname = args.what.replace('-', "_");
     let id = ModuleId::all(modules.len()).find(|&id| modules[id].modname == modname);
-    let text = match (id, find_node(&inputs, &args.what)) {
-        (Some(id), _) => why_module(&inputs, id)?,
-        (None, Some((board, tree, node))) => why_node(&inputs, board, tree, node)?,
+    let (text, is_selected) = match (id, find_node(&inputs, &args.what)) {
+        (Some(id), _) => match why_module(&inputs, id)? {
+            Some(text) => (text, true),
+            None => (format!("{modname} is not selected: nothing requires it\n"), false),
+        },
+        (None, Some((board, tree, node))) => (why_node(&inputs, board, tree, node)?, true),
         (None, None) => return Err(not_found(&inputs, &args.what, &modname)),
     };
     print(&text);
-    Ok(())
+    Ok(is_selected)
 }
 
 /// Finds a node by path, alias, label or name, in the first tree that has it.
@@ -56,18 +60,19 @@ fn not_found(inputs: &Inputs, name: &str, wanted: &str) -> Error {
     }
 }
 
-fn why_module(inputs: &Inputs, id: ModuleId) -> Result<String> {
+/// Returns the reason of a module; `None` if it is not selected.
+fn why_module(inputs: &Inputs, id: ModuleId) -> Result<Option<String>> {
     let selection = inputs.select()?;
     let modules = inputs.indexed.modules.as_slice();
     if selection.pick(id).is_none() {
-        return Ok(format!("{} is not selected: nothing requires it\n", modules[id].modname));
+        return Ok(None);
     }
     let mut text = format!("{}\n", selection.trail(modules, id));
     let users: BTreeSet<&str> = selection.users(id).map(|user| modules[user].modname.as_str()).collect();
     if !users.is_empty() {
         text += &format!("needed by: {}\n", users.into_iter().collect::<Vec<_>>().join(", "));
     }
-    Ok(text)
+    Ok(Some(text))
 }
 
 fn why_node(inputs: &Inputs, board: &BoardInputs, tree: &Tree, node: NodeId) -> Result<String> {

@@ -55,7 +55,7 @@ pub fn read(path: &Path) -> Result<Tree> {
 pub fn parse(data: &[u8]) -> Result<Tree, Damage> {
     let field = |number: usize| cell(data, 4 * number).ok_or(Damage { off: 0, what: "too short for a device tree" });
     if field(0)? != MAGIC {
-        return Err(Damage { off: 0, what: "not a device tree blob (.dtb)" });
+        return Err(Damage { off: 0, what: "not a device tree blob (.dtb); `dtc -O dtb` makes one from a .dts" });
     }
     let (total_len, version, compatible) = (field(1)? as usize, field(5)?, field(6)?);
     if data.len() < total_len {
@@ -240,7 +240,7 @@ pub(crate) mod tests {
     #[test]
     fn damage_is_reported_with_its_offset() {
         let error = |data: &[u8]| parse(data).unwrap_err();
-        assert_eq!(error(b"hello").what, "not a device tree blob (.dtb)");
+        assert_eq!(error(b"hello").what, "not a device tree blob (.dtb); `dtc -O dtb` makes one from a .dts");
         let mut bad = blob();
         bad[43] = 7;
         assert_eq!(error(&bad), Damage { off: 40, what: "an unknown token" });

@@ -134,10 +134,34 @@ impl FromStr for Root {
             };
             return Ok(Root::Kind(kind));
         }
-        if let Some(near) = spelling::closest(text, ROOT_KINDS.iter().map(|kind| kind.name)) {
+        if text.contains("UUID=") || text.contains("LABEL=") {
+            return Err(format!(
+                "`{text}` names a partition, which goes to the kernel command line as root={text}; here goes the storage \
+                 that it is on: {}",
+                kind_names()
+            ));
+        }
+        if let Some(near) =
+            device_kind(text).or_else(|| spelling::closest(text, ROOT_KINDS.iter().map(|kind| kind.name)))
+        {
             return Err(format!("unknown root type `{text}`; did you mean `{near}`?"));
         }
         Ok(Root::Node(text.into()))
+    }
+}
+
+/// Returns the kind for the name of a device without /dev, as people write it: `mmcblk0p2`, `sd`.
+fn device_kind(text: &str) -> Option<&'static str> {
+    match text {
+        "sd" | "emmc" | "sdcard" | "sdhci" => Some("mmc"),
+        _ => {
+            let has = |kind: &&RootKind| kind.dev_prefixes.iter().any(|prefix| text.starts_with(prefix));
+            ROOT_KINDS
+                .iter()
+                .find(has)
+                .map(|kind| kind.name)
+                .filter(|_| text.ends_with(|last: char| last.is_ascii_digit()))
+        }
     }
 }
 

@@ -36,9 +36,13 @@ impl Picker<'_> {
         Ok(())
     }
 
-    /// Picks the root's file system, if the board names one; it is loaded first.
+    /// Picks the root's file systems, if the board names any; they are loaded first.
     pub(super) fn add_fs(&mut self) -> Result<()> {
-        let Some(fs) = &self.board.fs else { return Ok(()) };
+        let board = self.board;
+        board.fs.iter().try_for_each(|fs| self.add_one_fs(fs))
+    }
+
+    fn add_one_fs(&mut self, fs: &str) -> Result<()> {
         let mut hits = self.catalogue.resolve(&format!("fs-{fs}")).map_err(|what| self.fault("fs", what))?;
         if hits.is_empty() {
             hits = self.catalogue.by_name(fs);
@@ -52,7 +56,7 @@ impl Picker<'_> {
         }
         hits.modules.iter().for_each(|&id| self.load_first(id));
         self.use_builtins(&hits.builtins, true);
-        self.add_entry(IfAbsent::Fail, "fs", fs, hits, Request::Fs(fs.clone()))?;
+        self.add_entry(IfAbsent::Fail, "fs", fs, hits, Request::Fs(fs.to_owned()))?;
         self.add_fs_requests(fs)
     }
 
@@ -112,7 +116,11 @@ impl Picker<'_> {
     fn add_entry(&mut self, if_absent: IfAbsent, key: &str, entry: &str, hits: Hits, request: Request) -> Result<()> {
         if hits.is_empty() {
             match if_absent {
-                IfAbsent::Fail => return Err(self.fault(key, self.not_found(entry, &request))),
+                IfAbsent::Fail => {
+                    let error = self.fault(key, self.not_found(entry, &request));
+                    self.faults.push(error);
+                    return Ok(());
+                }
                 IfAbsent::Report => self.selection.absent.push((entry.into(), key.into())),
                 IfAbsent::Ignore => {}
             }

@@ -7,7 +7,7 @@ use super::selection::Selection;
 use crate::host::board::file::{Board, Scope};
 use crate::host::dt::root::Root;
 use crate::host::dt::tree::Tree;
-use crate::host::error::Result;
+use crate::host::error::{Error, Result};
 
 /// Selects the modules for a board with these device trees and this root.
 ///
@@ -26,6 +26,7 @@ pub fn select(board: &Board, trees: &[Tree], root: Option<&Root>, catalogue: &Ca
         trees.iter().for_each(|tree| picker.add_whole_board(tree));
     }
     picker.add_lists()?;
+    Error::all(std::mem::take(&mut picker.faults))?;
     picker.add_softdeps_of_builtins()?;
     picker.add_dependencies()?;
     Ok(picker.finish())

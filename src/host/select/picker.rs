@@ -18,6 +18,8 @@ pub(super) struct Picker<'a> {
     pub selection: Selection,
     /// Built-in drivers that the selection uses, each with whether what it needs is loaded first.
     pub builtins: Vec<(String, bool)>,
+    /// Entries of the board's lists that nothing resolves to.
+    pub faults: Vec<Error>,
     is_picked: Vec<bool>,
     /// Exclusions that kept a softdep or weakdep from being followed.
     used_exclusions: BTreeSet<String>,
@@ -28,7 +30,15 @@ impl<'a> Picker<'a> {
     pub(super) fn new(board: &'a Board, catalogue: &'a Catalogue<'a>) -> Self {
         let is_picked = vec![false; catalogue.modules.len()];
         let (selection, builtins) = (Selection::default(), Vec::new());
-        Picker { board, catalogue, selection, builtins, is_picked, used_exclusions: BTreeSet::new() }
+        Picker {
+            board,
+            catalogue,
+            selection,
+            builtins,
+            faults: Vec::new(),
+            is_picked,
+            used_exclusions: BTreeSet::new(),
+        }
     }
 
     /// Picks a module, unless it is picked.

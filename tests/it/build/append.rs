@@ -98,7 +98,7 @@ fn what_the_image_has_stays_and_what_it_lacks_is_added() {
         assert_eq!(dep, "mac.ko:\nkernel/drivers/net/wifi.ko.xz: mac.ko\n", "{method:?}");
         let modules: Vec<_> = root.files().filter(|path| path.contains(".ko")).collect();
         assert_eq!(modules.len(), 2, "{modules:?}");
-        assert!(text.contains("\n1 modules ") && text.contains("already in the image: 1 of its 1 modules\n"), "{text}");
+        assert!(text.contains("\n1 module ") && text.contains("already in the image: 1 of its 1 modules\n"), "{text}");
         assert!(text.contains("  needed by wifi; already in the image\n"), "{text}");
     }
 }
@@ -159,7 +159,7 @@ fn firmware_that_the_image_has_is_its_own() {
     let (text, image) = appended(&fixture, &base, &["--firmware", "fw"]);
     let root = Rootfs::unpack(&image);
     assert_eq!(["a", "b"].map(|name| root.read(&format!("lib/firmware/{name}.bin")).unwrap()), [b"old", b"new"]);
-    assert!(text.contains("\n1 firmware files"), "{text}");
+    assert!(text.contains("\n1 firmware file "), "{text}");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn what_is_no_initramfs_is_refused_and_what_stands_in_the_way_too() {
     );
     fs::remove_file(fixture.root().join("base")).unwrap();
     let missing = build(&fixture, &[]);
-    assert_eq!(String::from_utf8_lossy(&missing.stderr), "mkinitmod: base: No such file or directory\n");
+    assert_eq!(String::from_utf8_lossy(&missing.stderr), "mkinitmod: --append base: No such file or directory\n");
 }
 
 #[test]

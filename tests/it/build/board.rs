@@ -128,7 +128,7 @@ fn what_is_built_in_or_optional_need_not_be_there() {
     assert!(text.contains("built in: mmc_block (load)\nbuilt in: mmc:block (load)\n"), "{text}");
     assert!(text.contains("missing: nowhere (softdep of other_mmc; modprobe ignores it)\n"), "{text}");
     assert!(text.contains("missing: nowhere (modules.optional.names)\n") && !text.contains("unsaid"), "{text}");
-    assert!(text.contains("\n1 modules "), "{text}");
+    assert!(text.contains("\n1 module "), "{text}");
 }
 
 #[test]
@@ -191,8 +191,8 @@ fn errors_name_the_file_the_key_and_the_right_spelling() {
         module("names", "orphan"),
         format!("mkinitmod: lib/modules/{KVER}/kernel/net/orphan.ko: needs gone, which the tree does not have")
     );
-    assert_eq!(error("", &["--modules", "nowhere"]), "mkinitmod: nowhere: No such file or directory");
-    assert_eq!(error("", &["--loader", "nowhere"]), "mkinitmod: nowhere: No such file or directory");
+    assert_eq!(error("", &["--modules", "nowhere"]), "mkinitmod: --modules nowhere: No such file or directory");
+    assert_eq!(error("", &["--loader", "nowhere"]), "mkinitmod: --loader nowhere: No such file or directory");
     assert_eq!(
         error("modules.load = ['crc16']\n[image]\nfiles = [{ from = '../loader', to = '/init' }]", &[]),
         "mkinitmod: boards/b.toml: image.files: the image already has /init"
@@ -361,4 +361,42 @@ fn files_have_the_time_that_is_asked_for() {
     assert_eq!(cpio::newc::Reader::new(&image[..]).unwrap().entry().mtime(), 1_700_000_000);
     let told = String::from_utf8(build("yesterday").stderr).unwrap();
     assert_eq!(told, "mkinitmod: SOURCE_DATE_EPOCH: `yesterday` is not a time in seconds below 2^32\n");
+}
+
+/// Status 2 for a wrong command line, 1 for work that failed; all that is wrong in one run.
+#[test]
+fn all_that_is_missing_is_named_with_its_option() {
+    let fixture = fixture();
+    fixture.put("x.toml", "arch = 'x86_64'\n[modules]\nnames = ['nowhere', 'mmc_blok']\nglobs = ['no*']\n");
+    let run = |args: &[&str]| {
+        let output = fixture.mkinitmod("build").args(args).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, text) = run(&[
+        "--board",
+        "x.toml",
+        "--config",
+        "c",
+        "--early",
+        "e",
+        "--append",
+        "a",
+        "-o",
+        "nodir/image",
+        "--manifest",
+        "nodir/m",
+    ]);
+    let want = "mkinitmod: --config c: No such file or directory\nmkinitmod: --append a: No such file or directory\n\
+        mkinitmod: --early e: No such file or directory\nmkinitmod: --output nodir/image: there is no directory nodir\n\
+        mkinitmod: --manifest nodir/m: there is no directory nodir\n";
+    assert_eq!((status, text.as_str()), (Some(1), want));
+    let (status, text) = run(&["--board", "x.toml", "--loader", "loader", "-o", "image"]);
+    assert_eq!(status, Some(1));
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() == 3 && lines.iter().all(|line| line.starts_with("mkinitmod: x.toml: modules.")), "{text}");
+    let (status, text) = run(&["--board", "x.toml", "--root", "UUID=1", "-o", "image"]);
+    assert_eq!(status, Some(2));
+    assert!(text.starts_with("mkinitmod: --root: `UUID=1` names a partition"), "{text}");
+    let (status, text) = run(&["--moduels", "x"]);
+    assert!(status == Some(2) && text.starts_with("mkinitmod: unexpected argument '--moduels'"), "{text}");
 }

@@ -318,7 +318,7 @@ fn an_image_s_modules_are_stripped_where_no_signature_forbids_it() {
         (String::from_utf8(output.stdout).unwrap(), big)
     };
     let (text, big) = build(&[]);
-    assert!(text.ends_with("\n1 signed modules were not stripped (needs --signatures drop)\n"), "{text}");
+    assert!(text.contains("\n1 signed module not stripped (needs --signatures drop)\n"), "{text}");
     assert!(object::File::parse(&*big).unwrap().section_by_name(".debug_info").is_none());
     let (text, _) = build(&["--signatures", "drop"]);
     assert!(!text.contains("stripped") && text.contains("whether the kernel accepts unsigned modules"), "{text}");

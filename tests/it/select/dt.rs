@@ -76,8 +76,10 @@ pub fn stdout(fixture: &Fixture, command: &str, args: &[&str]) -> String {
 
 pub fn error(fixture: &Fixture, command: &str, args: &[&str]) -> String {
     let output = run(fixture, command, args);
-    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
     let text = String::from_utf8(output.stderr).unwrap();
+    // An unknown storage is an error of use.
+    let status = if text.starts_with("mkinitmod: --root: ") { 2 } else { 1 };
+    assert_eq!(output.status.code(), Some(status), "{text}");
     text.strip_prefix("mkinitmod: ").unwrap().trim_end().to_owned()
 }
 
@@ -142,7 +144,9 @@ fn a_trail_leads_from_the_board_to_the_module() {
         why("mfd_core").starts_with("root=mmc -> mmc@1 -vmmc-supply-> pmic@34 -> acme,pmic -> acme_pmic -> mfd_core")
     );
     assert_eq!(why("ext4"), "fs=ext4 -> ext4\n");
-    assert_eq!(why("pwm_bl"), "pwm_bl is not selected: nothing requires it\n");
+    let left_out = run(&fixture, "why", &["pwm_bl", "--dtb", "one.dtb", "--root", "mmc", "--fs", "ext4"]);
+    assert_eq!(String::from_utf8_lossy(&left_out.stdout), "pwm_bl is not selected: nothing requires it\n");
+    assert_eq!(left_out.status.code(), Some(1));
     let node = why("/soc/mmc@1");
     assert!(
         node.contains("  module: acme,mmc -> acme_mmc\n") && node.contains("  -cd-gpios-> gpio@2: acme,gpio"),
@@ -227,7 +231,10 @@ fn what_can_t_be_is_told_with_its_name() {
         select(&["--dtb", "cut.dtb"]),
         format!("cut.dtb: the device tree is truncated at offset {:#x}", blob.len() / 2)
     );
-    assert_eq!(select(&["--dtb", "text.dtb"]), "text.dtb: not a device tree blob (.dtb)");
+    assert_eq!(
+        select(&["--dtb", "text.dtb"]),
+        "text.dtb: not a device tree blob (.dtb); `dtc -O dtb` makes one from a .dts"
+    );
     assert_eq!(
         select(&["--dtb", "one.dtb", "--root", "mmmc"]),
         "--root: unknown root type `mmmc`; did you mean `mmc`?"

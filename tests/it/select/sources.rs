@@ -42,7 +42,7 @@ fn weakdeps_come_along_and_softdeps_and_weakdeps_can_be_excluded_by_any_name() {
     assert_eq!(select(&fixture, "modules.names = ['fs']"), ["fs", "sum_fast", "sum_slow"]);
     assert_eq!(select(&fixture, "modules.names = ['fs']\nmodules.exclude = ['sum-slow']"), ["fs", "sum_fast"]);
     let text = table(&fixture, "modules.names = ['fs']\nmodules.exclude = ['sum', 'idle']", &[]);
-    assert!(text.contains("\n1 modules") && !text.contains("missing: sum "), "{text}");
+    assert!(text.contains("\n1 module ") && !text.contains("missing: sum "), "{text}");
     assert!(text.contains("missing: idle (modules.exclude)\n"), "{text}");
 }
 
@@ -157,7 +157,7 @@ fn built_in_drivers_bring_their_softdeps_and_firmware() {
     assert_eq!(select(&fixture, "dt.blob = 'h.dtb'"), ["panel"]);
     fixture.put("b.toml", "arch = 'x86_64'\nfs = 'toyfs'\n").put("fw/t.fw", "1");
     let args = ["--board", "b.toml", "--loader", "loader", "--firmware", "fw", "-o", "image"];
-    assert!(stdout(&fixture, "build", &args).contains("1 firmware files"));
+    assert!(stdout(&fixture, "build", &args).contains("1 firmware file "));
 }
 
 #[test]
