@@ -41,6 +41,7 @@ pub const PAGES: &[Page] = pages! {
     "debian" "tutorial-debian" "tutorial: Debian and Ubuntu"
     "post-mortem" "tutorial-post-mortem" "tutorial: why a boot did not reach its root"
     "board-file" "tutorial-board-file" "tutorial: writing a board file"
+    "packaging" "packaging" "install, packages, builds inside other builds"
     "running-board" "tutorial-running-board" "tutorial: from a running board to an image"
 };
 
