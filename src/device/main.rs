@@ -12,15 +12,17 @@ pub(super) fn main(args: Args, env: Args) -> i32 {
     let Some(buffers) = buffers::take() else { return 1 };
     let mut rest = args;
     let called = rest.next().map_or(&b""[..], |arg| basename(arg.to_bytes()));
+    let mut word = &b""[..];
     let mut command = applets::find(called);
     if command.is_none() && rustix::process::getpid().is_init() {
         boot::boot(buffers, args, env);
     }
     if command.is_none() {
-        command = rest.next().and_then(|name| applets::find(name.to_bytes()));
+        word = rest.next_bytes().unwrap_or_default();
+        command = applets::find(word);
     }
     match command {
         Some(command) => command.run(buffers, rest, env),
-        None => applets::usage(),
+        None => applets::usage(word),
     }
 }

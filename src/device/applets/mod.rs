@@ -77,9 +77,55 @@ impl Command {
     }
 }
 
-/// Prints how the loader is called when it is not PID 1; returns the exit status.
-pub(super) fn usage() -> i32 {
-    put(true, b"usage: initmod COMMAND [ARG...]  (a link named COMMAND does the same; PID 1 boots)\ncommands:\n");
+const SYNOPSIS: &[u8] =
+    b"usage: initmod COMMAND [ARG...]  (a link named COMMAND does the same; PID 1 boots)\ncommands:\n";
+
+/// Prints how the loader is called when it is not PID 1, and that it does not know `word`; returns the exit status.
+#[cfg(not(feature = "modinfo"))]
+pub(super) fn usage(_: &[u8]) -> i32 {
+    put(true, SYNOPSIS);
     COMMANDS.iter().flat_map(|command| [command.name, b"\n"]).for_each(|text| put(true, text));
     1
 }
+
+/// Prints how the loader is called when it is not PID 1: for --help and --version on standard output. Another word is
+/// unknown. Returns the exit status.
+#[cfg(feature = "modinfo")]
+pub(super) fn usage(word: &[u8]) -> i32 {
+    if matches!(word, b"-V" | b"--version") {
+        put(false, options::VERSION.as_bytes());
+        return 0;
+    }
+    let is_wrong = !matches!(word, b"-h" | b"--help" | b"help");
+    if is_wrong && !word.is_empty() {
+        print::error("unknown command '%'", &[word]);
+    }
+    put(is_wrong, SYNOPSIS);
+    put(is_wrong, STEPS);
+    put(is_wrong, TOOLS);
+    is_wrong.into()
+}
+
+/// The commands of the feature `boot`.
+#[cfg(feature = "modinfo")]
+const STEPS: &[u8] = if cfg!(feature = "boot") {
+    b"load      load modules in parallel
+coldplug  load the modules of all devices
+wait      load modules until a device is there
+explain   report why devices are missing
+"
+} else {
+    b""
+};
+
+/// The other commands.
+#[cfg(feature = "modinfo")]
+const TOOLS: &[u8] = b"modprobe  load or remove a module with what it needs
+insmod    load one file
+rmmod     remove one module
+lsmod     list the loaded modules
+modinfo   print a module's description
+kmod      list; static-nodes
+snapshot  print devices and modules for mkinitmod
+COMMAND --help lists its options
+";

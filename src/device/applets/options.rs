@@ -61,7 +61,7 @@ pub(super) fn take(
 }
 
 /// The output of --version.
-const VERSION: &str = match (cfg!(feature = "zst"), cfg!(feature = "xz"), cfg!(feature = "gz")) {
+pub(crate) const VERSION: &str = match (cfg!(feature = "zst"), cfg!(feature = "xz"), cfg!(feature = "gz")) {
     (true, true, true) => concat!("initmod version ", env!("CARGO_PKG_VERSION"), ", like kmod 34\n+ZSTD +XZ +ZLIB\n"),
     (false, false, false) => {
         concat!("initmod version ", env!("CARGO_PKG_VERSION"), ", like kmod 34\n-ZSTD -XZ -ZLIB\n")

@@ -30,6 +30,23 @@ fn listed(outcome: &Outcome) -> Vec<&str> {
 }
 
 #[test]
+fn help_and_version_go_to_standard_output_and_an_unknown_command_is_named() {
+    let root = root();
+    let help = call(&root, &["initmod", "--help"]);
+    assert_eq!((help.status, help.stderr.as_str()), (0, ""));
+    assert!(
+        help.stdout.starts_with("usage: initmod COMMAND") && help.stdout.contains("\nmodprobe  load "),
+        "{}",
+        help.stdout
+    );
+    let version = call(&root, &["initmod", "--version"]);
+    assert!(version.status == 0 && version.stdout.starts_with("initmod version "), "{}", version.stdout);
+    let unknown = call(&root, &["initmod", "nonsense"]);
+    assert_eq!((unknown.status, unknown.stdout.as_str()), (1, ""));
+    assert!(unknown.stderr.starts_with("initmod: ERROR: unknown command 'nonsense'\nusage: "), "{}", unknown.stderr);
+}
+
+#[test]
 fn a_dry_run_names_each_module_once_over_all_names() {
     let root = root();
     assert_eq!(listed(&call(&root, &["modprobe", "-D", "dev:1"])), ["low", "a", "b"]);

@@ -5,7 +5,6 @@ use crate::support::oracle::presentable;
 use crate::support::oracle::{kernel, tool};
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -33,7 +32,7 @@ fn compare(root: &Path, kver: &str) -> Vec<String> {
     theirs.into_iter().filter(|(name, data)| ours.get(name) != Some(data)).map(|(name, _)| name).collect()
 }
 
-/// Makes a tree of links to some of the modules, and with its own modules.order or none.
+/// Makes a tree of some of the modules, and with its own modules.order or none.
 fn subset(root: &Path, kver: &str, seed: u64, one_in: u64) -> tempfile::TempDir {
     let (from, to) = (root.join("lib/modules").join(kver), tempfile::tempdir().unwrap());
     let dir = to.path().join("lib/modules").join(kver);
@@ -44,7 +43,8 @@ fn subset(root: &Path, kver: &str, seed: u64, one_in: u64) -> tempfile::TempDir 
         if (state >> 33).is_multiple_of(one_in) {
             let path = dir.join(&file.path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            symlink(from.join(&file.path), path).unwrap();
+            let module = from.join(&file.path);
+            fs::hard_link(&module, &path).or_else(|_| fs::copy(&module, &path).map(drop)).unwrap();
         }
     }
     fs::create_dir_all(&dir).unwrap();
