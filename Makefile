@@ -53,7 +53,8 @@ clean:
 
 mkinitmod: setup-build
 	@$(CARGO) fetch --locked --quiet
-	$(CARGO) build --release --bin mkinitmod --config 'target.$(HOST_TRIPLE).rustflags=$(REMAP)'
+	@echo "cargo build --release --bin mkinitmod, with paths replaced (config/loader --remap)"
+	@$(CARGO) build --release --bin mkinitmod --config 'target.$(HOST_TRIPLE).rustflags=$(REMAP)'
 	@install -D target/release/mkinitmod $(DIST)/bin/mkinitmod
 	@config/completions/install $(DIST)
 

@@ -65,6 +65,7 @@ fn one(operand: &[u8], resolver: &Resolver<'_>, force: bool) -> i32 {
 fn can_go(name: &[u8], resolver: &Resolver<'_>) -> bool {
     match presence(name, resolver) {
         Presence::Builtin => error("Module % is builtin.", &[name]),
+        Presence::Absent if name.is_empty() => error("could not use module '%': no module's name", &[name]),
         Presence::Absent => error("Module % is not currently loaded", &[name]),
         Presence::Loaded => {
             let mut holders = heapless::Vec::<u8, 512>::new();
