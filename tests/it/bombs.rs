@@ -15,20 +15,24 @@ fn bomb() -> &'static [u8] {
     BOMB.get_or_init(|| zstd::stream::encode_all(std::io::repeat(0).take(UNPACKED_LEN), 1).unwrap())
 }
 
-/// Runs a command. Returns its exit status, stderr, and peak of resident memory, MiB.
-#[allow(unsafe_code, reason = "wait4")]
-#[expect(clippy::zombie_processes, reason = "wait4 waits for it, and tells its memory")]
-fn run(command: &mut Command) -> (i32, String, i64) {
+/// Runs a command. Returns its exit status, stderr, and peak of resident memory, MiB, as last seen before its end. The peak
+/// of wait4(2) is not used: it counts the memory of this process, which the child shares until it runs its program.
+fn run(command: &mut Command) -> (i32, String, u64) {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut peak_kib = 0;
+    let status = loop {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        peak_kib = peak.unwrap_or(peak_kib); // none once it has ended
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    };
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
-    // SAFETY: the child is this process' own and not yet waited for; both places are valid
-    let pid = unsafe { libc::wait4(i32::try_from(child.id()).unwrap(), &mut status, 0, usage.as_mut_ptr()) };
-    assert_eq!(u32::try_from(pid), Ok(child.id()));
-    // SAFETY: zeros are a valid value, and wait4 filled it
-    let usage = unsafe { usage.assume_init() };
-    (libc::WEXITSTATUS(status), stderr, usage.ru_maxrss >> 10)
+    assert!(peak_kib > 0, "its memory was never seen");
+    (status.code().unwrap(), stderr, peak_kib >> 10)
 }
 
 fn fixture() -> Fixture {
