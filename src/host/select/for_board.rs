@@ -12,8 +12,8 @@ use crate::host::error::{Error, Result};
 /// Selects the modules for a board with these device trees and this root.
 ///
 /// # Errors
-/// [`Error::Key`](crate::host::error::Error::Key) for a requested name that was not found, and for an exclusion of a needed
-/// module; [`Error::Input`](crate::host::error::Error::Input) for a module whose dependency is missing.
+/// [`Error::Key`] for each requested name that was not found, and for an exclusion of a needed module; [`Error::Input`] for a
+/// module whose dependency is missing.
 pub fn select(board: &Board, trees: &[Tree], root: Option<&Root>, catalogue: &Catalogue<'_>) -> Result<Selection> {
     let mut picker = Picker::new(board, catalogue);
     picker.add_load_list()?;
