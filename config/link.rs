@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Build script: how the `initmod` binary is linked, by lld, GNU ld or a C compiler. `mkinitmod` links as usual.
 //!
-//! What the loader needs to work stands here and in config/loader.ld, as other builds have flags and a configuration of
-//! their own. Flags that only make it smaller are in config/loader; without them a note tells so.
+//! This script and config/loader.ld hold all that the loader's link needs, as other builds have flags and a configuration of
+//! their own. Flags that only make the loader smaller are in config/loader; a note names those that are missing.
 
 use std::env::var;
 

@@ -10,7 +10,7 @@ use std::io::Write;
 pub struct Page {
     /// The topic, as on the command line.
     pub topic: &'static str,
-    /// What it is about, for the list of topics.
+    /// The page's subject, for the list of topics.
     pub about: &'static str,
     /// Its text, in Markdown.
     pub text: &'static str,
